@@ -1,0 +1,2 @@
+//! In-process cost of a review.
+fn main() {}

@@ -1,0 +1,100 @@
+//! What `inject` answers.
+
+use serde::Serialize;
+
+use crate::patch::Patch;
+use crate::reason::Reason;
+
+/// The answer to one pod.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The pod gets its sidecar, or the missing pieces of one it has.
+    Injected(Injected),
+    /// The pod stays as it is, but for the `status` annotation if it had asked.
+    Skipped(Skipped),
+    /// The pod must not be created as it stands.
+    Rejected(Rejected),
+}
+
+/// A pod that gets a sidecar.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Injected {
+    /// What to do to the pod; never empty.
+    pub patch: Patch,
+    /// What was done, in a few words for logs and the command line.
+    pub summary: Summary,
+    /// Advice for the user: at most 120 characters each, no newline, no secret.
+    pub warnings: Vec<String>,
+}
+
+/// What an injection added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Name of the template.
+    pub template: String,
+    /// `true`: an init container with `restartPolicy: Always`; `false`: a plain container.
+    pub native: bool,
+    /// `true`: the pod had our sidecar, and lost pieces of it came back.
+    pub repaired: bool,
+    /// Names of the pod's own containers that got proxy variables.
+    pub intercepted: Vec<String>,
+}
+
+/// A pod that gets no sidecar.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Skipped {
+    /// Why.
+    pub reason: Reason,
+    /// Why, as a sentence for people.
+    pub message: String,
+    /// Whether the pod had asked for a sidecar; only then `patch` and `warnings` may hold anything.
+    pub asked: bool,
+    /// Writes `sidecar.mesher.io/status: skipped:<reason>` where that is not there yet; often empty.
+    pub patch: Patch,
+    /// See [`Injected::warnings`].
+    pub warnings: Vec<String>,
+}
+
+/// A pod that is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Why.
+    pub reason: Reason,
+    /// What is wrong, for example `metadata.annotations[sidecar.mesher.io/inject]`.
+    pub field: String,
+    /// What was found, what is allowed, what to do.
+    pub message: String,
+    /// See [`Injected::warnings`].
+    pub warnings: Vec<String>,
+}
+
+impl Outcome {
+    /// `injected`, or the word of the reason: the metric label and the log field.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Injected(_) => "injected",
+            Self::Skipped(s) => s.reason.as_str(),
+            Self::Rejected(r) => r.reason.as_str(),
+        }
+    }
+
+    /// What to do to the pod; empty when nothing.
+    pub fn patch(&self) -> &Patch {
+        static NOTHING: Patch = Patch::empty();
+        match self {
+            Self::Injected(i) => &i.patch,
+            Self::Skipped(s) => &s.patch,
+            Self::Rejected(_) => &NOTHING,
+        }
+    }
+
+    /// Advice for whoever created the pod.
+    pub fn warnings(&self) -> &[String] {
+        match self {
+            Self::Injected(i) => &i.warnings,
+            Self::Skipped(s) => &s.warnings,
+            Self::Rejected(r) => &r.warnings,
+        }
+    }
+}

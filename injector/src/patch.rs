@@ -1,0 +1,248 @@
+//! JSON Patch (RFC 6902) as the injector writes it: `add`, `replace` and `remove` on raw JSON,
+//! with RFC 6901 pointers, and a strict application to our own copy before anything is sent.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+/// A JSON Pointer (RFC 6901), kept in its escaped form.
+///
+/// ```
+/// use injector::patch::Pointer;
+/// let p = Pointer::root().child("metadata").child("annotations").child("a/b~c");
+/// assert_eq!(p.as_str(), "/metadata/annotations/a~1b~0c");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Pointer(String);
+
+impl Pointer {
+    /// The whole document.
+    pub const fn root() -> Self {
+        Self(String::new())
+    }
+
+    /// The member `key`, escaped here (`~` first, then `/`).
+    #[must_use]
+    pub fn child(&self, key: &str) -> Self {
+        let mut path = String::with_capacity(self.0.len() + key.len() + 1);
+        path.push_str(&self.0);
+        path.push('/');
+        for c in key.chars() {
+            match c {
+                '~' => path.push_str("~0"),
+                '/' => path.push_str("~1"),
+                c => path.push(c),
+            }
+        }
+        Self(path)
+    }
+
+    /// The item at `index` of an array.
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
+        Self(format!("{}/{index}", self.0))
+    }
+
+    /// The place after the last item of an array (`-`); only an `add` may name it.
+    #[must_use]
+    pub fn end(&self) -> Self {
+        Self(format!("{}/-", self.0))
+    }
+
+    /// The escaped form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The unescaped steps from the root.
+    pub fn tokens(&self) -> impl Iterator<Item = String> + '_ {
+        self.0.split('/').skip(1).map(|t| t.replace("~1", "/").replace("~0", "~"))
+    }
+
+    /// This pointer seen from further out: `prefix` followed by `self`.
+    #[must_use]
+    pub fn under(&self, prefix: &Self) -> Self {
+        Self(format!("{}{}", prefix.0, self.0))
+    }
+
+    /// The pointer without its last step, and that step unescaped; `None` at the root.
+    pub fn split_last(&self) -> Option<(Self, String)> {
+        let at = self.0.rfind('/')?;
+        let last = self.0[at + 1..].replace("~1", "/").replace("~0", "~");
+        Some((Self(self.0[..at].to_owned()), last))
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Pointer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// One step of a patch.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
+pub enum Operation {
+    /// Sets a member, or inserts an item before an index or at `-`.
+    Add {
+        /// Where.
+        path: Pointer,
+        /// What.
+        value: Value,
+    },
+    /// Exchanges a value that exists.
+    Replace {
+        /// Where.
+        path: Pointer,
+        /// What.
+        value: Value,
+    },
+    /// Takes out a value that exists.
+    Remove {
+        /// Where.
+        path: Pointer,
+    },
+}
+
+impl Operation {
+    /// Where the operation acts.
+    pub fn path(&self) -> &Pointer {
+        match self {
+            Self::Add { path, .. } | Self::Replace { path, .. } | Self::Remove { path } => path,
+        }
+    }
+}
+
+/// A list of operations, applied in order.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[serde(transparent)]
+pub struct Patch(Vec<Operation>);
+
+impl Patch {
+    /// No operation.
+    pub const fn empty() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Appends `add`.
+    pub fn add(&mut self, path: Pointer, value: Value) {
+        self.0.push(Operation::Add { path, value });
+    }
+
+    /// Appends `replace`.
+    pub fn replace(&mut self, path: Pointer, value: Value) {
+        self.0.push(Operation::Replace { path, value });
+    }
+
+    /// Appends `remove`.
+    pub fn remove(&mut self, path: Pointer) {
+        self.0.push(Operation::Remove { path });
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The operations in order.
+    pub fn operations(&self) -> &[Operation] {
+        &self.0
+    }
+
+    /// The JSON array that goes on the wire.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("pointers and JSON values always serialize")
+    }
+
+    /// Applies the operations to `document` as strictly as the API server does: a missing parent,
+    /// an index out of range, or a `replace` or `remove` of what is absent is an error.
+    /// On an error `document` is left half changed: apply to a copy.
+    pub fn apply(&self, document: &mut Value) -> Result<(), PatchError> {
+        for (number, operation) in self.0.iter().enumerate() {
+            apply(operation, document).map_err(|problem| PatchError {
+                number,
+                path: operation.path().to_string(),
+                problem,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl FromIterator<Operation> for Patch {
+    fn from_iter<I: IntoIterator<Item = Operation>>(operations: I) -> Self {
+        Self(operations.into_iter().collect())
+    }
+}
+
+/// A patch that does not fit its document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("operation {number} at {path}: {problem}")]
+pub struct PatchError {
+    /// Which operation, from 0.
+    pub number: usize,
+    /// Its pointer.
+    pub path: String,
+    /// What does not fit.
+    pub problem: &'static str,
+}
+
+fn apply(operation: &Operation, document: &mut Value) -> Result<(), &'static str> {
+    let Some((parent, last)) = operation.path().split_last() else {
+        return Err("an operation on the whole document is never needed");
+    };
+    let parent = document.pointer_mut(parent.as_str()).ok_or("its parent does not exist")?;
+    match parent {
+        Value::Object(map) => match operation {
+            Operation::Add { value, .. } => {
+                map.insert(last, value.clone());
+                Ok(())
+            }
+            Operation::Replace { value, .. } => {
+                *map.get_mut(&last).ok_or("there is nothing to replace")? = value.clone();
+                Ok(())
+            }
+            Operation::Remove { .. } => {
+                map.shift_remove(&last).map(drop).ok_or("there is nothing to remove")
+            }
+        },
+        Value::Array(items) => match operation {
+            Operation::Add { value, .. } if last == "-" => {
+                items.push(value.clone());
+                Ok(())
+            }
+            Operation::Add { value, .. } => {
+                let at = index(&last, items.len() + 1)?;
+                items.insert(at, value.clone());
+                Ok(())
+            }
+            Operation::Replace { value, .. } => {
+                let at = index(&last, items.len())?;
+                items[at] = value.clone();
+                Ok(())
+            }
+            Operation::Remove { .. } => {
+                let at = index(&last, items.len())?;
+                items.remove(at);
+                Ok(())
+            }
+        },
+        _ => Err("its parent is neither an object nor an array"),
+    }
+}
+
+/// RFC 6901 §4: digits without a leading zero.
+fn index(token: &str, below: usize) -> Result<usize, &'static str> {
+    let plain = token == "0" || (!token.starts_with('0') && token.bytes().all(|b| b.is_ascii_digit()));
+    match token.parse() {
+        Ok(at) if plain && at < below => Ok(at),
+        _ => Err("the index is out of range"),
+    }
+}

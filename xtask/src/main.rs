@@ -1,0 +1,2 @@
+//! Builds, tests, demo.
+fn main() {}
