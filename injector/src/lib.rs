@@ -3,6 +3,7 @@
 //! One pure core, [`inject`], serves the admission webhook and the command line: it decides,
 //! renders a template and answers with a minimal JSON Patch.
 
+pub mod admission;
 pub mod cli;
 pub mod inject;
 pub mod outcome;

@@ -1,0 +1,251 @@
+//! Bytes out: what the API server is told.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+use super::review::ApiVersion;
+use super::warning::warning;
+use crate::outcome::{Outcome, Rejected};
+use crate::reason::Reason;
+
+/// The `AdmissionReview` that answers the request `uid` in its own version. It never repeats the
+/// request; `patch` and `patchType` stand there together or not at all, and never with a denial.
+pub fn answer(version: ApiVersion, uid: &str, outcome: &Outcome) -> Vec<u8> {
+    let patch = match outcome {
+        Outcome::Injected(i) if !i.patch.is_empty() => Some(&i.patch),
+        Outcome::Skipped(s) if !s.patch.is_empty() => Some(&s.patch),
+        _ => None,
+    };
+    let answer = Answer {
+        api_version: version.as_str(),
+        kind: "AdmissionReview",
+        response: Response {
+            uid,
+            allowed: !matches!(outcome, Outcome::Rejected(_)),
+            status: match outcome {
+                Outcome::Rejected(rejected) => Some(Status::of(rejected)),
+                _ => None,
+            },
+            patch: patch.map(|patch| STANDARD.encode(patch.to_bytes())),
+            patch_type: patch.map(|_| "JSONPatch"),
+            warnings: outcome
+                .warnings()
+                .iter()
+                .map(|text| warning(text))
+                .collect(),
+            audit_annotations: audit(outcome),
+        },
+    };
+    serde_json::to_vec(&answer).expect("strings and maps of strings always serialize")
+}
+
+/// The API server writes them into its audit log as `<webhook name>/<key>`.
+fn audit(outcome: &Outcome) -> BTreeMap<&'static str, &str> {
+    let mut entries = BTreeMap::from([("decision", outcome.word())]);
+    if let Outcome::Injected(injected) = outcome {
+        entries.insert("template", &injected.summary.template);
+        entries.insert(
+            "mode",
+            if injected.summary.native {
+                "native"
+            } else {
+                "plain"
+            },
+        );
+        if injected.summary.repaired {
+            entries.insert("repaired", "true");
+        }
+    }
+    entries
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    audit_annotations: BTreeMap<&'static str, &'a str>,
+}
+
+/// `metav1.Status`, as the client of the API server gets to see it.
+#[derive(Serialize)]
+struct Status<'a> {
+    #[serde(rename = "status")]
+    verdict: &'static str,
+    code: u16,
+    reason: &'static str,
+    message: String,
+    details: Details<'a>,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    causes: [Cause<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Cause<'a> {
+    reason: &'static str,
+    field: &'a str,
+    message: &'a str,
+}
+
+impl<'a> Status<'a> {
+    /// A fault of the pod is 403 `Forbidden`; one of ours, where the operator asked for a denial,
+    /// is 500 `InternalError`.
+    fn of(rejected: &'a Rejected) -> Self {
+        let (code, reason, cause) = match rejected.reason {
+            Reason::TemplateError
+            | Reason::PatchError
+            | Reason::Overloaded
+            | Reason::InternalError => (500, "InternalError", "InternalError"),
+            _ => (403, "Forbidden", "FieldValueInvalid"),
+        };
+        let Rejected { field, message, .. } = rejected;
+        Self {
+            verdict: "Failure",
+            code,
+            reason,
+            message: if field.is_empty() {
+                message.clone()
+            } else {
+                format!("{field}: {message}")
+            },
+            details: Details {
+                causes: [Cause {
+                    reason: cause,
+                    field,
+                    message,
+                }],
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::{Injected, Skipped, Summary};
+    use crate::patch::{Patch, Pointer};
+    use serde_json::{Value, json};
+
+    fn written(version: ApiVersion, outcome: &Outcome) -> Value {
+        serde_json::from_slice(&answer(version, "uid-1", outcome)).unwrap()
+    }
+
+    fn one_addition() -> Patch {
+        let mut patch = Patch::empty();
+        patch.add(
+            Pointer::root().child("metadata").child("labels"),
+            json!({"a": "b"}),
+        );
+        patch
+    }
+
+    #[test]
+    fn a_patch_goes_out_in_base64_with_its_type() {
+        let outcome = Outcome::Injected(Injected {
+            patch: one_addition(),
+            summary: Summary {
+                template: "mesher".into(),
+                native: true,
+                repaired: false,
+                intercepted: Vec::new(),
+            },
+            warnings: vec!["two\nlines".into()],
+        });
+        let answer = written(ApiVersion::V1, &outcome);
+        let patch =
+            STANDARD.encode(r#"[{"op":"add","path":"/metadata/labels","value":{"a":"b"}}]"#);
+        assert_eq!(
+            answer,
+            json!({
+                "apiVersion": "admission.k8s.io/v1",
+                "kind": "AdmissionReview",
+                "response": {
+                    "uid": "uid-1",
+                    "allowed": true,
+                    "patch": patch,
+                    "patchType": "JSONPatch",
+                    "warnings": ["two lines"],
+                    "auditAnnotations":
+                        {"decision": "injected", "template": "mesher", "mode": "native"},
+                },
+            })
+        );
+    }
+
+    #[test]
+    fn without_a_change_neither_patch_nor_type_is_there() {
+        let outcome = Outcome::Skipped(Skipped {
+            reason: Reason::NotRequested,
+            message: String::new(),
+            asked: false,
+            patch: Patch::empty(),
+            warnings: Vec::new(),
+        });
+        assert_eq!(
+            written(ApiVersion::V1Beta1, &outcome),
+            json!({
+                "apiVersion": "admission.k8s.io/v1beta1",
+                "kind": "AdmissionReview",
+                "response": {
+                    "uid": "uid-1",
+                    "allowed": true,
+                    "auditAnnotations": {"decision": "not_requested"},
+                },
+            })
+        );
+    }
+
+    #[test]
+    fn a_denial_names_the_field_and_carries_no_patch() {
+        let outcome = Outcome::Rejected(Rejected {
+            reason: Reason::InvalidInject,
+            field: "metadata.annotations[sidecar.mesher.io/inject]".into(),
+            message: "found \"yse\", allowed are yes and no".into(),
+            warnings: Vec::new(),
+        });
+        let response = &written(ApiVersion::V1, &outcome)["response"];
+        assert_eq!(response["allowed"], false);
+        assert_eq!(response["status"]["code"], 403);
+        assert_eq!(response["status"]["reason"], "Forbidden");
+        assert_eq!(
+            response["status"]["message"],
+            "metadata.annotations[sidecar.mesher.io/inject]: found \"yse\", allowed are yes and no"
+        );
+        assert!(response.get("patch").is_none() && response.get("patchType").is_none());
+    }
+
+    #[test]
+    fn a_fault_of_ours_is_not_called_the_users() {
+        let outcome = Outcome::Rejected(Rejected {
+            reason: Reason::InternalError,
+            field: String::new(),
+            message: "internal_error".into(),
+            warnings: Vec::new(),
+        });
+        let status = &written(ApiVersion::V1, &outcome)["response"]["status"];
+        assert_eq!(status["code"], 500);
+        assert_eq!(status["message"], "internal_error");
+    }
+}
