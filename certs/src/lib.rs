@@ -1,1 +1,56 @@
-//! Certificates.
+//! Certificates for servers that look after themselves: a CA and its leaves, where they are kept,
+//! when they are replaced, and how rustls serves the newest without dropping a connection.
+//!
+//! - [`Authority`] issues, [`Identity`] is served, [`Bundle`] is what clients trust, [`Names`] is
+//!   what a leaf is called, [`Terms`] is how long things live. All of it is free of clocks and
+//!   sockets: time comes in as an argument.
+//! - [`self_issued::next`] decides what has to happen to stored [`self_issued::Material`].
+//! - [`Serving`] runs it: [`Serving::of_files`] follows a folder that somebody else fills (a
+//!   mounted Secret, cert-manager), [`Serving::of_store`] keeps CA and leaf itself in a
+//!   [`store::SecretStore`] or [`store::FolderStore`]. Either way [`Serving::resolver`] goes into
+//!   [`server_config`], and [`Serving::status`] tells expiry, bundle and trouble.
+//!
+//! ```
+//! use std::time::SystemTime;
+//! use certs::{Authority, Bundle, Names, Resolver, Terms};
+//!
+//! let (terms, now) = (Terms::default(), SystemTime::now());
+//! let authority = Authority::generate("my CA", &terms, now)?;
+//! let names = Names::of_service("web", "default")?;
+//! let identity = authority.issue(&names, &terms, now)?;
+//! Bundle::of(authority.certificate().clone()).verify(&identity, names.iter(), now)?;
+//!
+//! let resolver = Resolver::empty();
+//! resolver.publish(&identity);
+//! let config = certs::server_config(resolver);
+//! # assert_eq!(config.alpn_protocols.len(), 2);
+//! # Ok::<(), certs::Error>(())
+//! ```
+
+mod authority;
+mod backoff;
+mod bundle;
+mod certificate;
+mod error;
+pub mod folder;
+mod identity;
+mod names;
+mod private_key;
+mod resolver;
+pub mod self_issued;
+mod serving;
+pub mod store;
+mod terms;
+
+pub use authority::Authority;
+pub use backoff::Backoff;
+pub use bundle::Bundle;
+pub use certificate::Certificate;
+pub use error::Error;
+pub use folder::Folder;
+pub use identity::Identity;
+pub use names::Names;
+pub use private_key::PrivateKey;
+pub use resolver::{Resolver, server_config};
+pub use serving::{Files, Serving, Status};
+pub use terms::{Term, Terms};

@@ -1,0 +1,87 @@
+//! What a server presents: a chain of certificates and the private key of its first.
+
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::sign::CertifiedKey;
+
+use crate::certificate::Certificate;
+use crate::error::Error;
+use crate::private_key::PrivateKey;
+
+/// A leaf certificate with its chain and key, checked to belong together.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    chain: Vec<Certificate>,
+    key: PrivateKey,
+    certified: Arc<CertifiedKey>,
+}
+
+impl Identity {
+    /// Reads a chain (leaf first) and its key. Refused: a key that does not match, and a CA
+    /// certificate as the leaf.
+    pub fn from_pem(chain: &[u8], key: &[u8], place: &str) -> Result<Self, Error> {
+        let chain = Certificate::all_from_pem(chain, place)?;
+        Self::new(chain, PrivateKey::from_pem(key, place)?, place)
+    }
+
+    pub(crate) fn new(
+        chain: Vec<Certificate>,
+        key: PrivateKey,
+        place: &str,
+    ) -> Result<Self, Error> {
+        let leaf = chain.first().ok_or_else(|| Error::Missing {
+            place: place.into(),
+            wanted: "CERTIFICATE",
+        })?;
+        if leaf.is_ca() {
+            return Err(Error::CaAsLeaf {
+                place: place.into(),
+                subject: leaf.subject().into(),
+            });
+        }
+        let ders = chain.iter().map(|c| c.der().clone()).collect();
+        let certified =
+            CertifiedKey::from_der(ders, key.der(place)?, &aws_lc_rs::default_provider()).map_err(
+                |e| match e {
+                    rustls::Error::InconsistentKeys(_) => Error::Mismatch {
+                        place: place.into(),
+                    },
+                    other => Error::Key {
+                        place: place.into(),
+                        problem: other.to_string(),
+                    },
+                },
+            )?;
+        Ok(Self {
+            chain,
+            key,
+            certified: Arc::new(certified),
+        })
+    }
+
+    /// The server's own certificate.
+    pub fn leaf(&self) -> &Certificate {
+        &self.chain[0]
+    }
+
+    /// The leaf and what follows it.
+    pub fn chain(&self) -> &[Certificate] {
+        &self.chain
+    }
+
+    /// The chain as PEM text, leaf first.
+    pub fn chain_pem(&self) -> String {
+        self.chain.iter().map(Certificate::to_pem).collect()
+    }
+
+    /// The private key.
+    pub fn key(&self) -> &PrivateKey {
+        &self.key
+    }
+
+    /// What rustls serves.
+    pub fn certified_key(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.certified)
+    }
+}
