@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod cli;
+pub mod config;
 pub mod inject;
 pub mod outcome;
 pub mod patch;

@@ -9,17 +9,19 @@ use serde::Serialize;
 use super::review::ApiVersion;
 use super::warning::warning;
 use crate::outcome::{Outcome, Rejected};
+use crate::patch::Patch;
 use crate::reason::Reason;
 
 /// The `AdmissionReview` that answers the request `uid` in its own version. It never repeats the
 /// request; `patch` and `patchType` stand there together or not at all, and never with a denial.
-pub fn answer(version: ApiVersion, uid: &str, outcome: &Outcome) -> Vec<u8> {
+pub fn answer(version: ApiVersion, uid: &str, outcome: &Outcome) -> Answer {
     let patch = match outcome {
         Outcome::Injected(i) if !i.patch.is_empty() => Some(&i.patch),
         Outcome::Skipped(s) if !s.patch.is_empty() => Some(&s.patch),
         _ => None,
     };
-    let answer = Answer {
+    let patch = patch.map(Patch::to_bytes);
+    let review = AdmissionReview {
         api_version: version.as_str(),
         kind: "AdmissionReview",
         response: Response {
@@ -29,8 +31,8 @@ pub fn answer(version: ApiVersion, uid: &str, outcome: &Outcome) -> Vec<u8> {
                 Outcome::Rejected(rejected) => Some(Status::of(rejected)),
                 _ => None,
             },
-            patch: patch.map(|patch| STANDARD.encode(patch.to_bytes())),
-            patch_type: patch.map(|_| "JSONPatch"),
+            patch: patch.as_ref().map(|patch| STANDARD.encode(patch)),
+            patch_type: patch.as_ref().map(|_| "JSONPatch"),
             warnings: outcome
                 .warnings()
                 .iter()
@@ -39,7 +41,19 @@ pub fn answer(version: ApiVersion, uid: &str, outcome: &Outcome) -> Vec<u8> {
             audit_annotations: audit(outcome),
         },
     };
-    serde_json::to_vec(&answer).expect("strings and maps of strings always serialize")
+    Answer {
+        body: serde_json::to_vec(&review).expect("strings and maps of strings always serialize"),
+        patch_bytes: patch.map_or(0, |patch| patch.len()),
+    }
+}
+
+/// What goes on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The `AdmissionReview` as JSON.
+    pub body: Vec<u8>,
+    /// Length of the patch in it, before base64; 0 without one.
+    pub patch_bytes: usize,
 }
 
 /// The API server writes them into its audit log as `<webhook name>/<key>`.
@@ -64,7 +78,7 @@ fn audit(outcome: &Outcome) -> BTreeMap<&'static str, &str> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+struct AdmissionReview<'a> {
     api_version: &'static str,
     kind: &'static str,
     response: Response<'a>,
@@ -145,11 +159,11 @@ impl<'a> Status<'a> {
 mod tests {
     use super::*;
     use crate::outcome::{Injected, Skipped, Summary};
-    use crate::patch::{Patch, Pointer};
+    use crate::patch::Pointer;
     use serde_json::{Value, json};
 
     fn written(version: ApiVersion, outcome: &Outcome) -> Value {
-        serde_json::from_slice(&answer(version, "uid-1", outcome)).unwrap()
+        serde_json::from_slice(&answer(version, "uid-1", outcome).body).unwrap()
     }
 
     fn one_addition() -> Patch {

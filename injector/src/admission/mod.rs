@@ -10,7 +10,7 @@ mod cost;
 mod review;
 mod warning;
 
-pub use answer::answer;
+pub use answer::{Answer, answer};
 pub use cost::{COST_PER_OBJECT, COST_PER_VALUE, cost};
 pub use review::{ApiVersion, Review, ReviewError};
 pub use warning::{LONGEST_WARNING, warning};

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod config;
 mod serve;
 
 /// Puts the mesher sidecar into pods: as an admission webhook, or into manifests.
@@ -18,11 +19,14 @@ pub struct Cli {
 enum Command {
     /// Run the admission webhook
     Serve(serve::Args),
+    /// The configuration file
+    Config(config::Args),
 }
 
 /// Runs the parsed command line.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve(args) => serve::run(args),
+        Command::Config(args) => config::run(&args),
     }
 }

@@ -1,0 +1,203 @@
+//! Rules that hold between values, and the way to the core's [`Policy`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Config, ConfigError, NativeSidecar, TlsMode};
+use crate::policy::{Policy, Unannotated};
+use crate::template::Template;
+
+impl Config {
+    /// Checks what the types alone cannot.
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |key, problem: &str| {
+            Err(ConfigError::Value {
+                key,
+                problem: problem.into(),
+            })
+        };
+        let tls = &self.tls;
+        match tls.mode {
+            TlsMode::Files if tls.folder.is_none() => {
+                wrong(
+                    "tls.folder",
+                    "mode files needs it: name the folder of certificate and key",
+                )?;
+            }
+            TlsMode::SelfIssued if !self.kubernetes.enabled && tls.folder.is_none() => wrong(
+                "tls.folder",
+                "mode self without Kubernetes needs a folder to keep its authority in \
+                 (or use mode files)",
+            )?,
+            _ => {}
+        }
+        if self.kubernetes.enabled && self.kubernetes.webhooks.is_empty() {
+            wrong(
+                "kubernetes.webhooks",
+                "name at least one entry, or set kubernetes.enabled: false",
+            )?;
+        }
+        if let Some(url) = &self.kubernetes.url
+            && url_host(url).is_none()
+        {
+            wrong("kubernetes.url", "write https://HOST[:PORT]/mutate")?;
+        }
+        let limits = &self.limits;
+        for (key, count) in [
+            ("limits.connections", limits.connections),
+            ("limits.inFlight", limits.in_flight),
+            ("limits.streams", limits.streams as usize),
+            ("limits.body", limits.body.bytes()),
+        ] {
+            if count == 0 {
+                wrong(key, "has to be more than 0")?;
+            }
+        }
+        if limits.memory < limits.body {
+            wrong("limits.memory", "has to be at least limits.body")?;
+        }
+        if u32::try_from(limits.memory.bytes()).is_err() {
+            wrong("limits.memory", "has to be below 4Gi")?;
+        }
+        for (key, duration) in [
+            ("limits.handshakeTimeout", limits.handshake_timeout),
+            ("limits.headerTimeout", limits.header_timeout),
+            ("limits.requestTimeout", limits.request_timeout),
+            ("limits.idleTimeout", limits.idle_timeout),
+        ] {
+            if duration < Duration::from_millis(10) {
+                wrong(key, "has to be at least 10ms")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the core decides by. `native` is what the API server's version allows; `templates`
+    /// come from [`load_templates`](super::load_templates).
+    pub fn policy(
+        &self,
+        templates: BTreeMap<String, Arc<Template>>,
+        native: bool,
+    ) -> Result<Policy, ConfigError> {
+        let section = &self.policy;
+        if !templates.contains_key(&section.default_template) {
+            let known: Vec<_> = templates.keys().map(String::as_str).collect();
+            return Err(ConfigError::Value {
+                key: "policy.defaultTemplate",
+                problem: format!(
+                    "there is no template {:?}, only {}",
+                    section.default_template,
+                    known.join(", "),
+                ),
+            });
+        }
+        Ok(Policy {
+            version: env!("CARGO_PKG_VERSION").into(),
+            templates,
+            default_template: section.default_template.clone(),
+            native_by_default: match section.native_sidecar {
+                NativeSidecar::Auto => native,
+                NativeSidecar::True => true,
+                NativeSidecar::False => false,
+            },
+            ignored_namespaces: section
+                .ignored_namespaces
+                .iter()
+                .chain(&self.kubernetes.namespace)
+                .cloned()
+                .collect(),
+            invalid_annotation: section.invalid_annotation,
+            on_error: section.on_error,
+            unannotated: Unannotated::Skip,
+            renew: false,
+            sidecar: section.sidecar.clone(),
+        })
+    }
+}
+
+/// The host of an `https` URL, without brackets; `None` for anything else.
+///
+/// ```
+/// use injector::config::url_host;
+/// assert_eq!(url_host("https://127.0.0.1:9443/mutate"), Some("127.0.0.1"));
+/// assert_eq!(url_host("https://[::1]:9443/mutate"), Some("::1"));
+/// assert_eq!(url_host("http://example"), None);
+/// ```
+pub fn url_host(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("https://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = match authority.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once(']')?.0,
+        None => authority
+            .split_once(':')
+            .map_or(authority, |(host, _)| host),
+    };
+    (!host.is_empty() && !host.contains('@')).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load_templates;
+    use std::path::Path;
+
+    fn checked(text: &str) -> Result<Config, String> {
+        let config = Config::parse(Path::new("f"), text).map_err(|e| e.to_string())?;
+        config
+            .validate()
+            .map(|()| config)
+            .map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn each_rule_names_its_key() {
+        let cases = [
+            ("tls: {mode: files}", "tls.folder: "),
+            ("kubernetes: {enabled: false}", "tls.folder: "),
+            ("kubernetes: {webhooks: []}", "kubernetes.webhooks: "),
+            ("kubernetes: {url: 'http://x'}", "kubernetes.url: "),
+            ("limits: {connections: 0}", "limits.connections: "),
+            ("limits: {memory: 1Mi}", "limits.memory: "),
+            ("limits: {idleTimeout: 1ms}", "limits.idleTimeout: "),
+        ];
+        for (text, key) in cases {
+            let error = checked(text).unwrap_err();
+            assert!(error.starts_with(key), "{text}: {error}");
+        }
+        checked("").unwrap();
+        checked("tls: {mode: files, folder: f}\nkubernetes: {enabled: false}").unwrap();
+    }
+
+    #[test]
+    fn the_own_namespace_is_ignored_too() {
+        let config =
+            checked("kubernetes: {namespace: mesh}\npolicy: {ignoredNamespaces: [a]}").unwrap();
+        let policy = config.policy(load_templates(None).unwrap(), false).unwrap();
+        assert_eq!(
+            policy.ignored_namespaces.iter().collect::<Vec<_>>(),
+            ["a", "mesh"]
+        );
+        assert!(!policy.native_by_default);
+    }
+
+    #[test]
+    fn an_unknown_default_template_is_refused() {
+        let config = checked("policy: {defaultTemplate: envoy}").unwrap();
+        let error = config
+            .policy(load_templates(None).unwrap(), true)
+            .unwrap_err();
+        assert!(error.to_string().contains("only mesher"), "{error}");
+    }
+
+    #[test]
+    fn the_built_in_section_is_the_built_in_policy() {
+        let policy = Config::default()
+            .policy(load_templates(None).unwrap(), true)
+            .unwrap();
+        let builtin = Policy::builtin();
+        assert_eq!(policy.ignored_namespaces, builtin.ignored_namespaces);
+        assert_eq!(policy.default_template, builtin.default_template);
+        assert_eq!(policy.sidecar, builtin.sidecar);
+    }
+}
