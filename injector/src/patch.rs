@@ -57,7 +57,10 @@ impl Pointer {
 
     /// The unescaped steps from the root.
     pub fn tokens(&self) -> impl Iterator<Item = String> + '_ {
-        self.0.split('/').skip(1).map(|t| t.replace("~1", "/").replace("~0", "~"))
+        self.0
+            .split('/')
+            .skip(1)
+            .map(|t| t.replace("~1", "/").replace("~0", "~"))
     }
 
     /// This pointer seen from further out: `prefix` followed by `self`.
@@ -198,7 +201,9 @@ fn apply(operation: &Operation, document: &mut Value) -> Result<(), &'static str
     let Some((parent, last)) = operation.path().split_last() else {
         return Err("an operation on the whole document is never needed");
     };
-    let parent = document.pointer_mut(parent.as_str()).ok_or("its parent does not exist")?;
+    let parent = document
+        .pointer_mut(parent.as_str())
+        .ok_or("its parent does not exist")?;
     match parent {
         Value::Object(map) => match operation {
             Operation::Add { value, .. } => {
@@ -209,9 +214,10 @@ fn apply(operation: &Operation, document: &mut Value) -> Result<(), &'static str
                 *map.get_mut(&last).ok_or("there is nothing to replace")? = value.clone();
                 Ok(())
             }
-            Operation::Remove { .. } => {
-                map.shift_remove(&last).map(drop).ok_or("there is nothing to remove")
-            }
+            Operation::Remove { .. } => map
+                .shift_remove(&last)
+                .map(drop)
+                .ok_or("there is nothing to remove"),
         },
         Value::Array(items) => match operation {
             Operation::Add { value, .. } if last == "-" => {
@@ -240,7 +246,8 @@ fn apply(operation: &Operation, document: &mut Value) -> Result<(), &'static str
 
 /// RFC 6901 §4: digits without a leading zero.
 fn index(token: &str, below: usize) -> Result<usize, &'static str> {
-    let plain = token == "0" || (!token.starts_with('0') && token.bytes().all(|b| b.is_ascii_digit()));
+    let plain =
+        token == "0" || (!token.starts_with('0') && token.bytes().all(|b| b.is_ascii_digit()));
     match token.parse() {
         Ok(at) if plain && at < below => Ok(at),
         _ => Err("the index is out of range"),

@@ -67,7 +67,11 @@ impl RequestInfo {
     /// The request the API server would send for the creation of a pod in `namespace`.
     pub fn pod_create(namespace: &str) -> Self {
         Self {
-            kind: GroupVersionKind { group: String::new(), version: "v1".into(), kind: "Pod".into() },
+            kind: GroupVersionKind {
+                group: String::new(),
+                version: "v1".into(),
+                kind: "Pod".into(),
+            },
             resource: "pods".into(),
             operation: "CREATE".into(),
             namespace: namespace.into(),

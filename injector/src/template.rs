@@ -9,7 +9,9 @@ pub struct Template {
 impl Template {
     /// The template that ships in the binary (`templates/mesher.yaml`).
     pub fn builtin() -> Self {
-        Self { name: "mesher".into() }
+        Self {
+            name: "mesher".into(),
+        }
     }
 
     /// Its name: what `sidecar.mesher.io/template` selects.

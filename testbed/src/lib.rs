@@ -1,1 +1,44 @@
 //! Real servers for tests.
+//!
+//! - [`tools`] builds pinned servers and tools once per machine.
+//! - [`Cluster`] starts etcd, kube-apiserver and kube-controller-manager on free
+//!   ports with fresh data.
+//! - [`Guard`] starts any other process so that it ends with its owner.
+//! - [`binary`] says where the project's own programs are, [`skip`] marks a test
+//!   that this machine cannot run.
+//!
+//! # One control plane for the tests of a process
+//!
+//! A control plane takes about five seconds to start, a namespace a tenth of one.
+//! So the scenarios of one test binary share [`Cluster::shared`] and each makes
+//! its own [`Cluster::namespace`]; what is not in a namespace (a webhook
+//! configuration, say) gets a name and a selector of its own. A scenario that
+//! stops or restarts servers, or needs other flags, starts a [`Cluster`] itself.
+//! Different test binaries share nothing.
+//!
+//! ```no_run
+//! let cluster = testbed::Cluster::shared()?;
+//! let namespace = cluster.namespace("opt-out")?;
+//! cluster.apply(&format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: a, namespace: {namespace}}}}}"))?;
+//! println!("{}", cluster.run(&["get", "configmaps", "--namespace", &namespace])?);
+//! # anyhow::Ok(())
+//! ```
+//!
+//! # Nothing stays behind
+//!
+//! Servers end when their value is dropped, and also when the process that
+//! started them panics, is interrupted or gets SIGKILL: see [`Guard`].
+
+mod binary;
+mod cluster;
+mod guard;
+pub mod progress;
+mod server;
+mod skip;
+pub mod tools;
+
+pub use binary::{binary, binary_variable};
+pub use cluster::{Cluster, ClusterOptions};
+pub use guard::Guard;
+pub use server::Server;
+pub use skip::{SKIPS, skip};

