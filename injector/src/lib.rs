@@ -7,6 +7,7 @@ pub mod admission;
 pub mod cli;
 pub mod config;
 pub mod inject;
+pub mod kubernetes;
 pub mod outcome;
 pub mod patch;
 pub mod policy;

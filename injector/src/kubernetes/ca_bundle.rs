@@ -1,0 +1,331 @@
+//! Keeps `caBundle` of our own webhook entries equal to the CA we serve under.
+//!
+//! The field is written by server-side apply under a field manager of its own, naming only entries
+//! that exist: the rest of the object stays whoever's it is. The object is read first, and its
+//! `uid` and `resourceVersion` are sent along: an object that was changed or deleted meanwhile
+//! answers with a conflict, and is read again. So a configuration that an operator deleted is
+//! never made again; once it is applied anew, its watch event fills it at once.
+
+use std::pin::pin;
+use std::time::{Duration, SystemTime};
+
+use certs::{Backoff, Bundle};
+use futures::StreamExt;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::{Error, Settings, call};
+
+/// Owner of `caBundle` in the object's managed fields.
+const MANAGER: &str = "sidecar-injector-ca";
+/// How often the object is read though nothing was heard of it.
+const RESYNC: Duration = Duration::from_mins(1);
+
+/// How `caBundle` stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaBundle {
+    /// The verdict of the last look.
+    pub state: State,
+    /// When `state` last became another.
+    pub since: SystemTime,
+    /// How often the field was written.
+    pub writes: u64,
+    /// Why changes are not reported at present (they are then seen every minute); `None` when
+    /// they are.
+    pub watch_error: Option<String>,
+}
+
+impl Default for CaBundle {
+    fn default() -> Self {
+        let since = SystemTime::UNIX_EPOCH;
+        Self {
+            state: State::Unknown,
+            since,
+            writes: 0,
+            watch_error: None,
+        }
+    }
+}
+
+/// The verdict on `caBundle`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Not looked at yet.
+    Unknown,
+    /// There is no bundle to write: certificates are not loaded yet, or `files` names no CA file
+    /// and somebody else fills the field.
+    Unmanaged,
+    /// All our entries hold our bundle: the API server can call us.
+    Current,
+    /// The configuration does not exist: no pod gets a sidecar. It is filled when it is applied.
+    Missing,
+    /// The configuration exists, and no entry of it is ours.
+    NotOurs,
+    /// It could not be read or written; tried again.
+    Error {
+        /// What is wrong, and what to do.
+        message: String,
+    },
+}
+
+impl State {
+    /// Every word [`Self::as_str`] can say, for the label of a metric.
+    pub const WORDS: [&'static str; 6] = [
+        "unknown",
+        "unmanaged",
+        "current",
+        "missing",
+        "not_ours",
+        "error",
+    ];
+
+    /// The state in one word.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Unmanaged => "unmanaged",
+            Self::Current => "current",
+            Self::Missing => "missing",
+            Self::NotOurs => "not_ours",
+            Self::Error { .. } => "error",
+        }
+    }
+}
+
+/// Looks whenever the object, our bundle or the minute changes, and after a failure sooner.
+pub(super) async fn run(
+    client: Client,
+    settings: Settings,
+    mut certificates: watch::Receiver<certs::Status>,
+    state: watch::Sender<CaBundle>,
+) {
+    let api: Api<MutatingWebhookConfiguration> = Api::all(client);
+    // A watch that lost its server is back within five seconds of the server, whatever the outage.
+    let patience = Backoff::new(Duration::from_millis(200), Duration::from_secs(4));
+    let mut events =
+        pin!(watcher::watch_object(api.clone(), &settings.configuration).backoff(patience.clone()));
+    let mut backoff = patience;
+    loop {
+        let bundle = certificates.borrow_and_update().bundle.clone();
+        let pause = match look(&api, &settings, bundle.as_ref()).await {
+            Ok((found, wrote)) => {
+                backoff.reset();
+                publish(&state, found, wrote);
+                RESYNC
+            }
+            Err(error) => {
+                if !error.is_conflict() {
+                    publish(
+                        &state,
+                        State::Error {
+                            message: error.to_string(),
+                        },
+                        false,
+                    );
+                }
+                backoff.delay()
+            }
+        };
+        tokio::select! {
+            event = events.next() => heard(&state, event),
+            changed = certificates.changed() => {
+                if changed.is_err() {
+                    // Nobody issues any more; what we wrote last stays true.
+                    return;
+                }
+            }
+            () = sleep(pause) => {}
+        }
+    }
+}
+
+/// Reads the object and, if need be, writes our bundle into our entries.
+async fn look(
+    api: &Api<MutatingWebhookConfiguration>,
+    settings: &Settings,
+    bundle: Option<&Bundle>,
+) -> Result<(State, bool), Error> {
+    let Some(bundle) = bundle else {
+        return Ok((State::Unmanaged, false));
+    };
+    let read = api.get_opt(&settings.configuration);
+    let Some(found) = call("reading the MutatingWebhookConfiguration", read).await? else {
+        return Ok((State::Missing, false));
+    };
+    match plan(&found, &settings.webhook_name, bundle.to_pem().as_bytes()) {
+        Plan::NotOurs => Ok((State::NotOurs, false)),
+        Plan::Current => Ok((State::Current, false)),
+        Plan::Apply(body) => {
+            let params = PatchParams::apply(MANAGER).force();
+            let body = Patch::Apply(body);
+            let write = api.patch(&settings.configuration, &params, &body);
+            call("writing caBundle", write).await?;
+            Ok((State::Current, true))
+        }
+    }
+}
+
+/// What to do about a configuration.
+#[derive(Debug, PartialEq)]
+enum Plan {
+    NotOurs,
+    Current,
+    Apply(Value),
+}
+
+fn plan(found: &MutatingWebhookConfiguration, webhook_name: &str, pem: &[u8]) -> Plan {
+    let entries = found.webhooks.iter().flatten();
+    let ours: Vec<_> = entries
+        .filter(|entry| is_ours(&entry.name, webhook_name))
+        .collect();
+    if ours.is_empty() {
+        return Plan::NotOurs;
+    }
+    let filled = |b: &k8s_openapi::ByteString| b.0 == pem;
+    if ours
+        .iter()
+        .all(|entry| entry.client_config.ca_bundle.as_ref().is_some_and(filled))
+    {
+        return Plan::Current;
+    }
+    let ca_bundle = k8s_openapi::ByteString(pem.to_vec());
+    // All of ours, also those that are right already: an entry left out of an apply is disowned,
+    // and its field removed.
+    let webhooks: Vec<Value> = ours
+        .iter()
+        .map(|entry| json!({"name": entry.name, "clientConfig": {"caBundle": &ca_bundle}}))
+        .collect();
+    Plan::Apply(json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {
+            "name": found.name_any(),
+            "uid": found.uid(),
+            "resourceVersion": found.resource_version(),
+        },
+        "webhooks": webhooks,
+    }))
+}
+
+fn is_ours(entry: &str, webhook_name: &str) -> bool {
+    entry
+        .strip_suffix(webhook_name)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+fn heard<T>(state: &watch::Sender<CaBundle>, event: Option<Result<T, watcher::Error>>) {
+    let problem = match event {
+        Some(Err(error)) => Some(error.to_string()),
+        _ => None,
+    };
+    state.send_if_modified(|current| {
+        if current.watch_error == problem {
+            return false;
+        }
+        if let Some(error) = &problem {
+            tracing::warn!(%error, "watching the MutatingWebhookConfiguration is interrupted");
+        }
+        current.watch_error = problem;
+        true
+    });
+}
+
+fn publish(state: &watch::Sender<CaBundle>, found: State, wrote: bool) {
+    state.send_if_modified(|current| {
+        current.writes += u64::from(wrote);
+        if wrote {
+            tracing::info!("caBundle written");
+        }
+        if current.state == found {
+            return wrote;
+        }
+        match &found {
+            State::Missing => tracing::warn!(
+                "the MutatingWebhookConfiguration does not exist: no pod gets a sidecar until it \
+                 is applied (kubectl apply -k manifests/...)"
+            ),
+            State::NotOurs => tracing::warn!(
+                "no entry of the MutatingWebhookConfiguration is ours; check `webhookName`"
+            ),
+            State::Error { message } => tracing::warn!(error = %message, "caBundle"),
+            other => tracing::info!(state = other.as_str(), "caBundle"),
+        }
+        current.state = found;
+        current.since = SystemTime::now();
+        true
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configuration(entries: &[(&str, Option<&str>)]) -> MutatingWebhookConfiguration {
+        let webhooks = entries
+            .iter()
+            .map(|(name, pem)| {
+                let mut entry = json!({
+                    "name": name, "sideEffects": "None", "admissionReviewVersions": ["v1"],
+                    "clientConfig": {"url": "https://127.0.0.1:9443/mutate"},
+                });
+                if let Some(pem) = pem {
+                    entry["clientConfig"]["caBundle"] =
+                        json!(k8s_openapi::ByteString(pem.as_bytes().to_vec()));
+                }
+                entry
+            })
+            .collect::<Vec<_>>();
+        let object = json!({
+            "metadata": {"name": "sidecar-injector", "uid": "u", "resourceVersion": "7"},
+            "webhooks": webhooks,
+        });
+        serde_json::from_value(object).expect("a configuration")
+    }
+
+    #[test]
+    fn ours_by_name_or_by_suffix_after_a_dot() {
+        let name = "sidecar-injector.mesher.io";
+        assert!(is_ours(name, name));
+        assert!(is_ours("pods.sidecar-injector.mesher.io", name));
+        assert!(!is_ours("not-sidecar-injector.mesher.io", name));
+        assert!(!is_ours("sidecar-injector.mesher.io.example.com", name));
+    }
+
+    #[test]
+    fn an_apply_names_ours_alone_and_pins_what_was_read() {
+        let found = configuration(&[
+            ("a.injector.io", Some("new")),
+            ("other.io", None),
+            ("b.injector.io", Some("old")),
+        ]);
+        let Plan::Apply(body) = plan(&found, "injector.io", b"new") else {
+            panic!("no apply")
+        };
+        let expected = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "metadata": {"name": "sidecar-injector", "uid": "u", "resourceVersion": "7"},
+            "webhooks": [
+                {"name": "a.injector.io", "clientConfig": {"caBundle": "bmV3"}},
+                {"name": "b.injector.io", "clientConfig": {"caBundle": "bmV3"}},
+            ],
+        });
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn nothing_is_written_where_nothing_changes_or_is_ours() {
+        let found = configuration(&[("a.injector.io", Some("new")), ("other.io", Some("x"))]);
+        assert_eq!(plan(&found, "injector.io", b"new"), Plan::Current);
+        assert_eq!(plan(&found, "elsewhere.io", b"new"), Plan::NotOurs);
+        assert_eq!(
+            plan(&configuration(&[]), "injector.io", b"new"),
+            Plan::NotOurs
+        );
+    }
+}

@@ -1,0 +1,205 @@
+//! What the injector says to the Kubernetes API, none of it on a request's way: its CA goes into
+//! `caBundle` of its own configuration ([`ca_bundle`]), and the server's version decides what
+//! `nativeSidecar: auto` means ([`api_server`]).
+//!
+//! Needs, restricted to the one object by `resourceNames` (list and watch name it by field
+//! selector): `get, list, watch, patch` on `mutatingwebhookconfigurations`. `/version` is open to
+//! everybody who is authenticated.
+
+pub mod api_server;
+pub mod ca_bundle;
+
+use std::path::Path;
+use std::time::Duration;
+
+use kube::Client;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+pub use api_server::ApiServer;
+pub use ca_bundle::{CaBundle, State};
+
+/// How long one call may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why the Kubernetes API could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No way to the API server is configured.
+    #[error(
+        "no Kubernetes API server is configured: {0}; run inside a cluster, or name a kubeconfig \
+         file by flag or in KUBECONFIG"
+    )]
+    Config(String),
+    /// The API server refused, or could not be reached.
+    #[error("{doing}: {source}{}", remedy(source))]
+    Api {
+        /// What was being done.
+        doing: &'static str,
+        /// What came back.
+        source: Box<kube::Error>,
+    },
+    /// The API server did not answer in time.
+    #[error("{doing}: no answer from the Kubernetes API within {DEADLINE:?}; it is tried again")]
+    Deadline {
+        /// What was being done.
+        doing: &'static str,
+    },
+}
+
+impl Error {
+    /// Whether another writer was faster, or the object is gone: read again.
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Api { source, .. }
+            if matches!(&**source, kube::Error::Api(status) if status.code == 409))
+    }
+}
+
+fn remedy(error: &kube::Error) -> &'static str {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            "; give the service account get, list, watch and patch on \
+             mutatingwebhookconfigurations (manifests/base/rbac.yaml)"
+        }
+        kube::Error::Api(status) if status.code == 401 => "; check the token or client certificate",
+        kube::Error::Api(_) => "",
+        _ => "; check that the API server can be reached from here",
+    }
+}
+
+/// One call, with its deadline.
+async fn call<T>(
+    doing: &'static str,
+    answer: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(DEADLINE, answer).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(source)) => Err(Error::Api {
+            doing,
+            source: Box::new(source),
+        }),
+        Err(_) => Err(Error::Deadline { doing }),
+    }
+}
+
+/// Makes a client: of the file `kubeconfig`, else of `KUBECONFIG` or `~/.kube/config`, else of the
+/// pod's service account. Nothing is sent yet.
+pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> {
+    let config = match kubeconfig {
+        Some(path) => {
+            let file = Kubeconfig::read_from(path).map_err(|e| Error::Config(e.to_string()))?;
+            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+                .await
+                .map_err(|e| Error::Config(e.to_string()))?
+        }
+        None => Config::infer()
+            .await
+            .map_err(|e| Error::Config(e.to_string()))?,
+    };
+    Client::try_from(config).map_err(|e| Error::Config(e.to_string()))
+}
+
+/// Which objects are ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Name of the MutatingWebhookConfiguration, for example `sidecar-injector`.
+    pub configuration: String,
+    /// Our entries in it: those of this name, and those whose name ends in a dot and this name,
+    /// as `pods.sidecar-injector.mesher.io` does for `sidecar-injector.mesher.io`.
+    pub webhook_name: String,
+    /// How long readiness waits for the API server's version before plain sidecars are assumed.
+    pub version_wait: Duration,
+    /// How often the version is read again.
+    pub version_every: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            configuration: "sidecar-injector".into(),
+            webhook_name: "sidecar-injector.mesher.io".into(),
+            version_wait: Duration::from_secs(10),
+            version_every: Duration::from_mins(10),
+        }
+    }
+}
+
+/// The background tasks. Dropped, they end at once; see [`Self::stop`].
+#[derive(Debug)]
+pub struct Keeper {
+    ca_bundle: watch::Receiver<CaBundle>,
+    api_server: watch::Receiver<ApiServer>,
+    stop: Option<oneshot::Sender<()>>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Keeper {
+    /// Starts to keep `caBundle` equal to the bundle of `certificates` ([`certs::Serving::status`])
+    /// and to ask for the server's version. Returns at once; nothing it does can fail but in what
+    /// [`Self::ca_bundle`] and [`Self::api_server`] say.
+    pub fn start(
+        client: Client,
+        settings: Settings,
+        certificates: watch::Receiver<certs::Status>,
+    ) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        // Both tasks wait for the one word.
+        let stopped = futures::FutureExt::shared(stopped);
+        let (bundle_state, ca_bundle) = watch::channel(CaBundle::default());
+        let (version_state, api_server) = watch::channel(ApiServer::default());
+        let probe = api_server::run(
+            client.clone(),
+            settings.version_wait,
+            settings.version_every,
+            version_state,
+        );
+        let keep = ca_bundle::run(client, settings, certificates, bundle_state);
+        let tasks = [
+            tokio::spawn(until(stopped.clone(), probe)),
+            tokio::spawn(until(stopped, keep)),
+        ];
+        Self {
+            ca_bundle,
+            api_server,
+            stop: Some(stop),
+            tasks,
+        }
+    }
+
+    /// How `caBundle` stands; changes are announced. For the metric, readiness detail and `check`.
+    pub fn ca_bundle(&self) -> watch::Receiver<CaBundle> {
+        self.ca_bundle.clone()
+    }
+
+    /// What is known about the API server; changes are announced. Ready when
+    /// [`ApiServer::settled`].
+    pub fn api_server(&self) -> watch::Receiver<ApiServer> {
+        self.api_server.clone()
+    }
+
+    /// Ends both tasks at their next pause.
+    pub async fn stop(mut self) {
+        self.stop.take();
+        for task in &mut self.tasks {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// Runs `work` until `stopped`. Every write is one call, so that it is sent whole or not at all.
+async fn until<S: Future>(stopped: S, work: impl Future<Output = ()>) {
+    tokio::select! {
+        _ = stopped => {}
+        () = work => {}
+    }
+}
