@@ -157,7 +157,7 @@ async fn look(
     let Some(found) = call("reading the MutatingWebhookConfiguration", read).await? else {
         return Ok((State::Missing, false));
     };
-    match plan(&found, &settings.webhook_name, bundle.to_pem().as_bytes()) {
+    match plan(&found, &settings.webhooks, bundle.to_pem().as_bytes()) {
         Plan::NotOurs => Ok((State::NotOurs, false)),
         Plan::Current => Ok((State::Current, false)),
         Plan::Apply(body) => {
@@ -178,10 +178,10 @@ enum Plan {
     Apply(Value),
 }
 
-fn plan(found: &MutatingWebhookConfiguration, webhook_name: &str, pem: &[u8]) -> Plan {
+fn plan(found: &MutatingWebhookConfiguration, webhooks: &[String], pem: &[u8]) -> Plan {
     let entries = found.webhooks.iter().flatten();
     let ours: Vec<_> = entries
-        .filter(|entry| is_ours(&entry.name, webhook_name))
+        .filter(|entry| is_ours(&entry.name, webhooks))
         .collect();
     if ours.is_empty() {
         return Plan::NotOurs;
@@ -196,7 +196,7 @@ fn plan(found: &MutatingWebhookConfiguration, webhook_name: &str, pem: &[u8]) ->
     let ca_bundle = k8s_openapi::ByteString(pem.to_vec());
     // All of ours, also those that are right already: an entry left out of an apply is disowned,
     // and its field removed.
-    let webhooks: Vec<Value> = ours
+    let named: Vec<Value> = ours
         .iter()
         .map(|entry| json!({"name": entry.name, "clientConfig": {"caBundle": &ca_bundle}}))
         .collect();
@@ -208,14 +208,16 @@ fn plan(found: &MutatingWebhookConfiguration, webhook_name: &str, pem: &[u8]) ->
             "uid": found.uid(),
             "resourceVersion": found.resource_version(),
         },
-        "webhooks": webhooks,
+        "webhooks": named,
     }))
 }
 
-fn is_ours(entry: &str, webhook_name: &str) -> bool {
-    entry
-        .strip_suffix(webhook_name)
-        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+fn is_ours(entry: &str, webhooks: &[String]) -> bool {
+    webhooks.iter().any(|name| {
+        entry
+            .strip_suffix(name.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    })
 }
 
 fn heard<T>(state: &watch::Sender<CaBundle>, event: Option<Result<T, watcher::Error>>) {
@@ -250,7 +252,7 @@ fn publish(state: &watch::Sender<CaBundle>, found: State, wrote: bool) {
                  is applied (kubectl apply -k manifests/...)"
             ),
             State::NotOurs => tracing::warn!(
-                "no entry of the MutatingWebhookConfiguration is ours; check `webhookName`"
+                "no entry of the MutatingWebhookConfiguration is ours; check `kubernetes.webhooks`"
             ),
             State::Error { message } => tracing::warn!(error = %message, "caBundle"),
             other => tracing::info!(state = other.as_str(), "caBundle"),
@@ -289,11 +291,21 @@ mod tests {
 
     #[test]
     fn ours_by_name_or_by_suffix_after_a_dot() {
-        let name = "sidecar-injector.mesher.io";
-        assert!(is_ours(name, name));
-        assert!(is_ours("pods.sidecar-injector.mesher.io", name));
-        assert!(!is_ours("not-sidecar-injector.mesher.io", name));
-        assert!(!is_ours("sidecar-injector.mesher.io.example.com", name));
+        let webhooks = [
+            "sidecar-injector.mesher.io".to_owned(),
+            "other.io".to_owned(),
+        ];
+        for (entry, ours) in [
+            ("sidecar-injector.mesher.io", true),
+            ("pods.sidecar-injector.mesher.io", true),
+            ("other.io", true),
+            ("not-sidecar-injector.mesher.io", false),
+            ("sidecar-injector.mesher.io.example.com", false),
+            ("", false),
+        ] {
+            assert_eq!(is_ours(entry, &webhooks), ours, "{entry}");
+        }
+        assert!(!is_ours("sidecar-injector.mesher.io", &[]));
     }
 
     #[test]
@@ -303,7 +315,7 @@ mod tests {
             ("other.io", None),
             ("b.injector.io", Some("old")),
         ]);
-        let Plan::Apply(body) = plan(&found, "injector.io", b"new") else {
+        let Plan::Apply(body) = plan(&found, &["injector.io".into()], b"new") else {
             panic!("no apply")
         };
         let expected = json!({
@@ -321,10 +333,13 @@ mod tests {
     #[test]
     fn nothing_is_written_where_nothing_changes_or_is_ours() {
         let found = configuration(&[("a.injector.io", Some("new")), ("other.io", Some("x"))]);
-        assert_eq!(plan(&found, "injector.io", b"new"), Plan::Current);
-        assert_eq!(plan(&found, "elsewhere.io", b"new"), Plan::NotOurs);
+        assert_eq!(plan(&found, &["injector.io".into()], b"new"), Plan::Current);
         assert_eq!(
-            plan(&configuration(&[]), "injector.io", b"new"),
+            plan(&found, &["elsewhere.io".into()], b"new"),
+            Plan::NotOurs
+        );
+        assert_eq!(
+            plan(&configuration(&[]), &["injector.io".into()], b"new"),
             Plan::NotOurs
         );
     }

@@ -106,9 +106,9 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> {
 pub struct Settings {
     /// Name of the MutatingWebhookConfiguration, for example `sidecar-injector`.
     pub configuration: String,
-    /// Our entries in it: those of this name, and those whose name ends in a dot and this name,
-    /// as `pods.sidecar-injector.mesher.io` does for `sidecar-injector.mesher.io`.
-    pub webhook_name: String,
+    /// Our entries in it. `sidecar-injector.mesher.io` means the entry of that name and those
+    /// whose name ends in a dot and it, as `pods.sidecar-injector.mesher.io` does.
+    pub webhooks: Vec<String>,
     /// How long readiness waits for the API server's version before plain sidecars are assumed.
     pub version_wait: Duration,
     /// How often the version is read again.
@@ -119,7 +119,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             configuration: "sidecar-injector".into(),
-            webhook_name: "sidecar-injector.mesher.io".into(),
+            webhooks: vec!["sidecar-injector.mesher.io".into()],
             version_wait: Duration::from_secs(10),
             version_every: Duration::from_mins(10),
         }
