@@ -1,1 +1,5 @@
-//! Scenarios over the built binaries.
+//! Scenarios over the built binaries and real servers.
+
+pub mod audit;
+pub mod installation;
+pub mod kubectl;

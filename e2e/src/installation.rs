@@ -1,0 +1,215 @@
+//! The injector as the overlay `local` installs it: its objects in the cluster, itself a process
+//! of this machine that the API server calls by URL.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use testbed::{Cluster, Server};
+
+use crate::kubectl::{Kubectl, eventually};
+
+/// What the manifests call everything: namespace, ServiceAccount, webhook configuration.
+pub const NAME: &str = "sidecar-injector";
+/// The one entry of the webhook configuration.
+pub const WEBHOOK: &str = "sidecar-injector.mesher.io";
+/// Selects the namespaces whose pods the injector sees.
+pub const ENABLED: &str = "sidecar-injector=enabled";
+/// What a loaded machine may take for anything that is waited for.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running injector, installed. Its objects stay in the cluster when it is dropped.
+#[derive(Debug)]
+pub struct Installation<'c> {
+    cluster: &'c Cluster,
+    kustomization: PathBuf,
+    url: String,
+    invocation: Invocation,
+    server: Option<Server>,
+    /// Where a dry run shows whether the injector is called.
+    probed: String,
+}
+
+#[derive(Debug)]
+struct Invocation {
+    program: PathBuf,
+    arguments: Vec<String>,
+    kubeconfig: PathBuf,
+}
+
+impl<'c> Installation<'c> {
+    /// Applies the manifests, starts `program` with the identity and the configuration that they
+    /// give it, and waits until the API server can call it.
+    pub fn start(cluster: &'c Cluster, program: &Path) -> Result<Self> {
+        let folder = cluster.folder().join(NAME);
+        fs::create_dir_all(&folder)?;
+        let kubectl = Kubectl(cluster);
+        let [webhook, operations] = free_ports()?;
+        let url = format!("https://127.0.0.1:{webhook}/mutate");
+        let kustomization = write_kustomization(&folder.join("manifests"), &url)?;
+        kubectl.run(&format!("apply -k {}", kustomization.display()))?;
+
+        let configuration = folder.join("config.yaml");
+        fs::write(&configuration, configured(kubectl)?)?;
+        let kubeconfig = folder.join("kubeconfig");
+        fs::write(&kubeconfig, own_kubeconfig(cluster)?.to_string())?;
+        let arguments = vec![
+            "serve".into(),
+            format!("--config={}", configuration.display()),
+            format!("--namespace={NAME}"),
+            format!("--url={url}"),
+            format!("--listen=127.0.0.1:{webhook}"),
+            format!("--operations-listen=127.0.0.1:{operations}"),
+        ];
+        let probed = cluster.namespace("probe")?;
+        kubectl.run(&format!("label namespace {probed} {ENABLED}"))?;
+        let mut installation = Self {
+            cluster,
+            kustomization,
+            url,
+            invocation: Invocation {
+                program: program.into(),
+                arguments,
+                kubeconfig,
+            },
+            server: None,
+            probed,
+        };
+        installation.resume()?;
+        Ok(installation)
+    }
+
+    /// The folder to `kubectl apply -k`: the overlay `local` with this process's URL.
+    pub fn kustomization(&self) -> &Path {
+        &self.kustomization
+    }
+
+    /// Where the API server calls.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The process.
+    pub fn server(&self) -> &Server {
+        self.server
+            .as_ref()
+            .expect("it runs from start to drop, but for stop to resume")
+    }
+
+    /// Kills the process; the API server still calls its URL.
+    pub fn stop(&mut self) {
+        self.server = None;
+    }
+
+    /// Starts the process anew and waits until the API server can call it.
+    pub fn resume(&mut self) -> Result<()> {
+        let mut command = Command::new(&self.invocation.program);
+        command
+            .env_clear()
+            .env("KUBECONFIG", &self.invocation.kubeconfig)
+            .args(&self.invocation.arguments);
+        let server = self.cluster.guard().spawn(NAME, &mut command)?;
+        let probed = format!("/api/v1/namespaces/{}/pods?dryRun=All", self.probed);
+        server.wait_until("called by the API server", PATIENCE, || {
+            Kubectl(self.cluster)
+                .post(&probed, &probe())
+                .is_ok_and(|answer| {
+                    answer.success && answer.stdout.contains("\"sidecar.mesher.io/injected\"")
+                })
+        })?;
+        self.server = Some(server);
+        Ok(())
+    }
+
+    /// The CA that the API server verifies the process with, in base64; absent: none.
+    pub fn ca_bundle(&self) -> Result<Option<String>> {
+        let found = Kubectl(self.cluster).get(&format!("mutatingwebhookconfigurations {NAME}"))?;
+        Ok(found["webhooks"][0]["clientConfig"]["caBundle"]
+            .as_str()
+            .map(String::from))
+    }
+
+    /// Waits until the injector has written its CA.
+    pub fn wait_for_ca_bundle(&self, deadline: Duration) -> Result<String> {
+        eventually("caBundle is filled", deadline, || self.ca_bundle())
+    }
+}
+
+fn probe() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "probe", "annotations": {"sidecar.mesher.io/inject": "yes"}},
+        "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+    })
+}
+
+/// Ports that were free a moment ago.
+fn free_ports() -> Result<[u16; 2]> {
+    let held = [
+        TcpListener::bind("127.0.0.1:0")?,
+        TcpListener::bind("127.0.0.1:0")?,
+    ];
+    Ok([held[0].local_addr()?.port(), held[1].local_addr()?.port()])
+}
+
+/// A folder of the checkout, for instance `examples`.
+pub fn checkout(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// Writes a kustomization that is the overlay `local` with another URL. It names the overlay by a
+/// relative path, as kustomize takes no other.
+pub fn write_kustomization(folder: &Path, url: &str) -> Result<PathBuf> {
+    fs::create_dir_all(folder)?;
+    let folder = folder.canonicalize()?;
+    let overlay = checkout("manifests/overlays/local").canonicalize()?;
+    let up = "../".repeat(folder.components().count() - 1);
+    let overlay = overlay
+        .strip_prefix("/")
+        .context("the checkout has no absolute path")?;
+    let text = json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [format!("{up}{}", overlay.display())],
+        "patches": [{
+            "target": {"kind": "MutatingWebhookConfiguration", "name": NAME},
+            "patch": json!([
+                {"op": "replace", "path": "/webhooks/0/clientConfig/url", "value": url},
+            ]).to_string(),
+        }],
+    });
+    fs::write(folder.join("kustomization.yaml"), format!("{text:#}\n"))?;
+    Ok(folder)
+}
+
+/// The configuration file that the manifests hold.
+pub fn configured(kubectl: Kubectl<'_>) -> Result<String> {
+    let config_map = kubectl.get(&format!("configmap {NAME} -n {NAME}"))?;
+    let text = config_map["data"]["config.yaml"].as_str();
+    Ok(text
+        .context("the ConfigMap holds no config.yaml")?
+        .to_owned())
+}
+
+/// A kubeconfig of the injector's own ServiceAccount: so it may do here what the shipped roles let
+/// it do, and nothing else.
+pub fn own_kubeconfig(cluster: &Cluster) -> Result<Value> {
+    let token = Kubectl(cluster).run(&format!("create token {NAME} -n {NAME} --duration=24h"))?;
+    let token = token.stdout.trim();
+    ensure!(!token.is_empty(), "the API server issued no token");
+    Ok(json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "here", "cluster": {
+            "server": cluster.api_url(),
+            "certificate-authority": cluster.ca(),
+        }}],
+        "users": [{"name": NAME, "user": {"token": token}}],
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": NAME, "namespace": NAME}}],
+        "current-context": "here",
+    }))
+}
