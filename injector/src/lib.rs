@@ -3,19 +3,30 @@
 //! One pure core, [`inject`], serves the admission webhook and the command line: it decides,
 //! renders a template and answers with a minimal JSON Patch.
 
+mod additions;
 pub mod admission;
+pub mod annotations;
 pub mod cli;
 pub mod config;
+mod decision;
+mod identity;
 pub mod inject;
+pub mod interception;
 pub mod kubernetes;
 pub mod outcome;
 pub mod patch;
+mod pod;
 pub mod policy;
+pub mod ports;
+pub mod quantity;
 pub mod reason;
+mod record;
 pub mod request;
+mod resources;
 pub mod template;
+mod validity;
 
-pub use inject::{Uninjected, inject, uninject};
+pub use inject::{Uninjected, explain, inject, is_stale, uninject};
 pub use outcome::Outcome;
 pub use policy::Policy;
 pub use reason::Reason;

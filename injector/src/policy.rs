@@ -1,11 +1,14 @@
 //! Everything the operator decided, parsed once; the core knows no file, flag or environment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::annotations::{Problem, check};
+use crate::interception::Interception;
 use crate::template::Template;
 
 /// What holds for every pod. Cheap to clone; the server publishes a new one on each reload.
@@ -67,7 +70,7 @@ pub struct SidecarDefaults {
     pub memory_limit: String,
     /// How the pod's own containers are led to the proxy: `none`, or `env` with any of
     /// `java`, `node` and `https`, separated by commas.
-    pub interception: String,
+    pub interception: Interception,
 }
 
 impl Default for SidecarDefaults {
@@ -86,8 +89,44 @@ impl Default for SidecarDefaults {
             memory: "32Mi".into(),
             cpu_limit: None,
             memory_limit: "128Mi".into(),
-            interception: "env".into(),
+            interception: Interception::default(),
         }
+    }
+}
+
+impl SidecarDefaults {
+    /// Checks every value by the rules of the annotation of the same name; the error names the
+    /// field as the configuration file spells it.
+    pub fn validate(&self) -> Result<(), Problem> {
+        check::image(&self.image).map_err(|e| Problem::new("image", e))?;
+        check::pull_policy(&self.image_pull_policy)
+            .map_err(|e| Problem::new("imagePullPolicy", e))?;
+        check::config_map(&self.config_map).map_err(|e| Problem::new("configMap", e))?;
+        check::log_level(&self.log_level).map_err(|e| Problem::new("logLevel", e))?;
+        for secret in &self.image_pull_secrets {
+            check::config_map(secret).map_err(|e| Problem::new("imagePullSecrets", e))?;
+        }
+        let quantity = |key, text: &str| check::quantity(text).map_err(|e| Problem::new(key, e));
+        let (cpu, memory) = (
+            quantity("cpu", &self.cpu)?,
+            quantity("memory", &self.memory)?,
+        );
+        if let Some(limit) = &self.cpu_limit
+            && quantity("cpuLimit", limit)? < cpu
+        {
+            return Err(Problem::new(
+                "cpuLimit",
+                format!("{limit} is below cpu: {}", self.cpu),
+            ));
+        }
+        if quantity("memoryLimit", &self.memory_limit)? < memory {
+            let (limit, request) = (&self.memory_limit, &self.memory);
+            return Err(Problem::new(
+                "memoryLimit",
+                format!("{limit} is below memory: {request}"),
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -108,6 +147,20 @@ impl Discovery {
         match self {
             Self::ServiceCenter => "sc",
             Self::Pilot => "pilot",
+        }
+    }
+}
+
+impl FromStr for Discovery {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "sc" => Ok(Self::ServiceCenter),
+            "pilot" => Ok(Self::Pilot),
+            _ => Err(format!(
+                "\"{text}\": use sc (service-center) or pilot (Istio)"
+            )),
         }
     }
 }
@@ -148,9 +201,18 @@ impl Policy {
     pub fn builtin() -> Self {
         let template = Arc::new(Template::builtin());
         Self {
-            version: env!("CARGO_PKG_VERSION").into(),
             default_template: template.name().into(),
             templates: BTreeMap::from([(template.name().to_owned(), template)]),
+            ..Self::without_templates()
+        }
+    }
+
+    /// The built-in defaults, and no template at all.
+    pub(crate) fn without_templates() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            default_template: String::new(),
+            templates: BTreeMap::new(),
             native_by_default: true,
             ignored_namespaces: ["kube-system", "kube-public", "kube-node-lease"]
                 .map(String::from)

@@ -1,0 +1,113 @@
+//! What the expressions of a template can name.
+
+use std::collections::BTreeMap;
+
+use minijinja::Value;
+
+use crate::annotations::Settings;
+use crate::identity;
+use crate::pod::{Pod, name};
+use crate::policy::{Discovery, Policy};
+use crate::request::RequestInfo;
+
+/// Builds the variables for one pod. A variable that does not apply is `none`; one that is not
+/// listed here is an error in the template.
+pub(crate) fn variables(
+    pod: Pod<'_>,
+    request: &RequestInfo,
+    policy: &Policy,
+    settings: &Settings,
+    native: bool,
+) -> Value {
+    let defaults = &policy.sidecar;
+    let discovery = settings.discovery.unwrap_or(defaults.discovery_type);
+    let scraped = pod
+        .annotations()
+        .is_some_and(|map| map.keys().any(|key| key.starts_with("prometheus.io/")));
+    let or =
+        |own: &Option<String>, default: &str| own.clone().unwrap_or_else(|| default.to_owned());
+    let mut all: BTreeMap<&'static str, Value> = BTreeMap::new();
+    let mut set = |key, value: Value| all.insert(key, value);
+    // The sidecar itself.
+    set("injectorVersion", policy.version.clone().into());
+    set("native", native.into());
+    set("image", or(&settings.image, &defaults.image).into());
+    set(
+        "imagePullPolicy",
+        or(&settings.image_pull_policy, &defaults.image_pull_policy).into(),
+    );
+    set(
+        "logLevel",
+        or(&settings.log_level, &defaults.log_level).into(),
+    );
+    set("cpu", defaults.cpu.clone().into());
+    set("memory", defaults.memory.clone().into());
+    set("cpuLimit", optional(defaults.cpu_limit.clone()));
+    set("memoryLimit", defaults.memory_limit.clone().into());
+    set(
+        "configMap",
+        or(&settings.config_map, &defaults.config_map).into(),
+    );
+    set("passthrough", optional(settings.passthrough.clone()));
+    // What the pod's annotations say.
+    set(
+        "discoveryType",
+        optional(settings.discovery.map(|d| d.as_str().to_owned())),
+    );
+    set(
+        "servicePorts",
+        optional(settings.service_ports.as_ref().map(ToString::to_string)),
+    );
+    set("serviceName", optional(settings.service_name.clone()));
+    set("version", optional(settings.version.clone()));
+    set("appId", optional(settings.app_id.clone()));
+    // What holds where neither the pod nor its files say.
+    set("pilot", (discovery == Discovery::Pilot).into());
+    set(
+        "defaultDiscoveryType",
+        defaults.discovery_type.as_str().into(),
+    );
+    set(
+        "defaultRegistryAddress",
+        optional(defaults.registry_address.clone()),
+    );
+    set(
+        "defaultPilotAddress",
+        optional(defaults.pilot_address.clone()),
+    );
+    set("defaultAppId", optional(defaults.app_id.clone()));
+    set(
+        "defaultVersion",
+        optional(pod.label("version").map(str::to_owned)),
+    );
+    set(
+        "defaultServiceName",
+        optional(identity::default_service_name(pod, request)),
+    );
+    // Facts.
+    set("appPorts", optional(identity::app_ports(pod)));
+    set("namespace", request.namespace.clone().into());
+    let first = pod.containers().first().map(|c| name(c).to_owned());
+    set("firstContainer", optional(first.filter(|n| !n.is_empty())));
+    set("scraped", scraped.into());
+    set("annotations", strings(pod, "annotations"));
+    set("labels", strings(pod, "labels"));
+    Value::from_pairs(all)
+}
+
+fn optional(text: Option<String>) -> Value {
+    text.map_or(Value::from(()), Value::from)
+}
+
+/// The pod's labels or annotations.
+fn strings(pod: Pod<'_>, of: &str) -> Value {
+    let map = pod
+        .metadata()
+        .get(of)
+        .and_then(serde_json::Value::as_object);
+    let pairs = map
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, v)| Some((key.as_str(), v.as_str()?)));
+    Value::from_pairs(pairs)
+}

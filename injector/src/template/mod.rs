@@ -1,0 +1,239 @@
+//! Sidecar templates: YAML whose leaves may hold minijinja expressions.
+//!
+//! The tree is the author's: a pod's values enter only as scalar leaves, so no annotation can add
+//! a key, an item or a document. A leaf that is one whole expression keeps its type; `omit`
+//! removes its key or list item. A node may carry `$if: <expression>`, a list item also
+//! `$each: <expression>` (`$as` names the variable, `item` by default).
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::template::node::Node;
+
+pub(crate) mod context;
+mod node;
+mod samples;
+
+/// The template that ships, also `templates/mesher.yaml` of the source tree.
+pub const BUILTIN: &str = include_str!("../../../templates/mesher.yaml");
+
+/// A template that was parsed, compiled and tried on sample pods.
+pub struct Template {
+    name: String,
+    hash: String,
+    sidecar_name: String,
+    container_names: Vec<String>,
+    volume_names: Vec<String>,
+    ports: Vec<(u64, String)>,
+    environment: minijinja::Environment<'static>,
+    tree: Node,
+}
+
+/// What a template made for one pod.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    pub(crate) sidecar: Map<String, Value>,
+    pub(crate) containers: Vec<Value>,
+    pub(crate) init_containers: Vec<Value>,
+    pub(crate) volumes: Vec<Value>,
+    pub(crate) image_pull_secrets: Vec<Value>,
+    pub(crate) labels: Map<String, Value>,
+    pub(crate) annotations: Map<String, Value>,
+}
+
+/// The keys of a template, and what each holds.
+const SECTIONS: [(&str, &str); 7] = [
+    ("sidecar", "a container"),
+    ("containers", "a list of containers"),
+    ("initContainers", "a list of containers"),
+    ("volumes", "a list of volumes"),
+    ("imagePullSecrets", "a list of {name}"),
+    ("labels", "a map of strings"),
+    ("annotations", "a map of strings"),
+];
+
+impl Template {
+    /// The template that ships in the binary.
+    pub fn builtin() -> Self {
+        Self::compile("mesher", BUILTIN).expect("the tests parse the shipped template")
+    }
+
+    /// Parses a template and tries it on sample pods; `name` is what the annotation
+    /// `sidecar.mesher.io/template` selects, by custom its file's stem.
+    pub fn parse(name: &str, yaml: &str) -> Result<Self, TemplateError> {
+        let template = Self::compile(name, yaml)?;
+        samples::try_all(template)
+    }
+
+    fn compile(name: &str, yaml: &str) -> Result<Self, TemplateError> {
+        let error = |at: &str, problem: String| TemplateError {
+            template: name.to_owned(),
+            at: at.to_owned(),
+            problem,
+        };
+        let options = serde_saphyr::options! { legacy_octal_numbers: true };
+        let tree: Value = serde_saphyr::from_str_with_options(yaml, options)
+            .map_err(|e| error("document", e.to_string()))?;
+        let Value::Object(sections) = &tree else {
+            return Err(error(
+                "document",
+                "expected a map with the key sidecar".into(),
+            ));
+        };
+        for key in sections.keys() {
+            if !SECTIONS.iter().any(|(known, _)| known == key) {
+                let known: Vec<&str> = SECTIONS.iter().map(|(known, _)| *known).collect();
+                return Err(error(key, format!("unknown key: use {}", known.join(", "))));
+            }
+        }
+        let literal_name = |at: &str, item: &Value| match item.get("name").and_then(Value::as_str) {
+            Some(name) if !name.is_empty() && !name.contains("{{") => Ok(name.to_owned()),
+            _ => Err(error(
+                &format!("{at}.name"),
+                "expected a name without expression".into(),
+            )),
+        };
+        let sidecar = sections.get("sidecar").filter(|s| s.is_object());
+        let sidecar = sidecar.ok_or_else(|| error("sidecar", "expected a container".into()))?;
+        let sidecar_name = literal_name("sidecar", sidecar)?;
+        let (mut volume_names, mut container_names) = (Vec::new(), vec![sidecar_name.clone()]);
+        for key in ["volumes", "containers", "initContainers"] {
+            for (i, item) in crate::pod::list(&tree, key).iter().enumerate() {
+                let name = literal_name(&format!("{key}[{i}]"), item)?;
+                let names = if key == "volumes" {
+                    &mut volume_names
+                } else {
+                    &mut container_names
+                };
+                names.push(name);
+            }
+        }
+        let ports = crate::pod::list(sidecar, "ports")
+            .iter()
+            .filter_map(|p| {
+                Some((
+                    p.get("containerPort")?.as_u64()?,
+                    crate::pod::name(p).to_owned(),
+                ))
+            })
+            .collect();
+        let mut environment = minijinja::Environment::new();
+        environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+        environment.add_global("omit", node::omit());
+        let tree = Node::compile(&tree, String::new(), &mut environment)
+            .map_err(|(at, problem)| error(&at, problem))?;
+        let digest = Sha256::digest(yaml.as_bytes());
+        let hash = digest
+            .iter()
+            .fold(String::new(), |hash, b| hash + &format!("{b:02x}"));
+        let name = name.to_owned();
+        Ok(Self {
+            name,
+            hash,
+            sidecar_name,
+            container_names,
+            volume_names,
+            ports,
+            environment,
+            tree,
+        })
+    }
+
+    /// Its name: what `sidecar.mesher.io/template` selects.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// SHA-256 of its text, in hexadecimal.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Name of the container it adds.
+    pub fn sidecar_name(&self) -> &str {
+        &self.sidecar_name
+    }
+
+    /// Names of every container it may add.
+    pub(crate) fn container_names(&self) -> &[String] {
+        &self.container_names
+    }
+
+    /// Numbers and names of the ports the sidecar listens on.
+    pub(crate) fn ports(&self) -> &[(u64, String)] {
+        &self.ports
+    }
+
+    /// Names of every volume it may add.
+    pub(crate) fn volume_names(&self) -> &[String] {
+        &self.volume_names
+    }
+
+    /// Fills in the leaves.
+    pub(crate) fn render(&self, context: &minijinja::Value) -> Result<Rendered, TemplateError> {
+        let error = |at: String, problem: String| TemplateError {
+            template: self.name.clone(),
+            at,
+            problem,
+        };
+        let tree = self
+            .tree
+            .render(&self.environment, context)
+            .map_err(|(at, problem)| error(at, problem))?;
+        let Some(Value::Object(mut tree)) = tree else {
+            return Err(error("document".into(), "rendered to nothing".into()));
+        };
+        let mut rendered = Rendered {
+            sidecar: Map::new(),
+            containers: Vec::new(),
+            init_containers: Vec::new(),
+            volumes: Vec::new(),
+            image_pull_secrets: Vec::new(),
+            labels: Map::new(),
+            annotations: Map::new(),
+        };
+        for (key, holds) in SECTIONS {
+            let value = tree.remove(key).unwrap_or(Value::Null);
+            match (key, value) {
+                ("sidecar", Value::Object(map)) => rendered.sidecar = map,
+                ("sidecar", _) => return Err(error(key.into(), format!("rendered to no {holds}"))),
+                (_, Value::Null) => {}
+                ("containers", Value::Array(items)) => rendered.containers = items,
+                ("initContainers", Value::Array(items)) => rendered.init_containers = items,
+                ("volumes", Value::Array(items)) => rendered.volumes = items,
+                ("imagePullSecrets", Value::Array(items)) => rendered.image_pull_secrets = items,
+                ("labels", Value::Object(map)) if strings(&map) => rendered.labels = map,
+                ("annotations", Value::Object(map)) if strings(&map) => rendered.annotations = map,
+                _ => return Err(error(key.into(), format!("expected {holds}"))),
+            }
+        }
+        Ok(rendered)
+    }
+}
+
+fn strings(map: &Map<String, Value>) -> bool {
+    map.values().all(Value::is_string)
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Template")
+            .field("name", &self.name)
+            .field("hash", &self.hash)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a template cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("template {template}: {at}: {problem}")]
+pub struct TemplateError {
+    /// Name of the template.
+    pub template: String,
+    /// Path of the node, for example `sidecar.env[3].value`, or `document`.
+    pub at: String,
+    /// What is wrong and what is expected.
+    pub problem: String,
+}

@@ -1,0 +1,293 @@
+//! The compiled tree of a template.
+
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::value::{Object, ValueKind};
+use minijinja::{Environment, Value as Jinja, context};
+use serde_json::{Map, Number, Value};
+
+/// Path of a node and what is wrong there.
+type Problem = (String, String);
+
+/// One node of the tree.
+pub(super) enum Node {
+    Literal(Value),
+    /// One whole expression: keeps its type.
+    Expression(Compiled),
+    /// Text with expressions in it.
+    Text(Compiled),
+    List(Vec<Node>),
+    Map(Vec<(String, Node)>),
+    Guarded(Guarded),
+}
+
+/// A node with `$if` or `$each`.
+pub(super) struct Guarded {
+    condition: Option<Compiled>,
+    each: Option<(Compiled, String)>,
+    node: Box<Node>,
+}
+
+/// A template of its own in the environment; its name is the path of the node.
+pub(super) struct Compiled {
+    at: String,
+}
+
+/// What `omit` is: removes the key or item that it is the value of.
+#[derive(Debug)]
+struct Omit;
+
+impl Object for Omit {
+    fn is_true(self: &Arc<Self>) -> bool {
+        false
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("omit")
+    }
+}
+
+pub(super) fn omit() -> Jinja {
+    Jinja::from_object(Omit)
+}
+
+impl Node {
+    pub(super) fn compile(
+        value: &Value,
+        at: String,
+        environment: &mut Environment<'static>,
+    ) -> Result<Self, Problem> {
+        match value {
+            Value::String(text) if text.contains("{{") || text.contains("{%") => {
+                Self::leaf(text, at, environment)
+            }
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .map(|(i, item)| Self::compile(item, format!("{at}[{i}]"), environment))
+                .collect::<Result<_, _>>()
+                .map(Self::List),
+            Value::Object(map) => Self::map(map, &at, environment),
+            value => Ok(Self::Literal(value.clone())),
+        }
+    }
+
+    fn leaf(
+        text: &str,
+        at: String,
+        environment: &mut Environment<'static>,
+    ) -> Result<Self, Problem> {
+        let inner = text
+            .trim()
+            .strip_prefix("{{")
+            .and_then(|t| t.strip_suffix("}}"));
+        // `{{ a }}-{{ b }}` also begins and ends like one expression, but does not compile as one.
+        if let Some(inner) = inner
+            && environment
+                .compile_expression_owned(inner.to_owned())
+                .is_ok()
+        {
+            return Compiled::expression(inner, at, environment).map(Self::Expression);
+        }
+        let added = environment.add_template_owned(at.clone(), text.to_owned());
+        added.map_err(|e| (at.clone(), problem(&e)))?;
+        Ok(Self::Text(Compiled { at }))
+    }
+
+    fn map(
+        map: &Map<String, Value>,
+        at: &str,
+        environment: &mut Environment<'static>,
+    ) -> Result<Self, Problem> {
+        let mut expression = |key: &str| {
+            let path = format!("{at}.{key}");
+            match map.get(key) {
+                None => Ok(None),
+                Some(Value::String(text)) => {
+                    Compiled::expression(text, path, environment).map(Some)
+                }
+                Some(_) => Err((path, "expected an expression as a string".to_owned())),
+            }
+        };
+        let condition = expression("$if")?;
+        let each = expression("$each")?;
+        let variable = map.get("$as").map_or(Some("item"), Value::as_str);
+        let variable =
+            variable.ok_or_else(|| (format!("{at}.$as"), "expected a name".to_owned()))?;
+        let mut entries = Vec::new();
+        for (key, value) in map {
+            if ["$if", "$each", "$as"].contains(&key.as_str()) {
+                continue;
+            }
+            if key.starts_with('$') || key.contains("{{") {
+                let usage = "keys are literal; use $if, $each and $as".to_owned();
+                return Err((format!("{at}.{key}"), usage));
+            }
+            let path = if at.is_empty() {
+                key.clone()
+            } else {
+                format!("{at}.{key}")
+            };
+            entries.push((key.clone(), Self::compile(value, path, environment)?));
+        }
+        let node = Self::Map(entries);
+        if condition.is_none() && each.is_none() {
+            return Ok(node);
+        }
+        let each = each.map(|list| (list, variable.to_owned()));
+        Ok(Self::Guarded(Guarded {
+            condition,
+            each,
+            node: Box::new(node),
+        }))
+    }
+
+    /// The value of this node; `None` where it is omitted.
+    pub(super) fn render(
+        &self,
+        environment: &Environment<'static>,
+        context: &Jinja,
+    ) -> Result<Option<Value>, Problem> {
+        match self {
+            Self::Literal(value) => Ok(Some(value.clone())),
+            Self::Expression(expression) => expression.scalar(environment, context),
+            Self::Text(text) => text
+                .text(environment, context)
+                .map(|t| Some(Value::String(t))),
+            Self::List(items) => {
+                let mut list = Vec::with_capacity(items.len());
+                for item in items {
+                    item.render_into(environment, context, &mut list)?;
+                }
+                Ok(Some(Value::Array(list)))
+            }
+            Self::Map(entries) => {
+                let mut map = Map::with_capacity(entries.len());
+                for (key, node) in entries {
+                    if let Some(value) = node.render(environment, context)? {
+                        map.insert(key.clone(), value);
+                    }
+                }
+                Ok(Some(Value::Object(map)))
+            }
+            Self::Guarded(guarded) => {
+                if let Some((list, _)) = &guarded.each {
+                    let usage = "stands only on the items of a list".to_owned();
+                    return Err((list.at.clone(), usage));
+                }
+                if guarded.holds(environment, context)? {
+                    guarded.node.render(environment, context)
+                } else {
+                    Ok(None)
+                }
+            }
+        }
+    }
+
+    /// As an item of a list: `$each` makes any number of items.
+    fn render_into(
+        &self,
+        environment: &Environment<'static>,
+        context: &Jinja,
+        list: &mut Vec<Value>,
+    ) -> Result<(), Problem> {
+        let Self::Guarded(
+            guarded @ Guarded {
+                each: Some((over, variable)),
+                ..
+            },
+        ) = self
+        else {
+            list.extend(self.render(environment, context)?);
+            return Ok(());
+        };
+        let items = over.value(environment, context)?;
+        let items = items
+            .try_iter()
+            .map_err(|e| (over.at.clone(), problem(&e)))?;
+        for item in items {
+            let bound = Jinja::from_pairs([(variable.as_str(), item)]);
+            let inner = context! { ..bound, ..context.clone() };
+            if guarded.holds(environment, &inner)? {
+                list.extend(guarded.node.render(environment, &inner)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Guarded {
+    fn holds(&self, environment: &Environment<'static>, context: &Jinja) -> Result<bool, Problem> {
+        match &self.condition {
+            None => Ok(true),
+            Some(condition) => Ok(condition.value(environment, context)?.is_true()),
+        }
+    }
+}
+
+impl Compiled {
+    /// An expression becomes a template that sets a variable: so it is compiled once, not for
+    /// every pod, and its value is read back with its type.
+    fn expression(
+        source: &str,
+        at: String,
+        environment: &mut Environment<'static>,
+    ) -> Result<Self, Problem> {
+        let compiled = environment
+            .compile_expression_owned(source.to_owned())
+            .map(drop);
+        compiled.map_err(|e| (at.clone(), problem(&e)))?;
+        let text = format!("{{% set value = ({source}) %}}");
+        let added = environment.add_template_owned(at.clone(), text);
+        added.map_err(|e| (at.clone(), problem(&e)))?;
+        Ok(Self { at })
+    }
+
+    fn value(&self, environment: &Environment<'static>, context: &Jinja) -> Result<Jinja, Problem> {
+        let captured = environment
+            .get_template(&self.at)
+            .and_then(|t| t.render_captured(context.clone()))
+            .map_err(|e| (self.at.clone(), problem(&e)))?;
+        Ok(captured.state().lookup("value").unwrap_or_default())
+    }
+
+    fn text(&self, environment: &Environment<'static>, context: &Jinja) -> Result<String, Problem> {
+        environment
+            .get_template(&self.at)
+            .and_then(|t| t.render(context.clone()))
+            .map_err(|e| (self.at.clone(), problem(&e)))
+    }
+
+    /// Only a scalar may come out of a leaf: a list or map of the pod's would add structure.
+    fn scalar(
+        &self,
+        environment: &Environment<'static>,
+        context: &Jinja,
+    ) -> Result<Option<Value>, Problem> {
+        let value = self.value(environment, context)?;
+        let wrong = |what: &str| Err((self.at.clone(), what.to_owned()));
+        match value.kind() {
+            _ if value.downcast_object_ref::<Omit>().is_some() => Ok(None),
+            ValueKind::String => Ok(value.as_str().map(Value::from)),
+            ValueKind::Bool => Ok(Some(Value::Bool(value.is_true()))),
+            ValueKind::Number => match (value.as_i64(), f64::try_from(value)) {
+                (Some(integer), _) => Ok(Some(Value::from(integer))),
+                (None, Ok(float)) => Ok(Number::from_f64(float).map(Value::Number)),
+                _ => wrong("is a number no pod can hold"),
+            },
+            ValueKind::None => wrong("is none: write `or omit` behind it, or guard it with $if"),
+            kind => wrong(&format!(
+                "is a {kind}: a leaf holds text, a number or true and false"
+            )),
+        }
+    }
+}
+
+/// The engine's message with what it adds of detail.
+fn problem(error: &minijinja::Error) -> String {
+    error.detail().map_or_else(
+        || error.kind().to_string(),
+        |d| format!("{}: {d}", error.kind()),
+    )
+}
