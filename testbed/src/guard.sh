@@ -14,7 +14,7 @@ set -m # each background job leads a process group
 folder=$1
 
 # Keeps the group's id taken while no server runs.
-sleep infinity </dev/null >/dev/null 2>&1 &
+sleep infinity >/dev/null 2>&1 &
 group=$!
 
 stop() {

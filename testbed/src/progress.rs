@@ -5,8 +5,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// A step that says when it starts, every few seconds that it still runs, and
-/// how it ended.
+/// A step that says every few seconds that it still runs, and how it ended.
 ///
 /// A step that is dropped without [`Step::done`] is reported as failed.
 #[derive(Debug)]
@@ -17,21 +16,22 @@ pub struct Step {
 }
 
 impl Step {
-    /// Says that `what` starts, for instance `building etcd (1 of 4)`.
+    /// Starts `what`, for instance `building etcd (1 of 4)`.
     pub fn start(what: &str) -> Self {
-        // A log keeps every line, a terminal overwrites one.
+        // A log keeps every line, so it gets few; a terminal overwrites its one.
         let terminal = stderr().is_terminal();
-        let pause = Duration::from_secs(if terminal { 1 } else { 15 });
-        let (stop, stopped) = mpsc::channel();
+        let (first, next) = if terminal { (0, 1) } else { (2, 15) };
+        let (stop, stopped) = mpsc::channel::<()>();
         let started = Instant::now();
         let text = what.to_owned();
         let ticker = thread::spawn(move || {
-            say(&format!("{text} …"), terminal);
+            let mut pause = Duration::from_secs(first);
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 say(
                     &format!("{text} … {} s", started.elapsed().as_secs()),
                     terminal,
                 );
+                pause = Duration::from_secs(next);
             }
         });
         Self {
@@ -41,10 +41,25 @@ impl Step {
         }
     }
 
-    /// Says that the step is done and how long it took, and returns that.
-    pub fn done(mut self) -> Duration {
-        self.finish("done");
-        self.started.elapsed()
+    /// Says that the step is done and how long it took.
+    pub fn done(self) {
+        self.ended("done");
+    }
+
+    /// Says how the step ended, for instance `5 passed`, and how long it took.
+    pub fn ended(mut self, how: &str) {
+        self.finish(how);
+    }
+
+    /// Ends without a word, when there was nothing to do after all.
+    pub fn hush(mut self) {
+        if let Some((stop, ticker)) = self.ticker.take() {
+            drop(stop);
+            let _ = ticker.join();
+            if stderr().is_terminal() {
+                say("", true);
+            }
+        }
     }
 
     fn finish(&mut self, how: &str) {

@@ -1,13 +1,20 @@
 //! `cargo xtask`: everything one does with this repository.
 
+mod bench;
+mod cargo;
 mod demo;
+mod lint;
+mod test;
 mod tools;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Everything one does with this repository.
+/// Everything one does with this repository: build, show, test, check, measure.
+///
+/// Start with `cargo xtask demo`. What a command needs and the machine lacks is
+/// built first: pinned servers go into ~/.cache/mesher (or $`MESHER_CACHE`) once.
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask")]
 struct Xtask {
@@ -19,6 +26,12 @@ struct Xtask {
 enum Task {
     /// Show the main job: a real API server whose pods get a sidecar
     Demo(demo::Demo),
+    /// Build what the tests need and run all of them, or those that match a filter
+    Test(test::Test),
+    /// Check format, lints, dependencies, documentation and shell scripts
+    Lint(lint::Lint),
+    /// Measure the speed of a part
+    Bench(bench::Bench),
     /// Build the pinned servers and tools that tests and checks run
     Tools(tools::Tools),
 }
@@ -26,6 +39,9 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Xtask::parse().task {
         Task::Demo(demo) => demo.run(),
+        Task::Test(test) => test.run(),
+        Task::Lint(lint) => lint.run(),
+        Task::Bench(bench) => bench.run(),
         Task::Tools(tools) => tools.run(),
     };
     match result {

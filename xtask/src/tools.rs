@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap::Args;
-use testbed::tools::{self, TOOLS, Tool};
+use testbed::tools::{self, Purpose, TOOLS, Tool};
 
 /// Options of `cargo xtask tools`.
 #[derive(Debug, Args)]
@@ -33,6 +33,15 @@ impl Tools {
         }
         Ok(())
     }
+}
+
+/// Builds every tool of one purpose.
+pub(crate) fn ensure_for(purpose: Purpose) -> Result<()> {
+    let wanted: Vec<&Tool> = TOOLS
+        .iter()
+        .filter(|tool| tool.purpose == purpose)
+        .collect();
+    ensure(&wanted)
 }
 
 /// Builds the missing ones among `tools`. When one fails the others are still

@@ -1,0 +1,144 @@
+//! `cargo xtask test`: builds what the tests need, runs them, counts.
+
+mod outcome;
+mod suite;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use testbed::tools::Purpose;
+
+use crate::cargo::{self, Built};
+use crate::tools;
+use outcome::Outcome;
+use suite::Suite;
+
+/// Options of `cargo xtask test`.
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Part of the name of a suite (`certs`, `e2e::webhook`) or of a test
+    #[arg(long_help = "Part of the name of a suite or of a test.\n\n\
+        A suite is a crate (`certs`), one of its test files (`e2e::webhook`) or \
+        `documentation`. All tests of a suite run when its name contains FILTER; of \
+        the others, those tests whose name contains it.")]
+    filter: Option<String>,
+}
+
+impl Test {
+    /// Runs the tests. The last line on standard output is the summary.
+    pub(crate) fn run(&self) -> Result<()> {
+        let mut stages = Stages::default();
+        stages.time("tools", || tools::ensure_for(Purpose::Test))?;
+        let built = stages.time("build", cargo::build)?;
+        let outcomes = stages.time("tests", || self.run_suites(built))?;
+
+        let mut total = Outcome::default();
+        for outcome in outcomes {
+            total.add(outcome);
+        }
+        for (test, reason) in &total.skipped {
+            println!("skipped: {test}: {reason}");
+        }
+        for failure in &total.failures {
+            println!("failed: {failure}");
+        }
+        println!("{stages}");
+        println!("{total}");
+        if !total.failures.is_empty() {
+            bail!("some tests failed");
+        }
+        if total.passed == 0 {
+            match &self.filter {
+                Some(filter) => bail!("no test ran: none has {filter:?} in its name"),
+                None => bail!("no test ran"),
+            }
+        }
+        Ok(())
+    }
+
+    fn run_suites(&self, built: Built) -> Result<Vec<Outcome>> {
+        let logs = cargo::root().join("target/test-logs");
+        fs::create_dir_all(&logs)?;
+        let skips = tempfile::NamedTempFile::new()?;
+        let mut suites: Vec<Suite> = built
+            .suites
+            .into_iter()
+            .map(|executable| {
+                let mut command = Command::new(&executable.path);
+                command
+                    .current_dir(&executable.folder)
+                    .env("CARGO_MANIFEST_DIR", &executable.folder);
+                Suite {
+                    name: executable.name,
+                    command,
+                }
+            })
+            .collect();
+        suites.push(documentation());
+        let mut outcomes = Vec::new();
+        for mut suite in suites {
+            for (program, path) in &built.programs {
+                suite.command.env(testbed::binary_variable(program), path);
+            }
+            suite.command.env(testbed::SKIPS, skips.path());
+            if let Some(filter) = &self.filter
+                && !suite.name.contains(filter.as_str())
+            {
+                suite.command.arg(filter);
+            }
+            outcomes.push(suite.run(&logs, skips.path())?);
+        }
+        Ok(outcomes)
+    }
+}
+
+/// The examples in the documentation, which only cargo can run.
+fn documentation() -> Suite {
+    let mut command = cargo::command();
+    command.args([
+        "test",
+        "--quiet",
+        "--workspace",
+        "--doc",
+        "--no-fail-fast",
+        "--",
+    ]);
+    Suite {
+        name: "documentation".to_owned(),
+        command,
+    }
+}
+
+/// How long each stage took.
+#[derive(Debug, Default)]
+struct Stages(Vec<(&'static str, Duration)>);
+
+impl Stages {
+    fn time<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        eprintln!("== {name}");
+        let started = Instant::now();
+        let result = work().with_context(|| format!("stage {name}"));
+        self.0.push((name, started.elapsed()));
+        result
+    }
+}
+
+impl std::fmt::Display for Stages {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let times: Vec<String> = self
+            .0
+            .iter()
+            .map(|(name, time)| format!("{name} {:.1} s", time.as_secs_f64()))
+            .collect();
+        write!(formatter, "time: {}", times.join(", "))
+    }
+}
+
+/// The file that holds all a suite printed.
+fn log_file(logs: &Path, suite: &str) -> std::path::PathBuf {
+    logs.join(format!("{}.log", suite.replace("::", "-")))
+}
