@@ -23,6 +23,7 @@ pub mod reason;
 mod record;
 pub mod request;
 mod resources;
+pub mod server;
 pub mod template;
 mod validity;
 

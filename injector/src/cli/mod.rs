@@ -18,7 +18,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the admission webhook
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// The configuration file
     Config(config::Args),
 }
@@ -26,7 +26,7 @@ enum Command {
 /// Runs the parsed command line.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(&args),
         Command::Config(args) => config::run(&args),
     }
 }

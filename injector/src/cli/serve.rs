@@ -2,15 +2,41 @@
 
 use std::process::ExitCode;
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+use crate::config::Overrides;
+use crate::server;
 
-#[expect(
-    clippy::unnecessary_wraps,
-    clippy::needless_pass_by_value,
-    reason = "replaced by the server"
+const EXAMPLES: &str = "\
+Examples:
+  A trial on this machine, without a cluster:
+    sidecar-injector serve --no-kubernetes --tls-folder ./tls --listen 127.0.0.1:9443
+  In a pod, with the configuration from a ConfigMap and its own certificates:
+    sidecar-injector serve --config /etc/sidecar-injector/config.yaml
+  With certificates of cert-manager, mounted from its Secret:
+    sidecar-injector serve --tls-mode files --tls-folder /etc/sidecar-injector/tls
+
+Templates and the section `policy` of the configuration file are taken over while it runs.
+Ports: POST /mutate on --listen (HTTPS); /healthz /readyz /status /metrics on --operations-listen.
+Stop it with SIGTERM: it fails /readyz, serves on for --drain-delay, finishes, and exits with 0.";
+
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "Run the admission webhook: the API server shows it each new pod, and it answers \
+                  with the sidecar that the pod's annotations ask for.\n\n\
+                  Every value may come from a flag, an environment variable, the configuration \
+                  file or what is built in; the first of these wins.",
+    after_help = EXAMPLES
 )]
-pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let _ = args;
-    Ok(ExitCode::FAILURE)
+pub(super) struct Args {
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let config = args.overrides.resolve()?;
+    server::start_logging(&config.log);
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(server::run(config, args.overrides.clone()))?;
+    Ok(ExitCode::SUCCESS)
 }

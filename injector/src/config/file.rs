@@ -32,7 +32,7 @@ pub enum ConfigError {
     #[error("{key}: {problem}")]
     Value {
         /// The key in the file, for example `tls.certificate`.
-        key: &'static str,
+        key: String,
         /// What is wrong and what to do.
         problem: String,
     },

@@ -154,7 +154,7 @@ pub struct Kubernetes {
     pub service: String,
     /// Name of the MutatingWebhookConfiguration whose `caBundle` the injector keeps.
     pub webhook_configuration: String,
-    /// Names of the entries in it that are this injector's.
+    /// The entries in it that are this injector's: by name, or by what follows a dot in it.
     pub webhooks: Vec<String>,
     /// Where the API server calls by URL instead of through a Service: the same URL, for example
     /// `https://127.0.0.1:9443/mutate`. The certificate is issued for its host too.
@@ -168,7 +168,7 @@ impl Default for Kubernetes {
             namespace: None,
             service: "sidecar-injector".into(),
             webhook_configuration: "sidecar-injector".into(),
-            webhooks: vec!["pods.sidecar-injector.mesher.io".into()],
+            webhooks: vec!["sidecar-injector.mesher.io".into()],
             url: None,
         }
     }
@@ -281,7 +281,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_mins(2),
             streams: 200,
         }
     }

@@ -11,9 +11,9 @@ use crate::template::Template;
 impl Config {
     /// Checks what the types alone cannot.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        let wrong = |key, problem: &str| {
+        let wrong = |key: &str, problem: &str| {
             Err(ConfigError::Value {
-                key,
+                key: key.into(),
                 problem: problem.into(),
             })
         };
@@ -73,18 +73,23 @@ impl Config {
         Ok(())
     }
 
-    /// What the core decides by. `native` is what the API server's version allows; `templates`
-    /// come from [`load_templates`](super::load_templates).
+    /// What the core decides by. `templates` come from [`load_templates`](super::load_templates),
+    /// `native` is what the API server's version allows, `own_namespace` where the injector runs.
     pub fn policy(
         &self,
         templates: BTreeMap<String, Arc<Template>>,
         native: bool,
+        own_namespace: Option<&str>,
     ) -> Result<Policy, ConfigError> {
         let section = &self.policy;
+        section.sidecar.validate().map_err(|e| ConfigError::Value {
+            key: format!("policy.sidecar.{}", e.key),
+            problem: e.problem,
+        })?;
         if !templates.contains_key(&section.default_template) {
             let known: Vec<_> = templates.keys().map(String::as_str).collect();
             return Err(ConfigError::Value {
-                key: "policy.defaultTemplate",
+                key: "policy.defaultTemplate".into(),
                 problem: format!(
                     "there is no template {:?}, only {}",
                     section.default_template,
@@ -104,8 +109,9 @@ impl Config {
             ignored_namespaces: section
                 .ignored_namespaces
                 .iter()
-                .chain(&self.kubernetes.namespace)
-                .cloned()
+                .map(String::as_str)
+                .chain(own_namespace)
+                .map(String::from)
                 .collect(),
             invalid_annotation: section.invalid_annotation,
             on_error: section.on_error,
@@ -171,9 +177,10 @@ mod tests {
 
     #[test]
     fn the_own_namespace_is_ignored_too() {
-        let config =
-            checked("kubernetes: {namespace: mesh}\npolicy: {ignoredNamespaces: [a]}").unwrap();
-        let policy = config.policy(load_templates(None).unwrap(), false).unwrap();
+        let config = checked("policy: {ignoredNamespaces: [a]}").unwrap();
+        let policy = config
+            .policy(load_templates(None).unwrap(), false, Some("mesh"))
+            .unwrap();
         assert_eq!(
             policy.ignored_namespaces.iter().collect::<Vec<_>>(),
             ["a", "mesh"]
@@ -185,7 +192,7 @@ mod tests {
     fn an_unknown_default_template_is_refused() {
         let config = checked("policy: {defaultTemplate: envoy}").unwrap();
         let error = config
-            .policy(load_templates(None).unwrap(), true)
+            .policy(load_templates(None).unwrap(), true, None)
             .unwrap_err();
         assert!(error.to_string().contains("only mesher"), "{error}");
     }
@@ -193,7 +200,7 @@ mod tests {
     #[test]
     fn the_built_in_section_is_the_built_in_policy() {
         let policy = Config::default()
-            .policy(load_templates(None).unwrap(), true)
+            .policy(load_templates(None).unwrap(), true, None)
             .unwrap();
         let builtin = Policy::builtin();
         assert_eq!(policy.ignored_namespaces, builtin.ignored_namespaces);

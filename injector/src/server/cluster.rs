@@ -1,0 +1,62 @@
+//! What the server has to do with its cluster, all of it beside the requests' way.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::live::Live;
+use super::run::ServerError;
+use crate::config::Config;
+use crate::kubernetes::{ApiServer, CaBundle, Keeper, Settings, connect};
+
+/// The way to the API server; there is none with `kubernetes.enabled: false`.
+pub(super) async fn client(config: &Config) -> Result<Option<kube::Client>, ServerError> {
+    if config.kubernetes.enabled {
+        Ok(Some(connect(None).await?))
+    } else {
+        Ok(None)
+    }
+}
+
+/// The injector's own namespace; `None`: there is no cluster, and nobody said.
+pub(super) fn own_namespace(config: &Config, client: Option<&kube::Client>) -> Option<String> {
+    let said = config.kubernetes.namespace.clone();
+    said.or_else(|| client.map(|client| client.default_namespace().to_owned()))
+}
+
+/// Starts to keep `caBundle` and to ask for the API server's version.
+pub(super) fn keep(config: &Config, client: kube::Client, serving: &certs::Serving) -> Keeper {
+    let settings = Settings {
+        configuration: config.kubernetes.webhook_configuration.clone(),
+        webhooks: config.kubernetes.webhooks.clone(),
+        ..Settings::default()
+    };
+    Keeper::start(client, settings, serving.status())
+}
+
+/// Takes over what the API server's version allows, whenever it becomes another.
+pub(super) async fn follow_version(mut server: watch::Receiver<ApiServer>, live: Arc<Live>) {
+    loop {
+        let native = server.borrow_and_update().native_by_default();
+        live.set_native(native);
+        if server.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What is known about the cluster at the moment.
+#[derive(Debug, Clone)]
+pub(super) struct ClusterState {
+    pub(super) api_server: watch::Receiver<ApiServer>,
+    pub(super) ca_bundle: watch::Receiver<CaBundle>,
+}
+
+impl ClusterState {
+    pub(super) fn of(keeper: &Keeper) -> Self {
+        Self {
+            api_server: keeper.api_server(),
+            ca_bundle: keeper.ca_bundle(),
+        }
+    }
+}

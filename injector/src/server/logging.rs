@@ -1,0 +1,55 @@
+//! Log lines on standard error.
+
+use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
+
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use crate::config::{Log, LogFormat, LogLevel};
+
+/// Writes log lines from now on, and one instead of the usual text when something panics. What a
+/// panic says may quote a pod; the line names only the place.
+pub fn start(log: &Log) {
+    let ours = match log.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    // Libraries speak up from warnings on, and otherwise only when everything is asked for.
+    let theirs = if ours == LevelFilter::TRACE {
+        ours
+    } else {
+        ours.min(LevelFilter::WARN)
+    };
+    let filter = EnvFilter::builder()
+        .with_default_directive(theirs.into())
+        .parse_lossy(format!("injector={ours},certs={ours}"));
+    let lines = match log.format {
+        LogFormat::Text => fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .boxed(),
+        LogFormat::Json => fmt::layer()
+            .with_writer(std::io::stderr)
+            .json()
+            .flatten_event(true)
+            .boxed(),
+    };
+    // A second call, as in tests, leaves the first in place.
+    let _ = Registry::default()
+        .with(lines.with_filter(filter))
+        .try_init();
+    std::panic::set_hook(Box::new(panicked));
+}
+
+fn panicked(info: &PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(place, "a fault of the injector (panic)");
+}

@@ -1,0 +1,26 @@
+//! The webhook server: a TLS port that the API server calls, and a plain port for operators.
+//!
+//! A review's way is in [`review`], top to bottom. Around it: [`accept`] takes connections and
+//! [`connections`] bounds them, [`budget`] bounds what is under way, [`operations`] answers
+//! probes, [`reload`] follows the configuration, [`lifecycle`] stops it all in order.
+
+mod accept;
+mod body;
+mod budget;
+mod certificate;
+mod cluster;
+mod connections;
+mod lifecycle;
+mod live;
+mod logging;
+mod metrics;
+mod operations;
+mod readiness;
+mod refusal;
+mod reload;
+mod review;
+mod routes;
+mod run;
+
+pub use logging::start as start_logging;
+pub use run::{ServerError, run};

@@ -1,0 +1,214 @@
+//! Whether the API server should call this replica, and if not, which part is missing.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex, watch};
+use tokio_rustls::TlsConnector;
+
+use super::lifecycle::{Lifecycle, Phase};
+use crate::kubernetes::ApiServer;
+
+/// How long the answer to a real connection holds.
+const FRESH: Duration = Duration::from_secs(1);
+/// A listener that takes longer does not accept.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What `/readyz` looks at.
+#[derive(Debug)]
+pub(super) struct Readiness {
+    listener: SocketAddr,
+    connector: TlsClient,
+    lifecycle: Lifecycle,
+    certificate: watch::Receiver<certs::Status>,
+    /// What is known of the API server; `None`: there is no cluster to ask.
+    api_server: Option<watch::Receiver<ApiServer>>,
+    last: Mutex<Option<(Instant, Result<(), String>)>>,
+}
+
+/// One part of being ready.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub(super) struct Part {
+    pub(super) name: &'static str,
+    pub(super) ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) problem: Option<String>,
+}
+
+impl Readiness {
+    pub(super) fn new(
+        listener: SocketAddr,
+        lifecycle: Lifecycle,
+        certificate: watch::Receiver<certs::Status>,
+        api_server: Option<watch::Receiver<ApiServer>>,
+    ) -> Self {
+        Self {
+            listener: reachable(listener),
+            connector: TlsClient::new(),
+            lifecycle,
+            certificate,
+            api_server,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// Every part; ready is who has no problem with any. Configuration and templates are not
+    /// among them: without usable ones the server does not start, and later keeps the last good.
+    pub(super) async fn parts(&self) -> Vec<Part> {
+        let part = |name, state: Result<(), String>| Part {
+            name,
+            ready: state.is_ok(),
+            problem: state.err(),
+        };
+        vec![
+            part("serving", self.serving()),
+            part("certificate", self.certificate()),
+            part("listener", self.listener().await),
+            part("apiServerVersion", self.version()),
+        ]
+    }
+
+    fn serving(&self) -> Result<(), String> {
+        match self.lifecycle.phase() {
+            Phase::Serving => Ok(()),
+            Phase::Leaving | Phase::Closing => Err("shutting down".into()),
+        }
+    }
+
+    fn certificate(&self) -> Result<(), String> {
+        let status = self.certificate.borrow();
+        match (&status.leaf, &status.error) {
+            (Some(_), _) => Ok(()),
+            (None, Some(error)) => Err(error.clone()),
+            (None, None) => Err("not loaded yet".into()),
+        }
+    }
+
+    /// Connects as the API server would. Probes may come often; one connection a second tells
+    /// enough.
+    async fn listener(&self) -> Result<(), String> {
+        let mut last = self.last.lock().await;
+        if let Some((at, result)) = &*last
+            && at.elapsed() < FRESH
+            && result.is_ok()
+        {
+            return result.clone();
+        }
+        let result = tokio::time::timeout(PATIENCE, self.connector.connect(self.listener))
+            .await
+            .unwrap_or_else(|_| Err(format!("no TLS session within {PATIENCE:?}")));
+        *last = Some((Instant::now(), result.clone()));
+        result
+    }
+
+    fn version(&self) -> Result<(), String> {
+        if let Some(api_server) = &self.api_server
+            && !api_server.borrow().settled
+        {
+            return Err("the API server has not told its version yet".into());
+        }
+        Ok(())
+    }
+}
+
+/// The address by which a listener is reached from the same host.
+fn reachable(listener: SocketAddr) -> SocketAddr {
+    let mut address = listener;
+    if listener.ip().is_unspecified() {
+        address.set_ip(match listener {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+/// A client for our own listener, which it knows by address: which name the certificate carries
+/// does not matter to it, that the server holds its key does.
+struct TlsClient(TlsConnector);
+
+impl std::fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsClient")
+    }
+}
+
+impl TlsClient {
+    fn new() -> Self {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("aws-lc-rs has cipher suites for TLS 1.2 and 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyName(provider)))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self(TlsConnector::from(Arc::new(config)))
+    }
+
+    async fn connect(&self, address: SocketAddr) -> Result<(), String> {
+        let tcp = TcpStream::connect(address)
+            .await
+            .map_err(|e| format!("{address}: {e}"))?;
+        let name = ServerName::IpAddress(address.ip().into());
+        self.0
+            .connect(name, tcp)
+            .await
+            .map_err(|e| format!("{address}: TLS: {e}"))?;
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct AnyName(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            cert,
+            signed,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            cert,
+            signed,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,177 @@
+//! Putting the server together, and taking it apart.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::accept::Port;
+use super::budget::Budget;
+use super::certificate;
+use super::cluster::{self, ClusterState};
+use super::connections::Connections;
+use super::lifecycle::{Lifecycle, Phase, Signals};
+use super::live::Live;
+use super::metrics::{ConnectionCounters, Metrics};
+use super::operations::{self, Operations};
+use super::readiness::Readiness;
+use super::reload;
+use super::review::Reviews;
+use super::routes;
+use crate::config::{Config, ConfigError, Overrides, load_templates};
+
+/// Connections to the operations port: probes and scrapers are few.
+const OPERATIONS_CONNECTIONS: usize = 64;
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// A configuration or template that cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A port that cannot be had.
+    #[error("cannot listen on {address} ({key}): {source}: is another process there?")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// The key that says so.
+        key: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A signal handler that cannot be set.
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+    /// Names or files of the certificate.
+    #[error(transparent)]
+    Certificate(#[from] certs::Error),
+    /// No place for the certificate.
+    #[error("tls.folder: name the folder of the certificate")]
+    NoFolder,
+    /// No way to the API server.
+    #[error("{0} (to run without a cluster: --no-kubernetes)")]
+    Kubernetes(#[from] crate::kubernetes::Error),
+}
+
+/// Serves until SIGTERM or SIGINT, then finishes what is under way. `overrides` are what `config`
+/// came from: both are resolved again when files change.
+pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError> {
+    let mut signals = Signals::listen().map_err(ServerError::Signals)?;
+    let templates = load_templates(config.templates.as_deref())?;
+    let client = cluster::client(&config).await?;
+    let namespace = cluster::own_namespace(&config, client.as_ref());
+    let live = Arc::new(Live::new(config.clone(), templates, namespace.clone())?);
+    let webhook = listen(config.webhook.listen, "webhook.listen").await?;
+    let plain = listen(config.operations.listen, "operations.listen").await?;
+    let webhook_address = webhook.local_addr().unwrap_or(config.webhook.listen);
+    let plain_address = plain.local_addr().unwrap_or(config.operations.listen);
+
+    let namespace = namespace.as_deref().unwrap_or("default");
+    let serving = certificate::serving(&config, namespace, client.as_ref())?;
+    let keeper = client.map(|client| cluster::keep(&config, client, &serving));
+    let cluster_state = keeper.as_ref().map(ClusterState::of);
+
+    let metrics = Arc::new(Metrics::new());
+    let limits = Arc::new(config.limits.clone());
+    let budget = Budget::new(limits.in_flight, limits.memory.bytes());
+    let lifecycle = Lifecycle::new();
+    let connections = Connections::new(limits.connections);
+    let reviews = Arc::new(Reviews {
+        live: Arc::clone(&live),
+        budget: Arc::clone(&budget),
+        metrics: Arc::clone(&metrics),
+        longest_body: limits.body.bytes(),
+        longest_time: limits.request_timeout,
+        decide: crate::inject,
+    });
+    let webhook_port = Port {
+        router: routes::webhook(&reviews),
+        tls: Some(TlsAcceptor::from(Arc::new(certs::server_config(
+            serving.resolver(),
+        )))),
+        limits: Arc::clone(&limits),
+        connections: Arc::clone(&connections),
+        counters: metrics.connections.clone(),
+        lifecycle: lifecycle.clone(),
+    };
+    let operations = Arc::new(Operations {
+        readiness: Readiness::new(
+            webhook_address,
+            lifecycle.clone(),
+            serving.status(),
+            cluster_state
+                .as_ref()
+                .map(|cluster| cluster.api_server.clone()),
+        ),
+        metrics: Arc::clone(&metrics),
+        budget,
+        connections: Arc::clone(&connections),
+        live: Arc::clone(&live),
+        certificate: serving.status(),
+        cluster: cluster_state.clone(),
+    });
+    // It answers to the very end: a life of its own, which nothing closes.
+    let operations_port = Port {
+        router: operations::routes(operations),
+        tls: None,
+        limits,
+        connections: Connections::new(OPERATIONS_CONNECTIONS),
+        counters: ConnectionCounters::default(),
+        lifecycle: Lifecycle::new(),
+    };
+
+    let drain = config.drain.clone();
+    let mut background = vec![
+        tokio::spawn(operations_port.serve(plain)),
+        tokio::spawn(reload::follow(overrides, config, Arc::clone(&live))),
+    ];
+    if let Some(cluster) = cluster_state {
+        background.push(tokio::spawn(cluster::follow_version(
+            cluster.api_server,
+            live,
+        )));
+    }
+    let accepting = tokio::spawn(webhook_port.serve(webhook));
+    tracing::info!(webhook = %webhook_address, operations = %plain_address, "serving");
+
+    let signal = signals.next().await;
+    tracing::info!(signal, delay = ?drain.delay, "leaving: not ready, still serving");
+    lifecycle.enter(Phase::Leaving);
+    if !signals.wait(drain.delay).await {
+        tracing::info!("another signal: no more waiting");
+    }
+    lifecycle.enter(Phase::Closing);
+    let _ = accepting.await;
+    finish(&connections, drain.deadline).await;
+    background.iter().for_each(tokio::task::JoinHandle::abort);
+    if let Some(keeper) = keeper {
+        keeper.stop().await;
+    }
+    serving.stop().await;
+    Ok(())
+}
+
+/// Waits for the open connections to end, but not for ever.
+async fn finish(connections: &Arc<Connections>, deadline: Duration) {
+    if tokio::time::timeout(deadline, connections.all_closed())
+        .await
+        .is_err()
+    {
+        let left = connections.count();
+        tracing::warn!(left, "connections still open after drain.deadline are cut");
+    } else {
+        tracing::info!("everything finished");
+    }
+}
+
+async fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ServerError::Listen {
+            address,
+            key,
+            source,
+        })
+}
