@@ -37,18 +37,16 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    let done = |()| ExitCode::SUCCESS;
     let result = match Xtask::parse().task {
-        Task::Demo(demo) => demo.run(),
+        Task::Demo(demo) => demo.run().map(done),
         Task::Test(test) => test.run(),
-        Task::Lint(lint) => lint.run(),
-        Task::Bench(bench) => bench.run(),
-        Task::Tools(tools) => tools.run(),
+        Task::Lint(lint) => lint.run().map(done),
+        Task::Bench(bench) => bench.run().map(done),
+        Task::Tools(tools) => tools.run().map(done),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
