@@ -2,14 +2,13 @@
 //! of this machine that the API server calls by URL.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use testbed::{Cluster, Server};
+use testbed::{Cluster, Server, free_ports, write_kustomization};
 
 use crate::kubectl::{Kubectl, eventually};
 
@@ -50,13 +49,16 @@ impl<'c> Installation<'c> {
         let kubectl = Kubectl(cluster);
         let [webhook, operations] = free_ports()?;
         let url = format!("https://127.0.0.1:{webhook}/mutate");
-        let kustomization = write_kustomization(&folder.join("manifests"), &url)?;
+        let kustomization = write_kustomization(
+            &folder.join("manifests"),
+            &checkout("manifests/overlays/local"),
+            &at_url(&url),
+        )?;
         kubectl.run(&format!("apply -k {}", kustomization.display()))?;
 
         let configuration = folder.join("config.yaml");
         fs::write(&configuration, configured(kubectl)?)?;
-        let kubeconfig = folder.join("kubeconfig");
-        fs::write(&kubeconfig, own_kubeconfig(cluster)?.to_string())?;
+        let kubeconfig = cluster.account_kubeconfig(NAME, NAME)?;
         let arguments = vec![
             "serve".into(),
             format!("--config={}", configuration.display()),
@@ -147,43 +149,20 @@ fn probe() -> Value {
     })
 }
 
-/// Ports that were free a moment ago.
-fn free_ports() -> Result<[u16; 2]> {
-    let held = [
-        TcpListener::bind("127.0.0.1:0")?,
-        TcpListener::bind("127.0.0.1:0")?,
-    ];
-    Ok([held[0].local_addr()?.port(), held[1].local_addr()?.port()])
+/// The patch of the overlay `local` that has the API server call `url`.
+fn at_url(url: &str) -> String {
+    json!([{
+        "target": {"kind": "MutatingWebhookConfiguration", "name": NAME},
+        "patch": json!([
+            {"op": "replace", "path": "/webhooks/0/clientConfig/url", "value": url},
+        ]).to_string(),
+    }])
+    .to_string()
 }
 
 /// A folder of the checkout, for instance `examples`.
 pub fn checkout(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
-}
-
-/// Writes a kustomization that is the overlay `local` with another URL. It names the overlay by a
-/// relative path, as kustomize takes no other.
-pub fn write_kustomization(folder: &Path, url: &str) -> Result<PathBuf> {
-    fs::create_dir_all(folder)?;
-    let folder = folder.canonicalize()?;
-    let overlay = checkout("manifests/overlays/local").canonicalize()?;
-    let up = "../".repeat(folder.components().count() - 1);
-    let overlay = overlay
-        .strip_prefix("/")
-        .context("the checkout has no absolute path")?;
-    let text = json!({
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [format!("{up}{}", overlay.display())],
-        "patches": [{
-            "target": {"kind": "MutatingWebhookConfiguration", "name": NAME},
-            "patch": json!([
-                {"op": "replace", "path": "/webhooks/0/clientConfig/url", "value": url},
-            ]).to_string(),
-        }],
-    });
-    fs::write(folder.join("kustomization.yaml"), format!("{text:#}\n"))?;
-    Ok(folder)
 }
 
 /// The configuration file that the manifests hold.
@@ -193,23 +172,4 @@ pub fn configured(kubectl: Kubectl<'_>) -> Result<String> {
     Ok(text
         .context("the ConfigMap holds no config.yaml")?
         .to_owned())
-}
-
-/// A kubeconfig of the injector's own ServiceAccount: so it may do here what the shipped roles let
-/// it do, and nothing else.
-pub fn own_kubeconfig(cluster: &Cluster) -> Result<Value> {
-    let token = Kubectl(cluster).run(&format!("create token {NAME} -n {NAME} --duration=24h"))?;
-    let token = token.stdout.trim();
-    ensure!(!token.is_empty(), "the API server issued no token");
-    Ok(json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "here", "cluster": {
-            "server": cluster.api_url(),
-            "certificate-authority": cluster.ca(),
-        }}],
-        "users": [{"name": NAME, "user": {"token": token}}],
-        "contexts": [{"name": "here", "context": {"cluster": "here", "user": NAME, "namespace": NAME}}],
-        "current-context": "here",
-    }))
 }

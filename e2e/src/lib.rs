@@ -3,3 +3,4 @@
 pub mod audit;
 pub mod installation;
 pub mod kubectl;
+pub mod pod;

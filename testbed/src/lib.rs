@@ -4,6 +4,8 @@
 //! - [`Cluster`] starts etcd, kube-apiserver and kube-controller-manager on free
 //!   ports with fresh data.
 //! - [`Guard`] starts any other process so that it ends with its owner.
+//! - [`write_kustomization`] and [`Cluster::account_kubeconfig`] install a program
+//!   of this machine as if it ran in the cluster.
 //! - [`binary`] says where the project's own programs are, [`skip`] marks a test
 //!   that this machine cannot run.
 //!
@@ -32,6 +34,8 @@
 mod binary;
 mod cluster;
 mod guard;
+mod kustomization;
+mod ports;
 pub mod progress;
 mod server;
 mod skip;
@@ -40,5 +44,7 @@ pub mod tools;
 pub use binary::{binary, binary_variable};
 pub use cluster::{Cluster, ClusterOptions};
 pub use guard::Guard;
+pub use kustomization::write_kustomization;
+pub use ports::free_ports;
 pub use server::Server;
 pub use skip::{SKIPS, skip};

@@ -1,6 +1,7 @@
 //! A Kubernetes control plane on this machine: etcd, kube-apiserver and, if
 //! asked for, kube-controller-manager.
 
+mod account;
 mod control_plane;
 mod kubectl;
 mod pki;
