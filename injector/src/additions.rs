@@ -170,6 +170,10 @@ impl Edit {
     /// variable, a mount or a port. What differs is somebody's decision and stays.
     fn mend(&mut self, at: &Pointer, want: &Value, have: &Value) -> Result<(), WrongType> {
         for (key, wanted) in want.as_object().into_iter().flatten() {
+            // Nothing is lost with an empty list: the API server drops it itself.
+            if Was::of(Some(wanted)).is_some() {
+                continue;
+            }
             let at = at.child(key);
             let identity = match key.as_str() {
                 "env" => "name",

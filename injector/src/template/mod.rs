@@ -121,6 +121,7 @@ impl Template {
             .collect();
         let mut environment = minijinja::Environment::new();
         environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+        environment.set_formatter(node::format);
         environment.add_global("omit", node::omit());
         let tree = Node::compile(&tree, String::new(), &mut environment)
             .map_err(|(at, problem)| error(&at, problem))?;

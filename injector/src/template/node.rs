@@ -52,6 +52,24 @@ pub(super) fn omit() -> Jinja {
     Jinja::from_object(Omit)
 }
 
+/// Writes a value inside text: true and false as YAML spells them, and only scalars.
+pub(super) fn format(
+    out: &mut minijinja::Output,
+    state: &mut minijinja::State,
+    value: &Jinja,
+) -> Result<(), minijinja::Error> {
+    match value.kind() {
+        ValueKind::Bool => out
+            .write_str(if value.is_true() { "true" } else { "false" })
+            .map_err(Into::into),
+        ValueKind::String | ValueKind::Number => minijinja::escape_formatter(out, state, value),
+        kind => Err(minijinja::Error::new(
+            minijinja::ErrorKind::BadSerialization,
+            format!("a {kind} cannot stand inside text"),
+        )),
+    }
+}
+
 impl Node {
     pub(super) fn compile(
         value: &Value,
@@ -276,6 +294,7 @@ impl Compiled {
                 (None, Ok(float)) => Ok(Number::from_f64(float).map(Value::Number)),
                 _ => wrong("is a number no pod can hold"),
             },
+            ValueKind::Undefined => wrong("is undefined: check the name, or write `else omit`"),
             ValueKind::None => wrong("is none: write `or omit` behind it, or guard it with $if"),
             kind => wrong(&format!(
                 "is a {kind}: a leaf holds text, a number or true and false"
