@@ -1,6 +1,5 @@
 //! A certificate authority: makes itself, and signs leaves. Time comes in as an argument.
 
-use std::fmt;
 use std::time::SystemTime;
 
 use rcgen::{
@@ -19,10 +18,10 @@ use crate::private_key::PrivateKey;
 use crate::terms::Terms;
 
 /// A CA certificate with its private key.
+#[derive(Debug)]
 pub struct Authority {
     certificate: Certificate,
     key: PrivateKey,
-    issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
@@ -32,14 +31,11 @@ impl Authority {
         let mut params = params(common_name, now - terms.clock_skew, now + terms.ca.lifetime);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let pair = KeyPair::generate()?;
-        let der = params.self_signed(&pair)?.der().clone();
-        let certificate = Certificate::from_der(der, "memory")?;
-        let key = PrivateKey::of(&pair);
+        let pair = Wiped(KeyPair::generate()?);
+        let der = params.self_signed(&pair.0)?.der().clone();
         Ok(Self {
-            certificate,
-            key,
-            issuer: Issuer::new(params, pair),
+            certificate: Certificate::from_der(der, "memory")?,
+            key: PrivateKey::of(&pair.0),
         })
     }
 
@@ -48,11 +44,7 @@ impl Authority {
     pub fn from_pem(bundle: &[u8], key: &[u8], place: &str) -> Result<Self, Error> {
         let candidates = Certificate::all_from_pem(bundle, place)?;
         let key = PrivateKey::from_pem(key, place)?;
-        let pair = KeyPair::from_pem(key.expose_pem()).map_err(|e| Error::Key {
-            place: place.into(),
-            problem: e.to_string(),
-        })?;
-        let spki = pair.subject_public_key_info();
+        let spki = pair_of(&key, place)?.0.subject_public_key_info();
         let certificate = candidates
             .into_iter()
             .find(|c| public_key_of(c).is_some_and(|found| found == spki))
@@ -66,12 +58,7 @@ impl Authority {
                 subject,
             });
         }
-        let issuer = Issuer::from_ca_cert_der(certificate.der(), pair)?;
-        Ok(Self {
-            certificate,
-            key,
-            issuer,
-        })
+        Ok(Self { certificate, key })
     }
 
     /// Signs a new leaf with a new key (ECDSA P-256, CA:FALSE, serverAuth, SAN from `names`),
@@ -91,10 +78,11 @@ impl Authority {
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let pair = KeyPair::generate()?;
-        let der = params.signed_by(&pair, &self.issuer)?.der().clone();
-        let key = PrivateKey::of(&pair);
-        wipe(pair);
+        let own = pair_of(&self.key, "memory")?;
+        let issuer = Issuer::from_ca_cert_der(self.certificate.der(), &own.0)?;
+        let pair = Wiped(KeyPair::generate()?);
+        let der = params.signed_by(&pair.0, &issuer)?.der().clone();
+        let key = PrivateKey::of(&pair.0);
         Identity::new(vec![Certificate::from_der(der, "memory")?], key, "memory")
     }
 
@@ -116,14 +104,6 @@ impl Authority {
     /// The CA's private key.
     pub fn key(&self) -> &PrivateKey {
         &self.key
-    }
-}
-
-impl fmt::Debug for Authority {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authority")
-            .field("certificate", &self.certificate)
-            .finish_non_exhaustive()
     }
 }
 
@@ -159,6 +139,20 @@ fn public_key_of(certificate: &Certificate) -> Option<Vec<u8>> {
     Some(x509.public_key().raw.to_vec())
 }
 
-fn wipe(mut pair: KeyPair) {
-    zeroize::Zeroize::zeroize(&mut pair);
+/// A key pair whose encoded key is overwritten when it goes out of scope.
+struct Wiped(KeyPair);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
+    }
+}
+
+fn pair_of(key: &PrivateKey, place: &str) -> Result<Wiped, Error> {
+    KeyPair::from_pem(key.expose_pem())
+        .map(Wiped)
+        .map_err(|e| Error::Key {
+            place: place.into(),
+            problem: e.to_string(),
+        })
 }

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::store::explain::{explain, remedy};
+
 /// Every error of this crate. `place` says where the bytes came from: a file, a Secret's key, or
 /// `memory`. No variant ever carries key material.
 #[derive(Debug, thiserror::Error)]
@@ -142,8 +144,8 @@ pub enum Error {
         /// What was to be written.
         place: String,
     },
-    /// The Kubernetes API refused.
-    #[error("{place}: the Kubernetes API refused: {source}; check the service account's RBAC")]
+    /// The Kubernetes API refused, or could not be reached.
+    #[error("{place}: {}{}", explain(source), remedy(source))]
     Api {
         /// What was to be read or written.
         place: String,

@@ -223,9 +223,7 @@ async fn advance(
         .as_ref()
         .map(|t| Found::read(t, &place))
         .unwrap_or_default();
-    for problem in &found.problems {
-        tracing::warn!(%place, %problem, "stored certificates cannot be used");
-    }
+    let problems = found.problems.join("; ");
     match next(found, served, names, terms, SystemTime::now())? {
         Step::Keep { material, until } => Ok(Progress::Current {
             material: Box::new(material),
@@ -236,7 +234,7 @@ async fn advance(
                 .save(&material.to_texts(), stored.version.as_deref())
                 .await?;
             let leaf = material.identity.leaf();
-            tracing::info!(%place, because, serial = leaf.serial(), "certificates stored");
+            tracing::info!(%place, because, problems, serial = leaf.serial(), "certificates stored");
             Ok(Progress::Stored(Box::new(material)))
         }
     }

@@ -1,10 +1,12 @@
 //! Where a self-issued CA and leaf are kept.
 
+pub(crate) mod explain;
 mod folder;
 mod secret;
 
 use std::future::Future;
 
+pub use explain::explain;
 pub use folder::FolderStore;
 pub use secret::SecretStore;
 

@@ -136,7 +136,114 @@ fn version_of(info: &Info) -> Option<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use kube::Config;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    fn client(address: SocketAddr) -> Client {
+        let url = format!("http://{address}").parse().expect("a URL");
+        Client::try_from(Config::new(url)).expect("a client")
+    }
+
+    /// Answers every connection with one version, and closes it.
+    async fn answer(listener: TcpListener, minor: &str) {
+        let body = format!(
+            r#"{{"major":"1","minor":"{minor}","gitVersion":"v9.99","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}}"#
+        );
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    }
+
+    async fn until(
+        state: &mut watch::Receiver<ApiServer>,
+        wanted: impl Fn(&ApiServer) -> bool,
+    ) -> ApiServer {
+        let found = tokio::time::timeout(Duration::from_mins(1), state.wait_for(|s| wanted(s)));
+        found.await.expect("in time").expect("running").clone()
+    }
+
+    /// A server that takes connections and never answers: readiness waits no longer than it may,
+    /// and the version that comes at last is taken.
+    #[tokio::test]
+    async fn a_late_answer_is_waited_for_only_so_long() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (sender, mut state) = watch::channel(ApiServer::default());
+        let wait = Duration::from_millis(50);
+        let task = tokio::spawn(run(client(address), wait, Duration::from_mins(10), sender));
+        let settled = until(&mut state, |s| s.settled).await;
+        assert_eq!(
+            (settled.version, settled.native_by_default()),
+            (None, false)
+        );
+        // The connection waits in the backlog until now.
+        let server = tokio::spawn(answer(listener, "36"));
+        let known = until(&mut state, |s| s.version.is_some()).await;
+        assert!(known.native_by_default() && known.error.is_none());
+        task.abort();
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn a_server_that_cannot_be_reached_means_plain_sidecars() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        drop(listener);
+        let (sender, mut state) = watch::channel(ApiServer::default());
+        let wait = Duration::from_millis(500);
+        let task = tokio::spawn(run(client(address), wait, Duration::from_mins(10), sender));
+        let settled = until(&mut state, |s| s.settled).await;
+        assert!(!settled.native_by_default());
+        let error = settled.error.expect("why");
+        assert!(
+            error.contains("check that the API server can be reached"),
+            "{error}"
+        );
+        task.abort();
+    }
+
+    /// A newer API server after an upgrade of the cluster is noticed; its loss later is not a
+    /// reason to forget what it was.
+    #[tokio::test]
+    async fn the_version_is_read_again_and_survives_a_failure() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let server = tokio::spawn(answer(listener, "31+"));
+        let (sender, mut state) = watch::channel(ApiServer::default());
+        let wait = Duration::from_mins(1);
+        let task = tokio::spawn(run(
+            client(address),
+            wait,
+            Duration::from_millis(20),
+            sender,
+        ));
+        let old = until(&mut state, |s| s.settled).await;
+        assert_eq!(
+            (old.version, old.native_by_default()),
+            (Some((1, 31)), false)
+        );
+        server.abort();
+        let _ = server.await;
+        let failed = until(&mut state, |s| s.error.is_some()).await;
+        assert_eq!(failed.version, Some((1, 31)));
+        let listener = TcpListener::bind(address).await.expect("the port again");
+        let server = tokio::spawn(answer(listener, "32"));
+        let new = until(&mut state, |s| s.error.is_none()).await;
+        assert!(new.native_by_default());
+        task.abort();
+        server.abort();
+    }
 
     #[test]
     fn native_by_major_and_leading_digits_of_minor() {

@@ -9,6 +9,7 @@
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
+use certs::store::explain;
 use certs::{Backoff, Bundle};
 use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -220,9 +221,19 @@ fn is_ours(entry: &str, webhooks: &[String]) -> bool {
     })
 }
 
+fn interrupted(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => explain(error),
+        watcher::Error::WatchError(status) => status.message.clone(),
+        watcher::Error::NoResourceVersion => error.to_string(),
+    }
+}
+
 fn heard<T>(state: &watch::Sender<CaBundle>, event: Option<Result<T, watcher::Error>>) {
     let problem = match event {
-        Some(Err(error)) => Some(error.to_string()),
+        Some(Err(error)) => Some(interrupted(&error)),
         _ => None,
     };
     state.send_if_modified(|current| {

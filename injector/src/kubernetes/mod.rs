@@ -12,6 +12,7 @@ pub mod ca_bundle;
 use std::path::Path;
 use std::time::Duration;
 
+use certs::store::explain;
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use tokio::sync::{oneshot, watch};
@@ -34,7 +35,7 @@ pub enum Error {
     )]
     Config(String),
     /// The API server refused, or could not be reached.
-    #[error("{doing}: {source}{}", remedy(source))]
+    #[error("{doing}: {}{}", explain(source), remedy(source))]
     Api {
         /// What was being done.
         doing: &'static str,
