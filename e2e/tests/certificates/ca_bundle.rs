@@ -1,12 +1,11 @@
 //! `caBundle` of the webhook configuration, by the rules of R33 and B10.
 
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use e2e::installation::{NAME, checkout, own_kubeconfig};
+use e2e::installation::{NAME, checkout};
 use e2e::kubectl::Kubectl;
 use injector::kubernetes::{CaBundle, Keeper, Settings, State};
 use serde_json::{Value, json};
@@ -262,8 +261,7 @@ async fn the_shipped_roles_are_enough() -> Result<()> {
     let cluster = Cluster::start(ClusterOptions::default())?;
     let manifests = checkout("manifests/base");
     Kubectl(&cluster).run(&format!("apply -k {}", manifests.display()))?;
-    let kubeconfig = cluster.folder().join("own.kubeconfig");
-    fs::write(&kubeconfig, own_kubeconfig(&cluster)?.to_string())?;
+    let kubeconfig = cluster.account_kubeconfig(NAME, NAME)?;
     let client = client_of(&kubeconfig).await?;
 
     let store =

@@ -5,6 +5,10 @@
 //! `uid` and `resourceVersion` are sent along: an object that was changed or deleted meanwhile
 //! answers with a conflict, and is read again. So a configuration that an operator deleted is
 //! never made again; once it is applied anew, its watch event fills it at once.
+//!
+//! As with every field that a controller sets in a list of named items, server-side apply by the
+//! manifest's owner cannot take an entry out while this field stands in it (the API server answers
+//! 422 about the fields it misses then): delete the configuration and apply it anew.
 
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
