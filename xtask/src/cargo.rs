@@ -61,9 +61,25 @@ pub(crate) struct TestExecutable {
 /// Builds all programs and tests of the workspace in one go, so that both use
 /// the same build of every dependency. cargo shows its progress itself.
 pub(crate) fn build() -> Result<Built> {
+    build_only(&["--workspace", "--bins", "--tests"])
+}
+
+/// Builds one of our programs and says where it is.
+pub(crate) fn build_program(package: &str, name: &str) -> Result<PathBuf> {
+    let built = build_only(&["--package", package, "--bin", name])?;
+    let found = built
+        .programs
+        .into_iter()
+        .find(|(program, _)| program == name);
+    let (_, path) = found.with_context(|| format!("cargo built no {name}"))?;
+    Ok(path)
+}
+
+fn build_only(selection: &[&str]) -> Result<Built> {
     let mut cargo = command();
     cargo
-        .args(["build", "--workspace", "--bins", "--tests"])
+        .arg("build")
+        .args(selection)
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit());
     let output = cargo.output().context("cannot run cargo")?;
