@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -15,6 +15,7 @@ use crate::server::Server;
 
 const SCRIPT: &str = include_str!("guard.sh");
 const PREFIX: &str = "mesher-testbed-";
+const DAY: Duration = Duration::from_hours(24);
 
 /// A temporary folder, and the processes that live no longer than this value or
 /// the process that owns it.
@@ -45,7 +46,7 @@ pub struct Guard {
 impl Guard {
     /// Makes a fresh folder and starts its supervisor.
     pub fn new() -> Result<Self> {
-        sweep();
+        sweep(&env::temp_dir(), DAY);
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir()?.keep();
         fs::create_dir(folder.join("log"))?;
         let mut supervisor = Command::new("bash")
@@ -154,8 +155,10 @@ impl Drop for Guard {
 }
 
 /// Removes folders whose supervisor was killed too, for instance by a reboot.
-fn sweep() {
-    let Ok(entries) = fs::read_dir(env::temp_dir()) else {
+///
+/// A young folder may not have its supervisor yet: only those older than `age` go.
+fn sweep(parent: &Path, age: Duration) {
+    let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
     let arguments: Vec<Vec<u8>> = fs::read_dir("/proc")
@@ -167,15 +170,10 @@ fn sweep() {
     for entry in entries.flatten() {
         let path = entry.path();
         let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
-        // A young folder may not have its supervisor yet.
         let old = entry
             .metadata()
-            .and_then(|data| data.created())
-            .is_ok_and(|made| {
-                SystemTime::now()
-                    .duration_since(made)
-                    .is_ok_and(|age| age > DAY)
-            });
+            .and_then(|data| data.modified())
+            .is_ok_and(|made| made.elapsed().is_ok_and(|passed| passed >= age));
         let text = path.as_os_str().as_encoded_bytes();
         let guarded = arguments.iter().any(|line| {
             line.split(|byte| *byte == 0)
@@ -187,4 +185,35 @@ fn sweep() {
     }
 }
 
-const DAY: Duration = Duration::from_hours(24);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_guards_is_swept() -> Result<()> {
+        let parent = tempfile::tempdir()?;
+        let folder = |name: &str| parent.path().join(name);
+        let stale = folder("mesher-testbed-stale");
+        let guarded = folder("mesher-testbed-guarded");
+        let foreign = folder("of-somebody-else");
+        for folder in [&stale, &guarded, &foreign] {
+            fs::create_dir(folder)?;
+        }
+        let guard = Guard::new()?;
+        let mut command = Command::new("bash");
+        let script = "echo up; sleep 600; true";
+        let server = guard.spawn("supervisor", command.args(["-c", script]).arg(&guarded))?;
+        // Until it runs bash, its command line is ours.
+        server.wait_until("up", Duration::from_secs(30), || {
+            server.log().contains("up")
+        })?;
+
+        sweep(parent.path(), DAY);
+        assert!(stale.exists(), "it is too young to be stale");
+        sweep(parent.path(), Duration::ZERO);
+        assert!(!stale.exists());
+        assert!(guarded.exists());
+        assert!(foreign.exists());
+        Ok(())
+    }
+}
