@@ -1,16 +1,18 @@
 //! The CA certificates that clients are to trust.
 
-use rustls::RootCertStore;
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, RootCertStore};
 use std::time::{Duration, SystemTime};
 
 use crate::certificate::{Certificate, pem_error};
 use crate::error::Error;
 use crate::identity::Identity;
+
+pub(crate) const EXPIRED: &str = "it has expired; renew it";
 
 /// One or more CA certificates, the one that signs now first: while a CA is replaced, the new and
 /// the old stand side by side. Its PEM form is what `caBundle` takes.
@@ -112,7 +114,7 @@ impl Bundle {
         let leaf = identity.leaf();
         let untrusted = |e: rustls::Error| Error::Untrusted {
             subject: leaf.subject().to_owned(),
-            problem: e.to_string(),
+            problem: objection(&e),
         };
         let parsed = ParsedCertificate::try_from(leaf.der()).map_err(untrusted)?;
         let between = identity.chain()[1..]
@@ -136,6 +138,24 @@ impl Bundle {
             })?;
         }
         Ok(())
+    }
+}
+
+/// What rustls objects to. Its own words hold the time of the check, and so differ each time.
+fn objection(error: &rustls::Error) -> String {
+    use CertificateError as Why;
+    match error {
+        rustls::Error::InvalidCertificate(why) => match why {
+            Why::Expired | Why::ExpiredContext { .. } => EXPIRED.to_owned(),
+            Why::NotValidYet | Why::NotValidYetContext { .. } => {
+                "it is not valid yet; check the clocks".to_owned()
+            }
+            Why::UnknownIssuer | Why::BadSignature => {
+                "no CA of the bundle signed it; put the CA's certificate into the bundle".to_owned()
+            }
+            other => other.to_string(),
+        },
+        other => other.to_string(),
     }
 }
 

@@ -88,7 +88,7 @@ pub enum Error {
         subject: String,
     },
     /// No CA of the bundle vouches for the certificate, or it is outside its validity.
-    #[error("`{subject}` does not verify against the CA bundle: {problem}")]
+    #[error("clients will refuse the certificate `{subject}`: {problem}")]
     Untrusted {
         /// Subject of the certificate.
         subject: String,

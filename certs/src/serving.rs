@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::bundle::Bundle;
 use crate::certificate::Certificate;
 use crate::error::Error;
-use crate::folder::Folder;
+use crate::files::Files;
 use crate::identity::Identity;
 use crate::names::Names;
 use crate::resolver::Resolver;
@@ -37,52 +37,6 @@ pub struct Status {
     pub error: Option<String>,
 }
 
-/// A folder that somebody else keeps filled, for example a mounted Secret of cert-manager.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Files {
-    /// The folder.
-    pub folder: Folder,
-    /// File of the certificate chain, leaf first: usually `tls.crt`.
-    pub certificate: String,
-    /// File of its private key: usually `tls.key`.
-    pub key: String,
-    /// File of the CA certificates for `caBundle`, usually `ca.crt`; `None`: it is not managed.
-    pub ca: Option<String>,
-}
-
-impl Files {
-    /// `tls.crt` and `tls.key` of `folder`.
-    pub fn of_folder(folder: impl Into<std::path::PathBuf>) -> Self {
-        Self {
-            folder: Folder::new(folder),
-            certificate: "tls.crt".into(),
-            key: "tls.key".into(),
-            ca: None,
-        }
-    }
-
-    /// Reads the pair, and the bundle if one is configured.
-    pub fn load(&self) -> Result<(Identity, Option<Bundle>), Error> {
-        let chain = self.folder.read(&self.certificate)?;
-        let key = zeroize::Zeroizing::new(self.folder.read(&self.key)?);
-        let place = self
-            .folder
-            .path()
-            .join(&self.certificate)
-            .display()
-            .to_string();
-        let identity = Identity::from_pem(&chain, &key, &place)?;
-        let Some(ca) = &self.ca else {
-            return Ok((identity, None));
-        };
-        let place = self.folder.path().join(ca).display().to_string();
-        Ok((
-            identity,
-            Some(Bundle::from_pem(&self.folder.read(ca)?, &place)?),
-        ))
-    }
-}
-
 /// A task that keeps an identity current. Dropped, it ends at once; see [`Self::stop`].
 #[derive(Debug)]
 pub struct Serving {
@@ -93,7 +47,9 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Follows `files`. A half-written or mismatched pair leaves the last good one in service.
+    /// Follows `files`. What is half-written, does not belong together or is not signed by the CA
+    /// beside it leaves the last good one in service; without one it is served, as some client may
+    /// still take it. Either way [`Status::error`] says so.
     pub fn of_files(files: Files) -> Self {
         Self::spawn(|mut publisher, mut stop| async move {
             let mut changes = files.folder.watch(POLL);
@@ -102,7 +58,10 @@ impl Serving {
                 let wait = match files.load() {
                     Ok((identity, bundle)) => {
                         backoff.reset();
-                        publisher.publish(&identity, bundle);
+                        match Files::check(&identity, bundle.as_ref(), SystemTime::now()) {
+                            Ok(()) => publisher.publish(&identity, bundle),
+                            Err(objection) => publisher.doubt(&identity, bundle, &objection),
+                        }
                         LOOK
                     }
                     Err(error) => {
@@ -168,6 +127,7 @@ impl Serving {
         let publisher = Publisher {
             resolver: Arc::clone(&resolver),
             status: sender,
+            in_doubt: false,
         };
         let task = tokio::spawn(run(publisher, stopped));
         Self {
@@ -254,37 +214,59 @@ async fn wait_for(changes: &mut Changes, stop: &mut oneshot::Receiver<()>, wait:
 struct Publisher {
     resolver: Arc<Resolver>,
     status: watch::Sender<Status>,
+    /// A client would object to what is in service.
+    in_doubt: bool,
 }
 
 impl Publisher {
     fn publish(&mut self, identity: &Identity, bundle: Option<Bundle>) {
+        self.in_doubt = false;
         self.status.send_if_modified(|status| {
-            let same = status.leaf.as_ref() == Some(identity.leaf()) && status.bundle == bundle;
-            if !same {
-                self.resolver.publish(identity);
-                status.leaf = Some(identity.leaf().clone());
-                status.bundle = bundle;
-                status.generation += 1;
-                let leaf = identity.leaf();
-                tracing::info!(
-                    subject = leaf.subject(),
-                    serial = leaf.serial(),
-                    "certificate in service"
-                );
-            }
-            status.error.take().is_some() || !same
+            let served = self.serve(status, identity, bundle);
+            status.error.take().is_some() || served
         });
     }
 
-    fn fail(&mut self, error: &Error) {
-        let message = error.to_string();
+    /// Serves what a client would object to only where nothing better is in service.
+    fn doubt(&mut self, identity: &Identity, bundle: Option<Bundle>, objection: &Error) {
+        self.in_doubt |= self.status.borrow().leaf.is_none();
         self.status.send_if_modified(|status| {
-            if status.error.as_deref() == Some(message.as_str()) {
-                return false;
-            }
-            tracing::warn!(error = %message, "certificates cannot be renewed; the last good are served on");
-            status.error = Some(message);
-            true
+            let served = self.in_doubt && self.serve(status, identity, bundle);
+            complain(status, objection) || served
         });
     }
+
+    fn fail(&self, error: &Error) {
+        self.status
+            .send_if_modified(|status| complain(status, error));
+    }
+
+    /// Puts another identity or bundle in service; `false` when it is the one already.
+    fn serve(&self, status: &mut Status, identity: &Identity, bundle: Option<Bundle>) -> bool {
+        let leaf = identity.leaf();
+        if status.leaf.as_ref() == Some(leaf) && status.bundle == bundle {
+            return false;
+        }
+        self.resolver.publish(identity);
+        status.leaf = Some(leaf.clone());
+        status.bundle = bundle;
+        status.generation += 1;
+        tracing::info!(
+            subject = leaf.subject(),
+            serial = leaf.serial(),
+            "certificate in service"
+        );
+        true
+    }
+}
+
+/// Takes down what is wrong; `false` when it was known.
+fn complain(status: &mut Status, error: &Error) -> bool {
+    let message = error.to_string();
+    if status.error.as_ref() == Some(&message) {
+        return false;
+    }
+    tracing::warn!(error = %message, "certificates");
+    status.error = Some(message);
+    true
 }

@@ -120,7 +120,7 @@ fn the_chain_verifies_for_its_names_in_its_time_alone() {
     assert!(matches!(&error, Error::WrongName { wanted, .. } if wanted == "other.default.svc"));
 
     for (when, problem) in [
-        (noon() + seconds(101), "xpired"),
+        (noon() + seconds(101), "it has expired"),
         (noon() - seconds(6), "not valid yet"),
     ] {
         let error = bundle.verify(&identity, [], when).expect_err(problem);

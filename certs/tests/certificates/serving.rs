@@ -122,6 +122,57 @@ async fn a_half_written_or_mismatched_pair_leaves_the_last_good_in_service() {
     assert_eq!(good.leaf.as_ref(), Some(new.leaf()));
 }
 
+/// A CA beside it that did not sign it: the API server would refuse every call.
+#[tokio::test]
+async fn a_leaf_of_another_ca_than_the_one_beside_it_is_not_put_in_service() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (one, two) = (authority(), authority());
+    let (old, new) = (issue(&one), issue(&two));
+    write(folder.path(), &old, &Bundle::of(one.certificate().clone()));
+    let serving = Serving::of_files(with_ca(folder.path()));
+    let mut status = serving.status();
+    until(&mut status, |s| s.leaf.is_some()).await;
+    write(folder.path(), &new, &Bundle::of(one.certificate().clone()));
+    let objection = |s: &Status| {
+        s.error
+            .as_ref()
+            .is_some_and(|e| e.contains("no CA of the bundle"))
+    };
+    let doubted = until(&mut status, objection).await;
+    assert_eq!(doubted.leaf.as_ref(), Some(old.leaf()));
+    write(folder.path(), &new, &Bundle::of(two.certificate().clone()));
+    until(&mut status, |s| {
+        s.error.is_none() && s.leaf.as_ref() == Some(new.leaf())
+    })
+    .await;
+}
+
+/// Nothing better is there: it is served, as clients that do not look would take it, and said.
+#[tokio::test]
+async fn an_expired_certificate_is_served_with_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let long_ago = SystemTime::now() - 100 * Duration::from_hours(24);
+    let authority = Authority::generate("test CA", &Terms::default(), long_ago).expect("a CA");
+    let expired = authority
+        .issue(&names(), &Terms::default(), long_ago)
+        .expect("a leaf");
+    write(
+        folder.path(),
+        &expired,
+        &Bundle::of(authority.certificate().clone()),
+    );
+    for files in [Files::of_folder(folder.path()), with_ca(folder.path())] {
+        let serving = Serving::of_files(files);
+        let status = until(&mut serving.status(), |s| s.error.is_some()).await;
+        assert_eq!(status.leaf.as_ref(), Some(expired.leaf()));
+        assert!(
+            status
+                .error
+                .is_some_and(|e| e.contains("it has expired; renew it"))
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_folder_that_appears_later_is_found() {
     let parent = tempfile::tempdir().expect("a folder");
