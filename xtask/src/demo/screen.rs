@@ -57,6 +57,15 @@ impl Screen {
         thread::sleep(self.pace / 2);
     }
 
+    /// An empty line.
+    #[expect(
+        clippy::unused_self,
+        reason = "all that is printed goes through the screen"
+    )]
+    pub(super) fn gap(&self) {
+        println!();
+    }
+
     /// Something found, with its name in a column before it.
     pub(super) fn fact(&self, name: &str, text: &str) {
         println!("   {} {text}", self.paint(GREEN, &format!("{name:<20}")));
@@ -76,9 +85,9 @@ impl Screen {
         Ok(())
     }
 
-    /// [`Screen::kubectl`], where a refusal is what is to be shown.
-    pub(super) fn kubectl_that_may_fail(&self, cluster: &Cluster, line: &str) -> Result<()> {
-        self.show(cluster, line).map(drop)
+    /// [`Screen::kubectl`], where a refusal may be what is to be shown.
+    pub(super) fn kubectl_succeeds(&self, cluster: &Cluster, line: &str) -> Result<bool> {
+        Ok(self.show(cluster, line)?.status.success())
     }
 
     fn show(&self, cluster: &Cluster, line: &str) -> Result<Output> {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::screen::Screen;
 
+const INJECT: &str = "sidecar.mesher.io/inject";
 const STATUS: &str = "sidecar.mesher.io/status";
 /// Of the sidecar's environment, what says whom it serves and whom it asks.
 const TELLING: [&str; 7] = [
@@ -27,7 +28,7 @@ pub(super) fn sidecar(pod: &Value) -> Option<&Value> {
 /// Shows what one pod was given.
 pub(super) fn inside(screen: &Screen, pod: &Value) {
     let Some(sidecar) = sidecar(pod) else { return };
-    screen.say("");
+    screen.gap();
     screen.say(&format!("Inside {}:", text(&pod["metadata"]["name"])));
     let ports: Vec<String> = list(&sidecar["ports"])
         .iter()
@@ -67,20 +68,25 @@ pub(super) fn inside(screen: &Screen, pod: &Value) {
 }
 
 /// Says how many pods got what.
-pub(super) fn count(screen: &Screen, pods: &[Value]) {
+pub(super) fn count(screen: &Screen, pods: &[Value], refused: usize) {
     let injected = pods.iter().filter(|pod| sidecar(pod).is_some()).count();
     screen.fact(&format!("{injected} pods"), "asked, and carry the sidecar");
     for pod in pods.iter().filter(|pod| sidecar(pod).is_none()) {
-        let why = pod["metadata"]["annotations"][STATUS].as_str();
-        let why = why.map_or("did not ask", |status| {
-            status.trim_start_matches("skipped:")
-        });
+        let annotations = &pod["metadata"]["annotations"];
+        let why = match (annotations[STATUS].as_str(), annotations[INJECT].as_str()) {
+            (Some(status), _) => status.trim_start_matches("skipped:"),
+            (None, Some(_)) => "it said no",
+            (None, None) => "it did not ask",
+        };
         screen.fact(
             text(&pod["metadata"]["name"]),
-            &format!("runs without: {why}"),
+            &format!("runs without one: {why}"),
         );
     }
-    screen.fact("2 pods", "were refused: what they asked for does not exist");
+    screen.fact(
+        &format!("{refused} pods"),
+        "were refused: what they asked for does not exist",
+    );
 }
 
 fn value(variable: &Value) -> String {
