@@ -1,6 +1,8 @@
 //! Scenarios over the built binaries and real servers.
 
 pub mod audit;
+pub mod injector;
 pub mod installation;
 pub mod kubectl;
 pub mod pod;
+pub mod wire;

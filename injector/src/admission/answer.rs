@@ -107,7 +107,7 @@ struct Status<'a> {
     verdict: &'static str,
     code: u16,
     reason: &'static str,
-    message: String,
+    message: &'a str,
     details: Details<'a>,
 }
 
@@ -139,11 +139,7 @@ impl<'a> Status<'a> {
             verdict: "Failure",
             code,
             reason,
-            message: if field.is_empty() {
-                message.clone()
-            } else {
-                format!("{field}: {message}")
-            },
+            message,
             details: Details {
                 causes: [Cause {
                     reason: cause,
@@ -245,7 +241,11 @@ mod tests {
         assert_eq!(response["status"]["reason"], "Forbidden");
         assert_eq!(
             response["status"]["message"],
-            "metadata.annotations[sidecar.mesher.io/inject]: found \"yse\", allowed are yes and no"
+            "found \"yse\", allowed are yes and no"
+        );
+        assert_eq!(
+            response["status"]["details"]["causes"][0]["field"],
+            "metadata.annotations[sidecar.mesher.io/inject]"
         );
         assert!(response.get("patch").is_none() && response.get("patchType").is_none());
     }

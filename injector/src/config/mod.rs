@@ -258,6 +258,10 @@ pub struct Limits {
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub header_timeout: Duration,
+    /// The body of a request has to arrive within it.
+    #[serde(with = "duration")]
+    #[schemars(with = "String")]
+    pub body_timeout: Duration,
     /// A request has to be read and answered within it; `?timeout=` of the API server may shorten
     /// it.
     #[serde(with = "duration")]
@@ -280,6 +284,7 @@ impl Default for Limits {
             body: Size::mebibytes(6),
             handshake_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(2),
             streams: 200,

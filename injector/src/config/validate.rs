@@ -63,6 +63,7 @@ impl Config {
         for (key, duration) in [
             ("limits.handshakeTimeout", limits.handshake_timeout),
             ("limits.headerTimeout", limits.header_timeout),
+            ("limits.bodyTimeout", limits.body_timeout),
             ("limits.requestTimeout", limits.request_timeout),
             ("limits.idleTimeout", limits.idle_timeout),
         ] {

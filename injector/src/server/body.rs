@@ -9,8 +9,6 @@ use tokio::time::{Instant, timeout_at};
 use super::budget::Ticket;
 use super::refusal::Refusal;
 
-/// A sender that pauses for longer is taken for one that never goes on.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// What is still read of a body that is refused already, so that its sender gets to read the
 /// answer instead of a broken connection.
 const MOST_DISCARDED: usize = 16 << 20;
@@ -30,8 +28,7 @@ pub(super) async fn receive(
     }
     let mut received = Vec::with_capacity(announced.unwrap_or_default());
     loop {
-        let patience = deadline.min(Instant::now() + LONGEST_PAUSE);
-        let frame = timeout_at(patience, body.frame())
+        let frame = timeout_at(deadline, body.frame())
             .await
             .map_err(|_| Refusal::BodyTimeout)?;
         let Some(frame) = frame else {

@@ -36,6 +36,7 @@ pub(super) struct Reviews {
     pub(super) metrics: Arc<Metrics>,
     pub(super) longest_body: usize,
     pub(super) longest_time: Duration,
+    pub(super) longest_receiving: Duration,
     pub(super) decide: Decide,
 }
 
@@ -94,7 +95,12 @@ impl Reviews {
         // 2. Receive it, and weigh what reading it will take.
         let received = match admitted {
             Ok(mut ticket) => self
-                .receive(&mut body, announced, deadline, &mut ticket)
+                .receive(
+                    &mut body,
+                    announced,
+                    deadline.min(started + self.longest_receiving),
+                    &mut ticket,
+                )
                 .await
                 .map(|bytes| (bytes, ticket)),
             Err(refusal) => Err(refusal),
@@ -275,6 +281,7 @@ mod tests {
             metrics: Arc::new(Metrics::new()),
             longest_body: 10_000,
             longest_time: Duration::from_secs(5),
+            longest_receiving: Duration::from_secs(5),
             decide,
         })
     }

@@ -84,6 +84,7 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
         metrics: Arc::clone(&metrics),
         longest_body: limits.body.bytes(),
         longest_time: limits.request_timeout,
+        longest_receiving: limits.body_timeout,
         decide: crate::inject,
     });
     let webhook_port = Port {

@@ -1,0 +1,1 @@
+//! R36: what a hostile caller may try.

@@ -1,0 +1,129 @@
+//! R7: how the injector comes and goes.
+
+use anyhow::Result;
+use e2e::injector::{Injector, PATIENCE};
+
+use crate::data::{V1, shared};
+
+#[test]
+fn r07_readiness_names_its_parts() -> Result<()> {
+    let reply = shared()?.operations("/readyz")?;
+    assert_eq!(reply.status, 200);
+    for part in [
+        "serving: ok",
+        "certificate: ok",
+        "listener: ok",
+        "apiServerVersion: ok",
+    ] {
+        assert!(
+            reply.text().lines().any(|line| line == part),
+            "{part}: {}",
+            reply.text()
+        );
+    }
+    assert_eq!(shared()?.operations("/healthz")?.status, 200);
+    Ok(())
+}
+
+#[test]
+fn r07_without_a_certificate_it_is_alive_and_not_ready() -> Result<()> {
+    // `start` waits for readiness, which comes when the files do; the state before is in the log.
+    let (terms, now) = (certs::Terms::default(), std::time::SystemTime::now());
+    let authority = certs::Authority::generate("test", &terms, now)?;
+    let identity = authority.issue(&certs::Names::default().with("127.0.0.1")?, &terms, now)?;
+    let mut writer = None;
+    let injector = Injector::start_with("", |command, folder| {
+        let tls = e2e::injector::tls_folder(folder);
+        std::fs::create_dir_all(&tls)?;
+        std::fs::write(tls.join("ca.crt"), authority.certificate().to_pem())?;
+        command
+            .arg("--tls-mode=files")
+            .arg("--tls-folder")
+            .arg(&tls);
+        let log = folder.join("log/sidecar-injector.log");
+        writer = Some(std::thread::spawn(move || -> Result<()> {
+            // Only once it has told that it lacks them do the files come.
+            while !std::fs::read_to_string(&log).is_ok_and(|text| text.contains("tls.crt")) {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            std::fs::write(tls.join("tls.key"), identity.key().expose_pem())?;
+            Ok(std::fs::write(tls.join("tls.crt"), identity.chain_pem())?)
+        }));
+        Ok(())
+    })?;
+    writer
+        .expect("prepared")
+        .join()
+        .expect("the writer ended")?;
+    assert_eq!(injector.review(V1)?.status, 200);
+    Ok(())
+}
+
+#[test]
+fn r07_on_sigterm_readiness_fails_first_and_what_is_under_way_finishes() -> Result<()> {
+    let injector = Injector::start(
+        "drain: {delay: 2s, deadline: 40s}\nlimits: {bodyTimeout: 40s, requestTimeout: 40s}\n",
+    )?;
+    let mut http2 = injector.http2()?;
+    assert_eq!(http2.post("/mutate", V1)?.status, 200);
+    let mut idle = injector.http1()?;
+    assert_eq!(idle.post("/mutate", V1)?.status, 200);
+    let mut under_way = injector.http1()?;
+    let (first, rest) = V1.split_at(V1.len() / 2);
+    let head = format!(
+        "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n",
+        V1.len()
+    );
+    under_way.send(&[head.as_bytes(), first].concat())?;
+    injector.server().wait_until("reading it", PATIENCE, || {
+        injector
+            .metric("sidecar_injector_reviews_in_flight")
+            .is_ok_and(|reviews| reviews == 1)
+    })?;
+
+    injector.terminate()?;
+    injector.server().wait_until("unready", PATIENCE, || {
+        injector.operations("/readyz").is_ok_and(|reply| {
+            reply.status == 503 && reply.text().contains("serving: shutting down")
+        })
+    })?;
+    let line = |message: &str| {
+        let log = injector.log();
+        log.iter().position(|line| {
+            line["message"]
+                .as_str()
+                .is_some_and(|m| m.starts_with(message))
+        })
+    };
+    // Unready and still serving newcomers, unless this machine is so slow that the delay is over.
+    let late = injector.review(V1);
+    assert!(late.is_ok_and(|reply| reply.status == 200) || line("no new").is_some());
+
+    http2.closed_by_server()?;
+    assert!(idle.is_closed_by_server());
+    assert!(injector.http1().is_err(), "no new connections");
+    under_way.send(rest)?;
+    let reply = under_way.reply()?;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("connection"), Some("close"));
+    let status = injector.server().wait_for_exit(PATIENCE)?;
+    assert_eq!(status.code(), Some(0));
+    assert!(line("everything finished").is_some());
+    Ok(())
+}
+
+#[test]
+fn r07_what_never_ends_is_cut_at_the_deadline() -> Result<()> {
+    let injector = Injector::start("drain: {delay: 0s, deadline: 300ms}")?;
+    let mut stuck = injector.http1()?;
+    stuck.send(b"POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{")?;
+    injector.server().wait_until("reading it", PATIENCE, || {
+        injector
+            .metric("sidecar_injector_reviews_in_flight")
+            .is_ok_and(|reviews| reviews == 1)
+    })?;
+    injector.terminate()?;
+    assert_eq!(injector.server().wait_for_exit(PATIENCE)?.code(), Some(0));
+    Ok(())
+}
