@@ -1,6 +1,6 @@
 //! Puts the mesher sidecar into pods.
 //!
-//! One pure core, [`inject`], serves the admission webhook and the command line: it decides,
+//! One pure core, [`inject()`], serves the admission webhook and the command line: it decides,
 //! renders a template and answers with a minimal JSON Patch.
 
 mod additions;

@@ -6,7 +6,7 @@
 //! - [`Guard`] starts any other process so that it ends with its owner.
 //! - [`write_kustomization`] and [`Cluster::account_kubeconfig`] install a program
 //!   of this machine as if it ran in the cluster.
-//! - [`binary`] says where the project's own programs are, [`skip`] marks a test
+//! - [`binary()`] says where the project's own programs are, [`skip()`] marks a test
 //!   that this machine cannot run.
 //!
 //! # One control plane for the tests of a process

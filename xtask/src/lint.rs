@@ -36,8 +36,14 @@ const STAGES: &[Stage] = &[
     }),
     ("documentation", || {
         let mut doc = cargo::command();
-        doc.args(["doc", "--workspace", "--no-deps", "--locked"])
-            .env("RUSTDOCFLAGS", "-D warnings");
+        doc.args([
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--locked",
+            "--document-private-items",
+        ])
+        .env("RUSTDOCFLAGS", "-D warnings");
         cargo::run(&mut doc)
     }),
 ];

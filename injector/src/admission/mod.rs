@@ -1,8 +1,8 @@
 //! The wire format of admission: an `AdmissionReview` of `admission.k8s.io/v1` or `v1beta1` in,
 //! one of the same version out.
 //!
-//! The way of the bytes: [`cost`] weighs them before anything is parsed, [`Review::read`] takes
-//! out what the decision needs, and [`answer`] writes the [`Outcome`](crate::Outcome) back.
+//! The way of the bytes: [`cost()`] weighs them before anything is parsed, [`Review::read`] takes
+//! out what the decision needs, and [`answer()`] writes the [`Outcome`](crate::Outcome) back.
 //! Nothing here knows of HTTP.
 
 mod answer;
