@@ -1,6 +1,6 @@
 //! Waiting longer after each failure, and never in step with others.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::crypto::aws_lc_rs;
 
@@ -50,6 +50,37 @@ impl kube::runtime::utils::Backoff for Backoff {
     }
 }
 
+/// How long to rest after a write. Two writers who each undo the other's work would otherwise
+/// go on as fast as they are told of it: so the rest grows until there were none for half a minute.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    backoff: Backoff,
+    last: Option<Instant>,
+}
+
+impl Pace {
+    const CALM: Duration = Duration::from_secs(30);
+
+    /// Rests from `first` to `most`.
+    pub fn new(first: Duration, most: Duration) -> Self {
+        let backoff = Backoff::new(first, most);
+        Self {
+            backoff,
+            last: None,
+        }
+    }
+
+    /// The rest after a write at `now`.
+    pub fn rest(&mut self, now: Instant) -> Duration {
+        let calm = |last: Instant| now.saturating_duration_since(last) >= Self::CALM;
+        if self.last.is_none_or(calm) {
+            self.backoff.reset();
+        }
+        self.last = Some(now);
+        self.backoff.delay()
+    }
+}
+
 /// Between 0 and 1.
 fn jitter() -> f64 {
     let mut bytes = [0; 4];
@@ -76,5 +107,16 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.delay() <= first);
+    }
+
+    #[test]
+    fn a_rest_grows_with_writes_in_a_row_alone() {
+        let (first, most) = (Duration::from_millis(100), Duration::from_secs(1));
+        let mut pace = Pace::new(first, most);
+        let start = Instant::now();
+        assert!(pace.rest(start) <= first);
+        assert!(pace.rest(start + Duration::from_secs(29)) >= first);
+        assert!(pace.rest(start + Duration::from_secs(58)) >= 2 * first);
+        assert!(pace.rest(start + Duration::from_secs(88)) <= first);
     }
 }

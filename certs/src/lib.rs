@@ -44,7 +44,7 @@ pub mod store;
 mod terms;
 
 pub use authority::Authority;
-pub use backoff::Backoff;
+pub use backoff::{Backoff, Pace};
 pub use bundle::Bundle;
 pub use certificate::Certificate;
 pub use error::Error;

@@ -136,6 +136,7 @@ pub fn next(
     terms: &Terms,
     now: SystemTime,
 ) -> Result<Step, Error> {
+    terms.check()?;
     let damaged = found.authority.is_none() || found.identity.is_none();
     let Found {
         authority,

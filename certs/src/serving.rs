@@ -1,13 +1,13 @@
 //! Keeps an identity current and serves it: from files that others write, or as its own CA.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, Pace};
 use crate::bundle::Bundle;
 use crate::certificate::Certificate;
 use crate::error::Error;
@@ -82,6 +82,7 @@ impl Serving {
         Self::spawn(|mut publisher, mut stop| async move {
             let mut changes = store.watch();
             let mut backoff = Backoff::new(Duration::from_millis(200), POLL);
+            let mut pace = Pace::new(Duration::from_millis(100), POLL);
             let mut served = None;
             loop {
                 let wait = match advance(&store, served.as_ref(), &names, &terms).await {
@@ -94,12 +95,14 @@ impl Serving {
                             .unwrap_or_default()
                             .min(LOOK)
                     }
-                    // What was saved is ours to serve at once; the store is read again to be sure,
-                    // and not in a hurry should something there undo every write.
+                    // What was saved is ours to serve at once; then it is read again to be sure.
                     Ok(Progress::Stored(material)) => {
                         publisher.publish(&material.identity, Some(material.bundle.clone()));
                         served = Some(*material);
-                        backoff.delay()
+                        if ends_within(&mut stop, pace.rest(Instant::now())).await {
+                            return;
+                        }
+                        Duration::ZERO
                     }
                     Err(error @ Error::Conflict { .. }) => {
                         tracing::debug!(%error, "another writer was faster");
@@ -197,6 +200,15 @@ async fn advance(
             tracing::info!(%place, because, problems, serial = leaf.serial(), "certificates stored");
             Ok(Progress::Stored(Box::new(material)))
         }
+    }
+}
+
+/// Waits, whatever changes; `true` when it is time to end.
+async fn ends_within(stop: &mut oneshot::Receiver<()>, wait: Duration) -> bool {
+    tokio::select! {
+        biased;
+        _ = stop => true,
+        () = sleep(wait) => false,
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use certs::self_issued::{Found, Material, Step, Texts, next};
 use certs::{Bundle, Names};
+use proptest::prelude::*;
 
 use crate::{names, noon, seconds, short_terms};
 
@@ -242,6 +243,67 @@ fn a_leaf_of_another_ca_or_without_a_name_is_replaced() {
             .names()
             .contains(&"injector.example".to_owned())
     );
+}
+
+/// What may befall a store and a server.
+#[derive(Debug, Clone)]
+enum Event {
+    Pass(u64),
+    Restart,
+    Delete,
+    Truncate(u8, usize),
+    Swap(u8, u8),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => (0..400u64).prop_map(Event::Pass),
+        1 => Just(Event::Restart),
+        1 => Just(Event::Delete),
+        2 => (0..4u8, 0..900usize).prop_map(|(file, length)| Event::Truncate(file, length)),
+        1 => (0..4u8, 0..4u8).prop_map(|(from, to)| Event::Swap(from, to)),
+    ]
+}
+
+fn file(texts: &mut Texts, number: u8) -> &mut Vec<u8> {
+    match number {
+        0 => &mut texts.ca_crt,
+        1 => &mut texts.ca_key,
+        2 => &mut texts.tls_crt,
+        _ => &mut texts.tls_key,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    /// Whatever happens, it comes to rest; what is served then verifies against the bundle, and a
+    /// restart would serve the same.
+    #[test]
+    fn every_history_ends_in_peace(events in prop::collection::vec(event(), 1..12)) {
+        let mut world = World::new();
+        world.settle();
+        for event in events {
+            match event {
+                Event::Pass(time) => world.now += seconds(time),
+                Event::Restart => world.served = None,
+                Event::Delete => world.stored = None,
+                Event::Truncate(number, length) => file(world.texts(), number).truncate(length),
+                Event::Swap(from, to) => {
+                    let text = file(world.texts(), from).clone();
+                    *file(world.texts(), to) = text;
+                }
+            }
+            world.settle();
+            let served = world.served.take();
+            let (stored, _) = world.settle();
+            prop_assert_eq!(stored, [""; 0]);
+            let (before, after) = (served.expect("it was served"), world.served());
+            prop_assert_eq!(before.identity.leaf(), after.identity.leaf());
+            prop_assert_eq!(&before.bundle, &after.bundle);
+            world.served = Some(before);
+        }
+    }
 }
 
 /// The types hold what the rotation among replicas needs: a CA of another replica beside ours.

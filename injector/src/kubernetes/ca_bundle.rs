@@ -11,10 +11,10 @@
 //! 422 about the fields it misses then): delete the configuration and apply it anew.
 
 use std::pin::pin;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use certs::store::explain;
-use certs::{Backoff, Bundle};
+use certs::{Backoff, Bundle, Pace};
 use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::api::{Api, Patch, PatchParams};
@@ -115,12 +115,17 @@ pub(super) async fn run(
     let mut events =
         pin!(watcher::watch_object(api.clone(), &settings.configuration).backoff(patience.clone()));
     let mut backoff = patience;
+    // Somebody else may want another value there: then neither of us should write without rest.
+    let mut pace = Pace::new(Duration::from_millis(100), Duration::from_secs(4));
     loop {
         let bundle = certificates.borrow_and_update().bundle.clone();
         let pause = match look(&api, &settings, bundle.as_ref()).await {
             Ok((found, wrote)) => {
                 backoff.reset();
                 publish(&state, found, wrote);
+                if wrote {
+                    sleep(pace.rest(Instant::now())).await;
+                }
                 RESYNC
             }
             Err(error) => {
