@@ -112,7 +112,7 @@ impl Demo {
             if !screen.kubectl_succeeds(&cluster, &line)? {
                 refused += 1;
             }
-            screen.gap();
+            screen.say("");
         }
 
         screen.chapter("What became of them");

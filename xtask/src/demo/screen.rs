@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::env;
-use std::io::{IsTerminal, stdout};
+use std::io::{IsTerminal, Write, stdout};
 use std::process::{Output, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl Screen {
 
     /// The first line of all.
     pub(super) fn title(&self, text: &str) {
-        println!("{}", self.paint(BOLD, text));
+        put(&self.paint(BOLD, text));
     }
 
     /// A numbered heading.
@@ -48,33 +48,28 @@ impl Screen {
         thread::sleep(self.pace);
         let number = self.chapter.get() + 1;
         self.chapter.set(number);
-        println!("\n{}", self.paint(BOLD, &format!("{number}. {text}")));
+        put("");
+        put(&self.paint(BOLD, &format!("{number}. {text}")));
     }
 
-    /// A sentence.
+    /// A sentence, or an empty line.
     pub(super) fn say(&self, text: &str) {
-        println!("   {text}");
+        put(&format!("   {text}"));
         thread::sleep(self.pace / 2);
-    }
-
-    /// An empty line.
-    #[expect(
-        clippy::unused_self,
-        reason = "all that is printed goes through the screen"
-    )]
-    pub(super) fn gap(&self) {
-        println!();
     }
 
     /// Something found, with its name in a column before it.
     pub(super) fn fact(&self, name: &str, text: &str) {
-        println!("   {} {text}", self.paint(GREEN, &format!("{name:<20}")));
+        put(&format!(
+            "   {} {text}",
+            self.paint(GREEN, &format!("{name:<20}"))
+        ));
     }
 
     /// Commands for the user to type.
     pub(super) fn lines(&self, lines: &[&str]) {
         for line in lines {
-            println!("   {}", self.paint(CYAN, line));
+            put(&format!("   {}", self.paint(CYAN, line)));
         }
     }
 
@@ -91,10 +86,10 @@ impl Screen {
     }
 
     fn show(&self, cluster: &Cluster, line: &str) -> Result<Output> {
-        println!(
+        put(&format!(
             "   {}",
             self.paint(CYAN, &format!("$ kubectl {}", quoted(line)))
-        );
+        ));
         let output = cluster
             .kubectl()?
             .args(line.split_whitespace())
@@ -108,10 +103,10 @@ impl Screen {
             } else {
                 RED
             };
-            println!("     {}", self.paint(colour, line));
+            put(&format!("     {}", self.paint(colour, line)));
         }
         for line in String::from_utf8_lossy(&output.stdout).lines() {
-            println!("     {}", self.paint(DIM, line));
+            put(&format!("     {}", self.paint(DIM, line)));
         }
         thread::sleep(self.pace);
         Ok(output)
@@ -124,6 +119,11 @@ impl Screen {
             text.to_owned()
         }
     }
+}
+
+/// Prints a line. Nobody may be reading any more, as with `| head`: that is their choice.
+fn put(line: &str) {
+    let _ = writeln!(stdout(), "{}", line.trim_end());
 }
 
 /// The words as one would have to type them in a shell.

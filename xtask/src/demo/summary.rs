@@ -28,7 +28,7 @@ pub(super) fn sidecar(pod: &Value) -> Option<&Value> {
 /// Shows what one pod was given.
 pub(super) fn inside(screen: &Screen, pod: &Value) {
     let Some(sidecar) = sidecar(pod) else { return };
-    screen.gap();
+    screen.say("");
     screen.say(&format!("Inside {}:", text(&pod["metadata"]["name"])));
     let ports: Vec<String> = list(&sidecar["ports"])
         .iter()
