@@ -130,3 +130,30 @@ fn starts_as_script(path: &Path) -> Result<bool> {
         .unwrap_or_default();
     Ok(first.starts_with(b"#!") && first.ends_with(b"sh"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_are_found_by_name_and_by_first_line() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let root = folder.path();
+        for sub in [".ci", "target", "docs"] {
+            fs::create_dir(root.join(sub))?;
+        }
+        fs::write(root.join(".ci/run"), "#!/usr/bin/env bash\ntrue\n")?;
+        fs::write(root.join("docs/guard.sh"), "true\n")?;
+        fs::write(
+            root.join("docs/notes.md"),
+            "#!/bin/sh is how a script starts\n",
+        )?;
+        fs::write(root.join("tool"), "#!/usr/bin/env python3\n")?;
+        fs::write(root.join("target/generated.sh"), "true\n")?;
+        let mut found = Vec::new();
+        find_scripts(root, &mut found)?;
+        found.sort();
+        assert_eq!(found, [root.join(".ci/run"), root.join("docs/guard.sh")]);
+        Ok(())
+    }
+}
