@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, PartialObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use zeroize::Zeroizing;
@@ -116,7 +116,10 @@ impl Store for SecretStore {
     }
 
     fn watch(&self) -> Changes {
-        let (api, name, place) = (self.api.clone(), self.name.clone(), self.place());
+        // Metadata alone: the keys need not travel, nor lie in memory, to learn of a change.
+        let api: Api<PartialObjectMeta<Secret>> =
+            Api::namespaced(self.api.clone().into_client(), &self.namespace);
+        let (name, place) = (self.name.clone(), self.place());
         Changes::from_task(|notify| async move {
             let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
             let mut events = std::pin::pin!(watcher::watch_object(api, &name).backoff(backoff));

@@ -17,7 +17,7 @@ use certs::store::explain;
 use certs::{Backoff, Bundle, Pace};
 use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, PartialObjectMeta, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
@@ -109,11 +109,13 @@ pub(super) async fn run(
     mut certificates: watch::Receiver<certs::Status>,
     state: watch::Sender<CaBundle>,
 ) {
-    let api: Api<MutatingWebhookConfiguration> = Api::all(client);
+    let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    // An event only says that it is time to look, so metadata is enough.
+    let watched: Api<PartialObjectMeta<MutatingWebhookConfiguration>> = Api::all(client);
     // A watch that lost its server is back within five seconds of the server, whatever the outage.
     let patience = Backoff::new(Duration::from_millis(200), Duration::from_secs(4));
     let mut events =
-        pin!(watcher::watch_object(api.clone(), &settings.configuration).backoff(patience.clone()));
+        pin!(watcher::watch_object(watched, &settings.configuration).backoff(patience.clone()));
     let mut backoff = patience;
     // Somebody else may want another value there: then neither of us should write without rest.
     let mut pace = Pace::new(Duration::from_millis(100), Duration::from_secs(4));
