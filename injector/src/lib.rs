@@ -13,6 +13,7 @@ mod identity;
 pub mod inject;
 pub mod interception;
 pub mod kubernetes;
+pub mod manifest;
 pub mod outcome;
 pub mod patch;
 mod pod;

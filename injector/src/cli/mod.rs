@@ -1,11 +1,19 @@
 //! The command line: one file per subcommand.
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
+mod completions;
 mod config;
+mod inject;
+mod inputs;
+mod man;
+mod outputs;
 mod serve;
+mod uninject;
 
 /// Puts the mesher sidecar into pods: as an admission webhook, or into manifests.
 #[derive(Debug, Parser)]
@@ -19,14 +27,34 @@ pub struct Cli {
 enum Command {
     /// Run the admission webhook
     Serve(Box<serve::Args>),
+    Inject(inject::Args),
+    Uninject(uninject::Args),
     /// The configuration file
     Config(config::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Runs the parsed command line.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Inject(args) => inject::run(&args),
+        Command::Uninject(args) => uninject::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    }
+}
+
+/// Prints to standard output; a reader that has seen enough is no error.
+fn print(bytes: &[u8]) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        // As a program ends that the signal ends.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::from(141)),
+        result => result
+            .map(|()| ExitCode::SUCCESS)
+            .context("cannot write to standard output"),
     }
 }

@@ -71,6 +71,15 @@ pub const TOOLS: &[Tool] = &[
         },
     },
     Tool {
+        name: "yamljson",
+        about: "how kubectl reads manifests: sigs.k8s.io/yaml 1.6.0",
+        purpose: Purpose::Test,
+        recipe: Recipe::Go {
+            programs: &[("yamljson", ".")],
+            ldflags: "-s -w",
+        },
+    },
+    Tool {
         name: "cargo-deny",
         about: "cargo-deny 0.20.2: banned crates, licences, sources",
         purpose: Purpose::Lint,

@@ -1,0 +1,118 @@
+//! What only the text of a manifest knows, kept so that undoing restores its very bytes.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::overlay::Overlay;
+use super::plan::Records;
+use super::tree::{Kind, Node};
+use crate::patch::Pointer;
+use crate::request::TextRecord;
+
+/// The bytes of the values of the pod at `pod` that get others, by `what` all or only the null and
+/// empty ones: in a mapping what stands after the colon, in a list the value itself.
+pub(super) fn of(text: &str, overlay: &Overlay<'_>, pod: &Pointer, what: Records) -> TextRecord {
+    let prefix: Vec<String> = pod.tokens().collect();
+    let mut replaced = BTreeMap::new();
+    overlay.replaced(what == Records::Everything, &mut |steps, node| {
+        let (Some(inside), Some((last, parents))) =
+            (steps.strip_prefix(&prefix[..]), steps.split_last())
+        else {
+            return;
+        };
+        let parent = overlay.node.descend(parents.iter().map(String::as_str));
+        let colon = parent
+            .and_then(|p| p.entry(last))
+            .map(|(_, entry)| entry.colon);
+        let bytes = &text[colon.unwrap_or(node.span.start)..node.span.end];
+        let start = overlay.original.pointer(pod.as_str());
+        replaced.insert(named(start, inside), bytes.to_owned());
+    });
+    TextRecord {
+        replaced,
+        ..TextRecord::default()
+    }
+}
+
+/// The last value of the text with the bytes of its header, where it belongs to the pod at `pod`.
+pub(super) fn last_leaf(
+    document: &Value,
+    root: &Node,
+    pod: &Pointer,
+    header: &str,
+) -> Option<(String, String)> {
+    let prefix: Vec<String> = pod.tokens().collect();
+    let mut steps = Vec::new();
+    let mut at = root;
+    loop {
+        at = match &at.kind {
+            Kind::Map {
+                flow: false,
+                entries,
+            } if !entries.is_empty() => {
+                let entry = entries.last()?;
+                steps.push(entry.name.clone()?);
+                &entry.value
+            }
+            Kind::Seq { flow: false, items } if !items.is_empty() => {
+                steps.push((items.len() - 1).to_string());
+                &items.last()?.value
+            }
+            _ => break,
+        };
+    }
+    let inside = steps.strip_prefix(&prefix[..])?;
+    Some((
+        named(document.pointer(pod.as_str()), inside),
+        header.to_owned(),
+    ))
+}
+
+/// A path that survives items coming before it: list items by their name.
+fn named(start: Option<&Value>, steps: &[String]) -> String {
+    let mut path = Pointer::root();
+    let mut at = start;
+    for step in steps {
+        at = at.and_then(|value| child(value, step));
+        let in_list = step.bytes().all(|b| b.is_ascii_digit());
+        let name = at
+            .and_then(|value| value.get("name"))
+            .and_then(Value::as_str);
+        path = path.child(name.filter(|_| in_list).unwrap_or(step));
+    }
+    path.as_str().to_owned()
+}
+
+/// The steps from the document to a path that [`of`] recorded for the pod at `pod`.
+pub(super) fn resolve(document: &Value, pod: &Pointer, path: &str) -> Vec<String> {
+    let mut steps: Vec<String> = pod.tokens().collect();
+    let mut at = document.pointer(pod.as_str());
+    let full = steps
+        .iter()
+        .fold(Pointer::root(), |path, step| path.child(step));
+    debug_assert_eq!(full, *pod);
+    for step in path
+        .split('/')
+        .skip(1)
+        .map(|t| t.replace("~1", "/").replace("~0", "~"))
+    {
+        let found = match at {
+            Some(Value::Array(items)) => items
+                .iter()
+                .position(|item| item.get("name").and_then(Value::as_str) == Some(&step))
+                .map_or(step, |n| n.to_string()),
+            _ => step,
+        };
+        at = at.and_then(|value| child(value, &found));
+        steps.push(found);
+    }
+    steps
+}
+
+fn child<'v>(value: &'v Value, step: &str) -> Option<&'v Value> {
+    match value {
+        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+        other => other.get(step),
+    }
+}
