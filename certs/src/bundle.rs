@@ -73,17 +73,6 @@ impl Bundle {
         Self(std::iter::once(certificate).chain(rest).collect())
     }
 
-    /// This bundle without what `keep` refuses; the head always stays.
-    #[must_use]
-    pub fn filtered(&self, keep: impl Fn(&Certificate) -> bool) -> Self {
-        let kept = self
-            .0
-            .iter()
-            .enumerate()
-            .filter(|(i, c)| *i == 0 || keep(c));
-        Self(kept.map(|(_, c)| c.clone()).collect())
-    }
-
     /// Whether `certificate` is one of them.
     pub fn contains(&self, certificate: &Certificate) -> bool {
         self.0.contains(certificate)

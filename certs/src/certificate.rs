@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
-use sha2::{Digest, Sha256};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -112,11 +111,6 @@ impl Certificate {
         self.not_after
     }
 
-    /// How long the certificate is still valid at `now`; `None` once it has expired.
-    pub fn remaining(&self, now: SystemTime) -> Option<Duration> {
-        self.not_after.duration_since(now).ok()
-    }
-
     /// DNS names and IP addresses of `subjectAltName`, as text.
     pub fn names(&self) -> &[String] {
         &self.names
@@ -130,17 +124,6 @@ impl Certificate {
     /// Whether a server may present it: extended key usage `serverAuth`, or none given at all.
     pub fn is_for_servers(&self) -> bool {
         self.server_auth
-    }
-
-    /// SHA-256 of the DER bytes in lower-case hex: what tells two certificates apart.
-    pub fn fingerprint(&self) -> String {
-        use fmt::Write;
-        Sha256::digest(self.der.as_ref())
-            .iter()
-            .fold(String::new(), |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            })
     }
 }
 
