@@ -7,10 +7,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 use testbed::{Cluster, Server, free_ports, write_kustomization};
 
 use crate::kubectl::{Kubectl, eventually};
+use crate::pod::asking;
 
 /// What the manifests call everything: namespace, ServiceAccount, webhook configuration.
 pub const NAME: &str = "sidecar-injector";
@@ -18,6 +19,8 @@ pub const NAME: &str = "sidecar-injector";
 pub const WEBHOOK: &str = "sidecar-injector.mesher.io";
 /// Selects the namespaces whose pods the injector sees.
 pub const ENABLED: &str = "sidecar-injector=enabled";
+/// The annotation of a pod that has its sidecar.
+const INJECTED: &str = "\"sidecar.mesher.io/injected\"";
 /// What a loaded machine may take for anything that is waited for.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -67,8 +70,7 @@ impl<'c> Installation<'c> {
             format!("--listen=127.0.0.1:{webhook}"),
             format!("--operations-listen=127.0.0.1:{operations}"),
         ];
-        let probed = cluster.namespace("probe")?;
-        kubectl.run(&format!("label namespace {probed} {ENABLED}"))?;
+        let probed = enabled_namespace(cluster, "probe")?;
         let mut installation = Self {
             cluster,
             kustomization,
@@ -115,13 +117,8 @@ impl<'c> Installation<'c> {
             .env("KUBECONFIG", &self.invocation.kubeconfig)
             .args(&self.invocation.arguments);
         let server = self.cluster.guard().spawn(NAME, &mut command)?;
-        let probed = format!("/api/v1/namespaces/{}/pods?dryRun=All", self.probed);
         server.wait_until("called by the API server", PATIENCE, || {
-            Kubectl(self.cluster)
-                .post(&probed, &probe())
-                .is_ok_and(|answer| {
-                    answer.success && answer.stdout.contains("\"sidecar.mesher.io/injected\"")
-                })
+            is_seen(self.cluster, &self.probed)
         })?;
         self.server = Some(server);
         Ok(())
@@ -141,12 +138,12 @@ impl<'c> Installation<'c> {
     }
 }
 
-fn probe() -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "probe", "annotations": {"sidecar.mesher.io/inject": "yes"}},
-        "spec": {"containers": [{"name": "app", "image": "app:1"}]},
-    })
+/// Whether the API server shows the injector the pods of `namespace`: a dry run comes back with a
+/// sidecar.
+pub fn is_seen(cluster: &Cluster, namespace: &str) -> bool {
+    let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
+    let answer = Kubectl(cluster).post(&path, &asking("probe"));
+    answer.is_ok_and(|answer| answer.success && answer.stdout.contains(INJECTED))
 }
 
 /// The patch of the overlay `local` that has the API server call `url`.
@@ -158,6 +155,22 @@ fn at_url(url: &str) -> String {
         ]).to_string(),
     }])
     .to_string()
+}
+
+/// Makes a namespace whose pods the injector sees. It has its label from the start: the API server
+/// looks up a namespace that is new to it, but may go by old labels of one it knows for a moment.
+pub fn enabled_namespace(cluster: &Cluster, name: &str) -> Result<String> {
+    let (label, value) = ENABLED.split_once('=').context("no label")?;
+    let namespace = json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": name, "labels": {label: value}},
+    });
+    let kubectl = Kubectl(cluster);
+    kubectl.run_with("create -f -", &namespace.to_string())?;
+    kubectl.run(&format!(
+        "wait --for=create serviceaccount/default --timeout=60s -n {name}"
+    ))?;
+    Ok(name.to_owned())
 }
 
 /// A folder of the checkout, for instance `examples`.

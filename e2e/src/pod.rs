@@ -1,7 +1,7 @@
 //! A pod as the API server shows it.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::installation::PATIENCE;
 use crate::kubectl::{Kubectl, eventually};
@@ -83,6 +83,15 @@ impl Pod {
         );
         Ok(())
     }
+}
+
+/// A pod of one container that asks for a sidecar.
+pub fn asking(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "annotations": {"sidecar.mesher.io/inject": "yes"}},
+        "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+    })
 }
 
 /// The items of a list that may be absent.

@@ -3,29 +3,15 @@
 
 use anyhow::Result;
 use e2e::audit::creation;
-use e2e::installation::{ENABLED, Installation, NAME, PATIENCE};
+use e2e::installation::{Installation, NAME, PATIENCE, enabled_namespace};
 use e2e::kubectl::{Kubectl, eventually};
-use e2e::pod::Pod;
-use serde_json::{Value, json};
+use e2e::pod::{Pod, asking};
+use serde_json::json;
 use testbed::{Cluster, ClusterOptions};
 
 fn cluster() -> Result<Cluster> {
     Cluster::start(ClusterOptions {
         controller_manager: true,
-    })
-}
-
-fn enabled(cluster: &Cluster) -> Result<String> {
-    let namespace = cluster.namespace("healing")?;
-    Kubectl(cluster).run(&format!("label namespace {namespace} {ENABLED}"))?;
-    Ok(namespace)
-}
-
-fn asking(name: &str) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "annotations": {"sidecar.mesher.io/inject": "yes"}},
-        "spec": {"containers": [{"name": "app", "image": "app:1"}]},
     })
 }
 
@@ -39,7 +25,7 @@ fn create(cluster: &Cluster, namespace: &str, name: &str) -> Result<Pod> {
 #[test]
 fn without_an_injector_pods_start_without_a_sidecar() -> Result<()> {
     let cluster = cluster()?;
-    let namespace = enabled(&cluster)?;
+    let namespace = enabled_namespace(&cluster, "healing")?;
     let mut injector = Installation::start(&cluster, &testbed::binary(NAME)?)?;
     create(&cluster, &namespace, "before")?.sidecar()?;
 
@@ -56,7 +42,7 @@ fn without_an_injector_pods_start_without_a_sidecar() -> Result<()> {
 fn r33_a_configuration_applied_again_has_its_ca_bundle_again() -> Result<()> {
     let cluster = cluster()?;
     let kubectl = Kubectl(&cluster);
-    let namespace = enabled(&cluster)?;
+    let namespace = enabled_namespace(&cluster, "healing")?;
     let injector = Installation::start(&cluster, &testbed::binary(NAME)?)?;
     let bundle = injector.wait_for_ca_bundle(PATIENCE)?;
     let apply = format!("apply -k {}", injector.kustomization().display());

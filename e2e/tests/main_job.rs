@@ -6,9 +6,11 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow};
 use e2e::audit::creation;
-use e2e::installation::{ENABLED, Installation, NAME, checkout};
-use e2e::kubectl::Kubectl;
-use e2e::pod::{Pod, SIDECAR, env, items, pods};
+use e2e::installation::{
+    ENABLED, Installation, NAME, PATIENCE, checkout, enabled_namespace, is_seen,
+};
+use e2e::kubectl::{Kubectl, eventually};
+use e2e::pod::{Pod, SIDECAR, asking, env, items, pods};
 use serde_json::{Value, json};
 use testbed::Cluster;
 
@@ -22,23 +24,13 @@ fn kubectl() -> Result<Kubectl<'static>> {
 }
 
 /// A namespace whose pods may ask.
-fn enabled(prefix: &str) -> Result<(Kubectl<'static>, String)> {
+fn enabled(name: &str) -> Result<(Kubectl<'static>, String)> {
     let kubectl = kubectl()?;
-    let namespace = kubectl.0.namespace(prefix)?;
-    kubectl.run(&format!("label namespace {namespace} {ENABLED}"))?;
-    Ok((kubectl, namespace))
+    Ok((kubectl, enabled_namespace(kubectl.0, name)?))
 }
 
 fn example(path: &str) -> String {
     checkout("examples").join(path).display().to_string()
-}
-
-fn asking(name: &str) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "annotations": {"sidecar.mesher.io/inject": "yes"}},
-        "spec": {"containers": [{"name": "app", "image": "app:1"}]},
-    })
 }
 
 /// Creates the pod and returns it as it was stored, with what kubectl printed on stderr.
@@ -55,6 +47,10 @@ fn the_examples_are_used_as_written() -> Result<()> {
     let kubectl = kubectl()?;
     kubectl.run("create namespace chassis")?;
     kubectl.run(&format!("label namespace chassis {ENABLED}"))?;
+    // The API server takes a moment to go by a new label.
+    eventually("the label is in force", PATIENCE, || {
+        Ok(is_seen(kubectl.0, "chassis").then_some(()))
+    })?;
     let created = kubectl.run(&format!(
         "create -f {} -n chassis",
         example("with-service-ports/sc/")
@@ -109,12 +105,22 @@ fn the_examples_are_used_as_written() -> Result<()> {
 
 #[test]
 fn each_example_leads_to_its_discovery_backend() -> Result<()> {
-    for (folder, discovery, ports) in [
-        ("with-service-ports/pilot/", "pilot", Some("rest:8080")),
-        ("without-service-ports/sc/", "sc", None),
-        ("without-service-ports/pilot/", "pilot", None),
+    for (name, folder, discovery, ports) in [
+        (
+            "with-pilot",
+            "with-service-ports/pilot/",
+            "pilot",
+            Some("rest:8080"),
+        ),
+        ("without-sc", "without-service-ports/sc/", "sc", None),
+        (
+            "without-pilot",
+            "without-service-ports/pilot/",
+            "pilot",
+            None,
+        ),
     ] {
-        let (kubectl, namespace) = enabled("backend")?;
+        let (kubectl, namespace) = enabled(name)?;
         kubectl.run(&format!("create -f {} -n {namespace}", example(folder)))?;
         for pod in pods(kubectl, &namespace, "app=server", 2)? {
             let sidecar = pod.sidecar()?;
@@ -534,13 +540,12 @@ fn r23_a_container_that_another_mutation_adds_later_is_led_to_the_proxy() -> Res
     kubectl.run_with("create -f -", &policy.to_string())?;
     let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
     let mut number = 0;
-    let (name, pod) =
-        e2e::kubectl::eventually("the policy acts", e2e::installation::PATIENCE, || {
-            number += 1;
-            let name = format!("pod-{number}");
-            let pod = Pod(kubectl.post(&path, &asking(&name))?.succeeded()?.json()?);
-            Ok(pod.container("late").is_some().then_some((name, pod)))
-        })?;
+    let (name, pod) = eventually("the policy acts", PATIENCE, || {
+        number += 1;
+        let name = format!("pod-{number}");
+        let pod = Pod(kubectl.post(&path, &asking(&name))?.succeeded()?.json()?);
+        Ok(pod.container("late").is_some().then_some((name, pod)))
+    })?;
     pod.sidecar()?;
     let late = pod.container("late").context("gone")?;
     assert_eq!(env(late, "http_proxy"), Some("http://127.0.0.1:30101"));

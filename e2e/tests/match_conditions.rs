@@ -8,7 +8,7 @@
 
 use anyhow::{Context, Result, ensure};
 use e2e::audit::creation;
-use e2e::installation::{ENABLED, Installation, NAME, PATIENCE};
+use e2e::installation::{ENABLED, Installation, NAME, PATIENCE, enabled_namespace};
 use e2e::kubectl::{Kubectl, eventually};
 use serde_json::{Value, json};
 use testbed::Cluster;
@@ -277,8 +277,8 @@ fn r31_r32_the_shipped_conditions_and_the_injector_agree() -> Result<()> {
     let cluster = Cluster::shared()?;
     let kubectl = Kubectl(cluster);
     let _injector = Installation::start(cluster, &testbed::binary(NAME)?)?;
-    let enabled = cluster.namespace("conditions")?;
-    for namespace in [&enabled, "kube-system", NAME] {
+    let enabled = enabled_namespace(cluster, "conditions")?;
+    for namespace in ["kube-system", NAME] {
         kubectl.run(&format!("label namespace {namespace} {ENABLED}"))?;
         wait_for_account(kubectl, namespace)?;
     }

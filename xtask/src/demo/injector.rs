@@ -12,6 +12,10 @@ use testbed::{Cluster, Server, free_ports, write_kustomization};
 use super::PATIENCE;
 use crate::cargo;
 
+/// Where it is tried out before the demonstration goes on.
+const PROBED: &str = "probe";
+/// The annotation of a pod that has its sidecar.
+const INJECTED: &str = "\"sidecar.mesher.io/injected\"";
 /// What the manifests call everything.
 const NAME: &str = "sidecar-injector";
 
@@ -56,7 +60,7 @@ impl Injector {
         format!("https://127.0.0.1:{}/mutate", self.webhook)
     }
 
-    /// Starts it, and waits until the API server has its CA and it says that it is ready.
+    /// Starts it, and waits until the API server calls it.
     pub(super) fn start(&self, cluster: &Cluster) -> Result<Server> {
         let config_map = [
             "get",
@@ -88,38 +92,29 @@ impl Injector {
                 "--operations-listen",
                 &format!("127.0.0.1:{}", self.operations),
             ]);
+        cluster.apply(&format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: \
+             {{name: {PROBED}, labels: {{sidecar-injector: enabled}}}}}}"
+        ))?;
         let server = cluster.guard().spawn(NAME, &mut command)?;
-        server.wait_until("called by the API server", PATIENCE, || called(cluster))?;
+        wait_until_seen(cluster, &server, PROBED)?;
         Ok(server)
     }
 }
 
-/// Whether the API server shows it pods: a dry run comes back with a sidecar.
-fn called(cluster: &Cluster) -> bool {
-    let probe = json!({"apiVersion": "v1", "kind": "List", "items": [
-        {
-            "apiVersion": "v1", "kind": "Namespace",
-            "metadata": {"name": "probe", "labels": {"sidecar-injector": "enabled"}},
-        },
-        {
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {
-                "name": "probe", "namespace": "probe",
-                "annotations": {"sidecar.mesher.io/inject": "yes"},
-            },
-            "spec": {"containers": [{"name": "app", "image": "app:1"}]},
-        },
-    ]});
-    let namespace = cluster.apply(&probe["items"][0].to_string());
-    let dry_run = [
-        "create",
-        "--dry-run=server",
-        "--output=json",
-        "--filename=-",
-    ];
-    let pod = cluster.run_with_input(&dry_run, &probe["items"][1].to_string());
-    namespace.is_ok()
-        && pod.is_ok_and(|output| {
-            String::from_utf8_lossy(&output.stdout).contains("\"sidecar.mesher.io/injected\"")
-        })
+/// Waits until the API server shows the injector the pods of `namespace`: it takes a moment to go
+/// by a new CA or a new label. A dry run then comes back with a sidecar.
+pub(super) fn wait_until_seen(cluster: &Cluster, injector: &Server, namespace: &str) -> Result<()> {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "probe", "annotations": {"sidecar.mesher.io/inject": "yes"}},
+        "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+    })
+    .to_string();
+    let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
+    let arguments = ["create", "--raw", &path, "--filename=-"];
+    injector.wait_until("called by the API server", PATIENCE, || {
+        let answer = cluster.run_with_input(&arguments, &pod);
+        answer.is_ok_and(|answer| String::from_utf8_lossy(&answer.stdout).contains(INJECTED))
+    })
 }

@@ -89,9 +89,9 @@ impl Demo {
             &format!("apply -k {}", injector.kustomization().display()),
         )?;
         let server = injector.start(&cluster)?;
+        screen.say("sidecar-injector runs, with the rights these roles give it and no others.");
         screen.say(&format!(
-            "sidecar-injector runs with just these rights, wrote its CA into the configuration, \
-             and answers at {}.",
+            "It wrote its CA into caBundle, and answers at {}.",
             injector.url()
         ));
 
@@ -101,18 +101,20 @@ impl Demo {
             &cluster,
             &format!("label namespace {NAMESPACE} sidecar-injector=enabled"),
         )?;
-        wait_for_account(&cluster)?;
+        injector::wait_until_seen(&cluster, &server, NAMESPACE)?;
         screen.kubectl(&cluster, &format!("create -f {EXAMPLES} -n {NAMESPACE}"))?;
 
         screen.chapter("Pods that do not, or ask in vain");
         let mut refused = 0;
-        for (about, name) in OTHERS {
+        for (index, (about, name)) in OTHERS.into_iter().enumerate() {
+            if index > 0 {
+                screen.say("");
+            }
             screen.say(about);
             let line = format!("create -f examples/decisions/{name}.yaml -n {NAMESPACE}");
             if !screen.kubectl_succeeds(&cluster, &line)? {
                 refused += 1;
             }
-            screen.say("");
         }
 
         screen.chapter("What became of them");
@@ -143,18 +145,6 @@ impl Demo {
         screen.say("Everything is stopped again. To look around: cargo xtask demo --keep");
         Ok(())
     }
-}
-
-/// No pod is admitted before its namespace has a ServiceAccount.
-fn wait_for_account(cluster: &Cluster) -> Result<()> {
-    let account = [
-        "wait",
-        "--for=create",
-        "serviceaccount/default",
-        "--timeout=60s",
-    ];
-    cluster.run(&[&account[..], &["--namespace", NAMESPACE]].concat())?;
-    Ok(())
 }
 
 /// The pods of the namespace, once the controller manager has made those of the Deployments.
