@@ -24,7 +24,8 @@ pub struct Creation {
     pub failed_open: bool,
 }
 
-/// Waits for the entry of the creation of the pod `name`, dry runs included.
+/// Waits for the entry of the creation of the pod `name`, dry runs included. Pods whose name the
+/// API server made up are in the log without one.
 pub fn creation(cluster: &Cluster, namespace: &str, name: &str) -> Result<Creation> {
     eventually(
         &format!("the audit log knows {namespace}/{name}"),

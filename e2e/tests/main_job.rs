@@ -2,9 +2,10 @@
 //! that the real controller manager makes of them carry the sidecar that the real injector,
 //! called by the real API server, put there.
 
+use std::process::Command;
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use e2e::audit::creation;
 use e2e::installation::{
     ENABLED, Installation, NAME, PATIENCE, checkout, enabled_namespace, is_seen,
@@ -415,6 +416,38 @@ fn a_copied_pod_has_one_sidecar() -> Result<()> {
         (seen.decision.as_deref(), seen.mutated),
         (Some("already_injected"), false)
     );
+    Ok(())
+}
+
+/// Both ways to a sidecar on one object: what the command line injected, the webhook leaves.
+#[test]
+fn a_manifest_injected_by_the_command_line_is_left_as_it_is() -> Result<()> {
+    let (kubectl, namespace) = enabled("command-line")?;
+    let output = Command::new(testbed::binary(NAME)?)
+        .args(["inject", "--namespace", &namespace, "-f"])
+        .arg(example("with-service-ports/sc/server.yaml"))
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let manifest = String::from_utf8(output.stdout)?;
+    kubectl.run_with(&format!("create -n {namespace} -f -"), &manifest)?;
+    let deployment = kubectl.get(&format!("deployment server -n {namespace}"))?;
+    for pod in pods(kubectl, &namespace, "app=server", 2)? {
+        pod.sidecar()?;
+        // Generated names are not in the audit log; another decision would have left another record.
+        let template = &deployment["spec"]["template"];
+        assert_eq!(
+            template["metadata"]["annotations"],
+            pod.0["metadata"]["annotations"]
+        );
+        assert_eq!(
+            template["spec"]["containers"][0]["env"],
+            pod.containers()[0]["env"]
+        );
+    }
     Ok(())
 }
 
