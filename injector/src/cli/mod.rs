@@ -13,6 +13,7 @@ mod inputs;
 mod man;
 mod outputs;
 mod serve;
+mod template;
 mod uninject;
 
 /// Puts the mesher sidecar into pods: as an admission webhook, or into manifests.
@@ -31,6 +32,8 @@ enum Command {
     Uninject(uninject::Args),
     /// The configuration file
     Config(config::Args),
+    /// Sidecar templates: try, show, and what their expressions can name
+    Template(template::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -42,6 +45,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Inject(args) => inject::run(&args),
         Command::Uninject(args) => uninject::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Template(args) => template::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

@@ -10,6 +10,58 @@ use crate::pod::{Pod, name};
 use crate::policy::{Discovery, Policy};
 use crate::request::RequestInfo;
 
+/// Every variable and what it holds.
+pub(crate) const VARIABLES: [(&str, &str); 30] = [
+    (
+        "native",
+        "true for an init container with restartPolicy: Always",
+    ),
+    ("pilot", "true where the discovery backend is Istio"),
+    ("image", "image of the proxy"),
+    ("imagePullPolicy", "Always, IfNotPresent or Never"),
+    ("logLevel", "trace, debug, info, warn or error"),
+    ("cpu", "CPU request"),
+    ("memory", "memory request"),
+    ("cpuLimit", "CPU limit, or none"),
+    ("memoryLimit", "memory limit"),
+    ("configMap", "name of the ConfigMap with the proxy's files"),
+    ("passthrough", "external, all, none (text), or none at all"),
+    ("discoveryType", "sc or pilot as the pod says, or none"),
+    ("servicePorts", "as the pod says, or none"),
+    ("serviceName", "as the pod says, or none"),
+    ("version", "as the pod says, or none"),
+    ("appId", "as the pod says, or none"),
+    ("defaultDiscoveryType", "sc or pilot as the operator says"),
+    (
+        "defaultRegistryAddress",
+        "address of service-center, or none",
+    ),
+    ("defaultPilotAddress", "address of istiod, or none"),
+    ("defaultAppId", "application as the operator says, or none"),
+    ("defaultVersion", "label version, or none"),
+    (
+        "defaultServiceName",
+        "from labels, then the owner, then the pod's name, or none",
+    ),
+    ("appPorts", "declared TCP ports, as in 8080,9000, or none"),
+    ("namespace", "namespace of the pod"),
+    (
+        "firstContainer",
+        "name of the pod's first container, or none",
+    ),
+    (
+        "scraped",
+        "true where the pod has prometheus.io annotations of its own",
+    ),
+    ("annotations", "the pod's annotations, by key"),
+    ("labels", "the pod's labels, by key"),
+    ("injectorVersion", "version of this injector"),
+    (
+        "omit",
+        "as the value of a leaf: removes its key or list item",
+    ),
+];
+
 /// Builds the variables for one pod. A variable that does not apply is `none`; one that is not
 /// listed here is an error in the template.
 pub(crate) fn variables(
@@ -110,4 +162,24 @@ fn strings(pod: Pod<'_>, of: &str) -> Value {
         .flatten()
         .filter_map(|(key, v)| Some((key.as_str(), v.as_str()?)));
     Value::from_pairs(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_documented_variables_are_the_variables() {
+        let pod = serde_json::json!({});
+        let (policy, request) = (Policy::builtin(), RequestInfo::default());
+        let settings = Settings::read(Pod(&pod), &policy).unwrap();
+        let all = variables(Pod(&pod), &request, &policy, &settings, true);
+        let names: BTreeSet<String> = all.try_iter().unwrap().map(|k| k.to_string()).collect();
+        let documented = VARIABLES.iter().map(|(name, _)| (*name).to_owned());
+        assert_eq!(
+            documented.filter(|n| n != "omit").collect::<BTreeSet<_>>(),
+            names
+        );
+    }
 }
