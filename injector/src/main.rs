@@ -4,6 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-fn main() -> anyhow::Result<ExitCode> {
-    injector::cli::run(injector::cli::Cli::parse())
+fn main() -> ExitCode {
+    injector::cli::run(injector::cli::Cli::parse()).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }

@@ -90,6 +90,32 @@ impl Reason {
             Self::InternalError => "internal_error",
         }
     }
+
+    /// What is found when the reason does not apply: what `explain` says of a question passed.
+    ///
+    /// ```
+    /// assert_eq!(injector::Reason::HostNetwork.absence(), "has a network of its own");
+    /// ```
+    pub const fn absence(self) -> &'static str {
+        match self {
+            Self::NotPodCreate => "is the creation of a pod",
+            Self::IgnoredNamespace => "its namespace may be injected",
+            Self::MirrorPod => "is no mirror pod",
+            Self::OptedOut => "does not opt out",
+            Self::NotRequested => "a sidecar is asked for",
+            Self::InvalidInject => "what it asks for is clear",
+            Self::HostNetwork => "has a network of its own",
+            Self::Windows => "runs on Linux",
+            Self::AlreadyInjected => "has no sidecar yet",
+            Self::NameTaken => "our names and ports are free",
+            Self::InvalidAnnotation => "its annotations can be used",
+            Self::JobWithoutNative => "a sidecar does not keep it from ending",
+            Self::TemplateError => "the template renders",
+            Self::PatchError => "the patch applies",
+            Self::Overloaded => "there is room",
+            Self::InternalError => "nothing failed",
+        }
+    }
 }
 
 impl fmt::Display for Reason {

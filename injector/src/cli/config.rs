@@ -1,6 +1,5 @@
 //! `sidecar-injector config`
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use crate::config::Config;
@@ -20,10 +19,9 @@ enum Command {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Schema => {
-            let mut out = std::io::stdout().lock();
-            serde_json::to_writer_pretty(&mut out, &Config::schema())?;
-            writeln!(out)?;
+            let mut schema = serde_json::to_vec_pretty(&Config::schema())?;
+            schema.push(b'\n');
+            super::print(&schema)
         }
     }
-    Ok(ExitCode::SUCCESS)
 }

@@ -8,10 +8,12 @@ use clap::{Parser, Subcommand};
 
 mod completions;
 mod config;
+mod explain;
 mod inject;
 mod inputs;
 mod man;
 mod outputs;
+mod policy;
 mod serve;
 mod template;
 mod uninject;
@@ -30,6 +32,7 @@ enum Command {
     Serve(Box<serve::Args>),
     Inject(inject::Args),
     Uninject(uninject::Args),
+    Explain(explain::Args),
     /// The configuration file
     Config(config::Args),
     /// Sidecar templates: try, show, and what their expressions can name
@@ -44,6 +47,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args),
         Command::Inject(args) => inject::run(&args),
         Command::Uninject(args) => uninject::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Template(args) => template::run(&args),
         Command::Completions(args) => completions::run(&args),

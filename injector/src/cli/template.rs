@@ -33,20 +33,21 @@ enum Command {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
     match &args.command {
-        Command::Show => out.write_all(template::BUILTIN.as_bytes())?,
+        Command::Show => super::print(template::BUILTIN.as_bytes()),
         Command::Variables => {
+            let mut list = Vec::new();
             for (name, meaning) in context::VARIABLES {
-                writeln!(out, "{name:<24}{meaning}")?;
+                writeln!(list, "{name:<24}{meaning}")?;
             }
+            super::print(&list)
         }
         Command::Validate { files } => {
-            let mut failed = false;
+            let (mut valid, mut failed) = (Vec::new(), false);
             for file in files {
                 match validate(file) {
                     Ok(template) => writeln!(
-                        out,
+                        valid,
                         "{}: valid: adds container {} (sha256 {})",
                         file.display(),
                         template.sidecar_name(),
@@ -58,14 +59,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                     }
                 }
             }
-            return Ok(if failed {
-                ExitCode::FAILURE
-            } else {
-                ExitCode::SUCCESS
-            });
+            let printed = super::print(&valid)?;
+            Ok(if failed { ExitCode::FAILURE } else { printed })
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn validate(file: &PathBuf) -> anyhow::Result<Template> {

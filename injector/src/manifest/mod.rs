@@ -8,6 +8,7 @@
 
 mod edit;
 mod error;
+mod explain;
 mod layout;
 mod objects;
 mod overlay;
@@ -22,5 +23,6 @@ mod write;
 
 pub use edit::{Edited, Settings, inject, read, uninject};
 pub use error::{ManifestError, Place};
+pub use explain::{Answer, Explanation, explain};
 pub use report::{Finding, Report};
 pub use write::print::{Format, print};
