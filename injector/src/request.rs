@@ -58,9 +58,6 @@ pub struct TextRecord {
     /// list items by name as in `/spec/containers/app/env`, and the exact bytes it had.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub replaced: BTreeMap<String, String>,
-    /// The document was the last of its file and did not end in a newline, and the edit added one.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub no_final_newline: bool,
 }
 
 impl RequestInfo {

@@ -9,7 +9,7 @@ use super::overlay::Overlay;
 use super::parse::place;
 use super::plan::{self, Plan, Records};
 use super::report::{Finding, Report};
-use super::splice::{self, Splices};
+use super::splice::Splices;
 use super::text_record;
 use super::tree::{Document, Node};
 use super::value::{self, Reading};
@@ -193,14 +193,13 @@ fn splice_all(
 ) -> Result<(String, Vec<(Value, Patch)>), ManifestError> {
     let mut splices = Splices::new(text);
     let mut expected = Vec::with_capacity(works.len());
-    let count = works.len();
-    for (number, work) in works.iter_mut().enumerate() {
+    for work in works {
         if !work.is_touched() {
             expected.push((work.value.clone(), Patch::empty()));
             continue;
         }
         if !work.reformat {
-            match splice_one(text, work, settings, number + 1 == count, &mut splices) {
+            match splice_one(text, work, settings, &mut splices) {
                 Ok(done) => {
                     expected.push(done);
                     continue;
@@ -225,7 +224,6 @@ fn splice_one(
     text: &str,
     work: &Work<'_>,
     settings: &Settings,
-    last: bool,
     splices: &mut Splices<'_>,
 ) -> Result<(Value, Patch), ManifestError> {
     let root = &work.tree.root;
@@ -234,28 +232,12 @@ fn splice_one(
         overlay.apply(text, &plan.patch, object.pod_at())?;
     }
     overlay.settle();
-    // A file that ends in the middle of a block scalar, and gets something appended.
-    let mut trial = Splices::new(text);
-    trial.document(&overlay, work.sample())?;
-    let open = splice::open_scalar(text, work.tree).filter(|_| last && trial.appended);
-    if let Some((header, closed)) = &open {
-        splices.exchange(header.clone(), closed);
-    }
 
     let mut patches = Vec::new();
     for (object, plan) in &work.objects {
         let mut patch = plan.patch.clone();
         if plan.records != Records::Nothing && !patch.is_empty() {
-            let mut record = text_record::of(text, &overlay, object.pod_at(), plan.records);
-            if let Some((header, _)) = &open {
-                let bytes = &text[header.clone()];
-                record.replaced.extend(text_record::last_leaf(
-                    work.value,
-                    root,
-                    object.pod_at(),
-                    bytes,
-                ));
-            }
+            let record = text_record::of(text, &overlay, object.pod_at(), plan.records);
             if record != TextRecord::default()
                 && let Some(pod) = object.pod_in(work.value)
             {
@@ -272,14 +254,7 @@ fn splice_one(
     for (object, plan) in &work.objects {
         for (path, bytes) in &plan.bytes {
             let steps = text_record::resolve(work.value, object.pod_at(), path);
-            let tokens = || steps.iter().map(String::as_str);
-            if overlay.set_bytes(tokens(), bytes) {
-                continue;
-            }
-            let leaf = root.descend(tokens()).filter(|leaf| leaf.is_block_scalar());
-            if let Some(header) = leaf.and_then(|leaf| layout::header(text, leaf)) {
-                splices.exchange(header, bytes);
-            }
+            overlay.set_bytes(steps.iter().map(String::as_str), bytes);
         }
     }
     splices.document(&overlay, work.sample())?;

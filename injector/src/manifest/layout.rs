@@ -1,7 +1,5 @@
 //! How a document is laid out: what inserted text has to look like.
 
-use std::ops::Range;
-
 use super::tree::{Kind, Node};
 use super::write::block::BlockStyle;
 use super::write::flow::FlowStyle;
@@ -124,23 +122,14 @@ impl<'t> Lines<'t> {
     }
 }
 
-/// Whether a block scalar keeps the blank lines below it (`|+`).
+/// Whether a block scalar keeps the blank lines below it: a `+` after the `|` or `>` at the end of
+/// its header line.
 fn keeps(text: &str, leaf: &Node) -> bool {
-    header(text, leaf).is_some_and(|at| text[at].contains('+'))
-}
-
-/// The header of a block scalar: its sign and indicators.
-pub(super) fn header(text: &str, leaf: &Node) -> Option<Range<usize>> {
     let above = text[..leaf.span.start].trim_end();
     let line = &above[above.rfind('\n').map_or(0, |n| n + 1)..];
-    // The sign is the last one before a comment; what stands after it is indicators.
     let code = line.find(" #").map_or(line, |n| &line[..n]).trim_end();
-    let sign = code.rfind(['|', '>'])?;
-    let indicators = code[sign + 1..]
-        .chars()
-        .all(|c| c.is_ascii_digit() || c == '+' || c == '-');
-    let start = above.len() - line.len() + sign;
-    indicators.then_some(start..start + code.len() - sign)
+    code.rfind(['|', '>'])
+        .is_some_and(|sign| code[sign..].contains('+'))
 }
 
 /// The style of the block collections around `pod`, else that of the whole document.

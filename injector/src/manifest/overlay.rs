@@ -98,13 +98,9 @@ impl<'t> Overlay<'t> {
         Ok(())
     }
 
-    /// Replaces the new value at `tokens` by bytes that were there before; `false` where no value
+    /// Writes the new value at `tokens` in the bytes that were there before; nothing where no value
     /// of the text is set.
-    pub(super) fn set_bytes<'a>(
-        &mut self,
-        tokens: impl IntoIterator<Item = &'a str>,
-        bytes: &str,
-    ) -> bool {
+    pub(super) fn set_bytes<'a>(&mut self, tokens: impl IntoIterator<Item = &'a str>, bytes: &str) {
         let mut at = self;
         for token in tokens {
             let child = match &mut at.change {
@@ -121,15 +117,11 @@ impl<'t> Overlay<'t> {
                 }),
                 Change::Same | Change::Set(_) => None,
             };
-            let Some(child) = child else { return false };
+            let Some(child) = child else { return };
             at = child;
         }
-        match &mut at.change {
-            Change::Set(written) => {
-                *written = Written::Bytes(bytes.to_owned());
-                true
-            }
-            _ => false,
+        if let Change::Set(written) = &mut at.change {
+            *written = Written::Bytes(bytes.to_owned());
         }
     }
 

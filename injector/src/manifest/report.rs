@@ -65,7 +65,7 @@ impl fmt::Display for Report {
                 write!(f, "skipped: {}", skipped.reason)
             }
             Finding::Skipped(skipped) => {
-                write!(f, "skipped: {} ({})", skipped.reason, skipped.message)
+                write!(f, "skipped: {}: {}", skipped.reason, skipped.message)
             }
             Finding::Rejected(rejected) => {
                 write!(

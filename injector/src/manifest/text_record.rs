@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::overlay::Overlay;
 use super::plan::Records;
-use super::tree::{Kind, Node};
 use crate::patch::Pointer;
 use crate::request::TextRecord;
 
@@ -29,44 +28,7 @@ pub(super) fn of(text: &str, overlay: &Overlay<'_>, pod: &Pointer, what: Records
         let start = overlay.original.pointer(pod.as_str());
         replaced.insert(named(start, inside), bytes.to_owned());
     });
-    TextRecord {
-        replaced,
-        ..TextRecord::default()
-    }
-}
-
-/// The last value of the text with the bytes of its header, where it belongs to the pod at `pod`.
-pub(super) fn last_leaf(
-    document: &Value,
-    root: &Node,
-    pod: &Pointer,
-    header: &str,
-) -> Option<(String, String)> {
-    let prefix: Vec<String> = pod.tokens().collect();
-    let mut steps = Vec::new();
-    let mut at = root;
-    loop {
-        at = match &at.kind {
-            Kind::Map {
-                flow: false,
-                entries,
-            } if !entries.is_empty() => {
-                let entry = entries.last()?;
-                steps.push(entry.name.clone()?);
-                &entry.value
-            }
-            Kind::Seq { flow: false, items } if !items.is_empty() => {
-                steps.push((items.len() - 1).to_string());
-                &items.last()?.value
-            }
-            _ => break,
-        };
-    }
-    let inside = steps.strip_prefix(&prefix[..])?;
-    Some((
-        named(document.pointer(pod.as_str()), inside),
-        header.to_owned(),
-    ))
+    TextRecord { replaced }
 }
 
 /// A path that survives items coming before it: list items by their name.

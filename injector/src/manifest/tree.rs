@@ -105,11 +105,6 @@ impl Node {
         )
     }
 
-    /// Whether it is a `|` or `>` scalar.
-    pub(super) const fn is_block_scalar(&self) -> bool {
-        matches!(self.kind, Kind::Scalar(Scalar::Block))
-    }
-
     /// Whether it is a collection in brackets or braces.
     pub(super) const fn is_flow(&self) -> bool {
         matches!(

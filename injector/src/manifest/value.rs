@@ -2,13 +2,11 @@
 //! of duplicate keys, a stream that starts with a brace as JSON. This reading is the referee of
 //! every edit.
 
-use std::ops::Range;
-
 use serde_json::Value;
 
 use super::error::{ManifestError, Place};
-use super::tree::{Document, Entry, Item, Kind, Node, Scalar};
-use super::{layout, parse};
+use super::parse;
+use super::tree::{Document, Entry, Item, Kind, Node};
 
 /// A file, read twice: what stands where, and what it means.
 #[derive(Debug)]
@@ -78,8 +76,7 @@ fn syntax(text: &str, start: usize, error: &serde_json::Error) -> ManifestError 
 
 fn read_yaml(text: &str) -> Result<Reading, ManifestError> {
     let trees = parse::documents(text)?;
-    let seen = as_kubectl_sees(text, &trees);
-    let mut values = values(seen.as_deref().unwrap_or(text))?.into_iter();
+    let mut values = values(text)?.into_iter();
     let mut documents = Vec::with_capacity(trees.len());
     for tree in trees {
         // The reader of values leaves out the empty documents.
@@ -122,30 +119,6 @@ fn values(text: &str) -> Result<Vec<Value>, ManifestError> {
         let problem = problem.strip_prefix(&at).unwrap_or(problem).to_owned();
         ManifestError::Syntax { place, problem }
     })
-}
-
-/// The header (`|`, `>+`, …) of a block scalar that ends its file without a line break and is not
-/// stripped. To kubectl's reader such a value ends without a line break, to ours with one; and it
-/// would get one as soon as something follows.
-pub(super) fn open_block_scalar(text: &str, last: &Document) -> Option<Range<usize>> {
-    let last = last.root.last_leaf();
-    let open = matches!(last.kind, Kind::Scalar(Scalar::Block))
-        && last.span.end == text.len()
-        && !text.ends_with('\n');
-    layout::header(text, last).filter(|header| open && !text[header.clone()].contains('-'))
-}
-
-/// The header that says outright what an open block scalar means.
-pub(super) fn stripped(header: &str) -> String {
-    format!("{}-", header.replace('+', ""))
-}
-
-fn as_kubectl_sees(text: &str, trees: &[Document]) -> Option<String> {
-    let header = open_block_scalar(text, trees.last()?)?;
-    let mut seen = text.to_owned();
-    let closed = stripped(&text[header.clone()]);
-    seen.replace_range(header, &closed);
-    Some(seen)
 }
 
 impl Node {

@@ -55,6 +55,23 @@ fn every_manifest_keeps_the_laws() {
     );
 }
 
+/// The first fifty of those that hold objects.
+#[test]
+fn kubectl_itself_reads_the_patched_objects() {
+    let full = |(name, _): &(String, String)| {
+        !["empty.yaml", "only-comments.yaml", "skipped.yaml"].contains(&&**name)
+    };
+    let mut objects = 0;
+    for (name, text) in texts("edited").filter(full).take(50) {
+        let edited = manifest::inject(&text, &laws::settings()).unwrap();
+        match laws::keep_to_kubectl(&text, &edited) {
+            Ok(read) => objects += read,
+            Err(problem) => panic!("{name}: {problem}"),
+        }
+    }
+    assert!(objects > 80, "kubectl read only {objects} objects");
+}
+
 /// `#` on the first line of each says what the error has to name.
 #[test]
 fn what_cannot_be_edited_in_place_is_named_with_its_line_and_reformatted_on_request() {

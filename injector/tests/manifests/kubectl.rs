@@ -1,4 +1,5 @@
-//! Manifests through the eyes of kubectl: one `yamljson` process answers every test.
+//! Manifests through the eyes of kubectl: its reader as one `yamljson` process that answers every
+//! test, and kubectl itself.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -42,4 +43,35 @@ fn start() -> Reader {
         questions,
         answers,
     }
+}
+
+/// The objects that kubectl itself reads in `text`, the items of Lists among them, each with a
+/// label more: it has no command that only prints without asking a server.
+pub(crate) fn objects(text: &str) -> Result<Vec<Value>, String> {
+    let mut process = Command::new(testbed::tools::program("kubectl").unwrap())
+        .args([
+            "label",
+            "--local",
+            "--filename=-",
+            "--output=json",
+            "read-by=kubectl",
+        ])
+        .env("KUBECONFIG", "/dev/null")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    process
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    let output = process.wait_with_output().unwrap();
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let values = serde_json::Deserializer::from_slice(&output.stdout).into_iter();
+    values.collect::<Result<_, _>>().map_err(|e| e.to_string())
 }

@@ -3,6 +3,8 @@
 use injector::manifest::{self, Edited, Finding, Settings};
 use injector::policy::{Policy, Unannotated};
 
+use serde_json::{Value, json};
+
 use crate::kubectl;
 
 /// What the command line takes without flags.
@@ -95,4 +97,33 @@ fn comments(before: &str, after: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The third law with kubectl itself: how many objects it read.
+pub(crate) fn keep_to_kubectl(text: &str, edited: &Edited) -> Result<usize, String> {
+    let mut before = kubectl::objects(text)?.into_iter();
+    let mut expected = Vec::new();
+    for (document, patch) in edited.documents.iter().zip(&edited.patches) {
+        // kubectl takes Lists apart.
+        let Some(items) = document.get("items").and_then(Value::as_array) else {
+            let mut object = before.next().ok_or("kubectl reads fewer documents")?;
+            patch.apply(&mut object).map_err(|e| e.to_string())?;
+            expected.push(object);
+            continue;
+        };
+        let mut list = json!({"items": before.by_ref().take(items.len()).collect::<Vec<_>>()});
+        patch.apply(&mut list).map_err(|e| e.to_string())?;
+        expected.extend(list["items"].as_array().into_iter().flatten().cloned());
+    }
+    if before.next().is_some() {
+        return Err("kubectl reads more documents".into());
+    }
+    let after = kubectl::objects(&edited.text)?;
+    if after != expected {
+        return Err(format!(
+            "kubectl reads something else in the result:\n{}",
+            edited.text
+        ));
+    }
+    Ok(after.len())
 }

@@ -108,7 +108,8 @@ func readJSON(text []byte) ([]json.RawMessage, error) {
 	}
 }
 
-// readYAML cuts the stream at lines that begin with three dashes, then reads each piece alone.
+// readYAML cuts the stream at lines that begin with three dashes, then reads each piece alone. As
+// in kubectl's reader of lines the last one ends with a line break, whether the file has one or not.
 func readYAML(text []byte) ([]json.RawMessage, error) {
 	documents := []json.RawMessage{}
 	var piece bytes.Buffer
@@ -134,7 +135,8 @@ func readYAML(text []byte) ([]json.RawMessage, error) {
 			}
 			continue
 		}
-		piece.WriteString(line)
+		piece.WriteString(strings.TrimSuffix(line, "\n"))
+		piece.WriteByte('\n')
 	}
 	if err := flush(); err != nil {
 		return nil, err

@@ -10,16 +10,13 @@ use super::error::ManifestError;
 use super::layout::{self, Lines};
 use super::overlay::{Change, Overlay, Slot};
 use super::parse::place;
-use super::tree::{Document, Kind, Node};
-use super::value;
+use super::tree::{Kind, Node};
 use super::write::block::BlockStyle;
 
 /// The splices of one file, collected document by document.
 pub(in crate::manifest) struct Splices<'t> {
     lines: Lines<'t>,
     found: Vec<(Range<usize>, String)>,
-    /// Whether something is appended to a file that ends without a line break.
-    pub appended: bool,
 }
 
 /// What holds for the document that is being walked.
@@ -35,24 +32,23 @@ impl<'t> Splices<'t> {
         Self {
             lines: Lines { text },
             found: Vec::new(),
-            appended: false,
         }
     }
 
-    /// Collects the splices of one document; new block collections look like those of `pod`.
+    /// Collects the splices of one document, all or none; new block collections look like those of
+    /// `pod`.
     pub(in crate::manifest) fn document(
         &mut self,
         overlay: &Overlay<'_>,
         pod: &Node,
     ) -> Result<(), ManifestError> {
-        let style = layout::block_style(self.lines, pod, overlay.node);
-        self.node(
-            overlay,
-            Around {
-                root: overlay.node,
-                style,
-            },
-        )
+        let around = Around {
+            root: overlay.node,
+            style: layout::block_style(self.lines, pod, overlay.node),
+        };
+        let before = self.found.len();
+        self.node(overlay, around)
+            .inspect_err(|_| self.found.truncate(before))
     }
 
     /// Exchanges the bytes at `range`.
@@ -121,7 +117,6 @@ impl<'t> Splices<'t> {
     fn insert_lines(&mut self, at: usize, new: &str) {
         let text = self.lines.text;
         if at == text.len() && !text.is_empty() && !text.ends_with('\n') {
-            self.appended = true;
             self.insert(at, &format!("\n{}", new.strip_suffix('\n').unwrap_or(new)));
         } else {
             self.insert(at, new);
@@ -194,15 +189,4 @@ impl<'t> Splices<'t> {
             form,
         }
     }
-}
-
-/// Says outright what a block scalar means that ends its file without a line break, so that what
-/// is appended does not change it; the range and bytes of its header.
-pub(in crate::manifest) fn open_scalar(
-    text: &str,
-    last: &Document,
-) -> Option<(Range<usize>, String)> {
-    let header = value::open_block_scalar(text, last)?;
-    let closed = value::stripped(&text[header.clone()]);
-    Some((header, closed))
 }
