@@ -145,15 +145,16 @@ impl Injector {
         self.server.signal(Signal::SIGTERM)
     }
 
-    /// The most memory it ever had resident, in bytes.
+    /// The most memory it ever had resident, in bytes, without the pages of its file: those of a
+    /// debug build are several times a release's.
     pub fn peak_memory(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.server.pid()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .context("the kernel tells no VmHWM")?;
-        let kibibytes: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;
-        Ok(kibibytes << 10)
+        let kibibytes = |key: &str| -> Result<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(key));
+            let line = line.with_context(|| format!("the kernel tells no {key}"))?;
+            Ok(line.trim().trim_end_matches(" kB").parse()?)
+        };
+        Ok((kibibytes("VmHWM:")? - kibibytes("RssFile:")?) << 10)
     }
 
     /// Its log lines so far, parsed.

@@ -21,65 +21,75 @@ pub const COST_PER_OBJECT: usize = 400;
 /// assert_eq!(cost(br#"{"a":",,"}"#), 10 + 2 * COST_PER_VALUE + COST_PER_OBJECT);
 /// ```
 pub fn cost(body: &[u8]) -> usize {
-    let count = count(body);
-    body.len()
-        .saturating_add(count.values.saturating_mul(COST_PER_VALUE))
-        .saturating_add(count.objects.saturating_mul(COST_PER_OBJECT))
+    let mut scale = Scale::default();
+    scale.put(body);
+    scale.cost()
 }
 
-/// What a text of JSON holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Count {
-    /// Values of every type, the root among them.
+/// Weighs a body piece by piece, so that one which costs too much need not be received whole.
+///
+/// A container with members has one more of them than commas, so the values of a document are
+/// the root, the commas and the containers that are not empty.
+#[derive(Debug, Clone, Default)]
+pub struct Scale {
+    bytes: usize,
+    /// Values of every type but the root.
     values: usize,
     /// Objects with at least one member.
     objects: usize,
+    place: Place,
 }
 
-/// A container with members has one more of them than commas, so the values of a document are
-/// the root, the commas and the containers that are not empty.
-fn count(body: &[u8]) -> Count {
-    let mut count = Count {
-        values: 1,
-        objects: 0,
-    };
-    // The bracket that was just opened, while only white space has followed it.
-    let mut opened = None;
-    let mut at = 0;
-    while let Some(&byte) = body.get(at) {
-        at += 1;
-        match byte {
-            b' ' | b'\t' | b'\n' | b'\r' => continue,
-            b'"' => at = after_string(body, at),
-            b',' => count.values += 1,
-            b']' | b'}' if opened.is_some() => {
+/// Where in the text the next byte stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Place {
+    #[default]
+    Between,
+    /// After a bracket or brace, while only white space has followed it.
+    Opened(u8),
+    String,
+    /// After a backslash in a string.
+    Escape,
+}
+
+impl Scale {
+    /// Weighs the next piece of the body.
+    pub fn put(&mut self, piece: &[u8]) {
+        self.bytes += piece.len();
+        let mut place = self.place;
+        for &byte in piece {
+            place = match (place, byte) {
+                (Place::String, b'"') => Place::Between,
+                (Place::String, b'\\') => Place::Escape,
+                (Place::String | Place::Escape, _) | (_, b'"') => Place::String,
+                (_, b' ' | b'\t' | b'\n' | b'\r') => place,
+                (_, b'[' | b'{') => {
+                    self.values += 1;
+                    self.objects += usize::from(byte == b'{');
+                    Place::Opened(byte)
+                }
                 // It was empty: what its opening counted goes back.
-                count.values -= 1;
-                count.objects -= usize::from(opened == Some(b'{'));
-            }
-            b'[' | b'{' => {
-                count.values += 1;
-                count.objects += usize::from(byte == b'{');
-                opened = Some(byte);
-                continue;
-            }
-            _ => {}
+                (Place::Opened(opened), b']' | b'}') => {
+                    self.values -= 1;
+                    self.objects -= usize::from(opened == b'{');
+                    Place::Between
+                }
+                _ => {
+                    self.values += usize::from(byte == b',');
+                    Place::Between
+                }
+            };
         }
-        opened = None;
+        self.place = place;
     }
-    count
-}
 
-/// Where the string that began before `at` has ended: past its closing quote, or at the end.
-fn after_string(body: &[u8], mut at: usize) -> usize {
-    while let Some(&byte) = body.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
+    /// What has been put on it so far costs.
+    pub fn cost(&self) -> usize {
+        let values = self.values + 1;
+        self.bytes
+            .saturating_add(values.saturating_mul(COST_PER_VALUE))
+            .saturating_add(self.objects.saturating_mul(COST_PER_OBJECT))
     }
-    body.len()
 }
 
 #[cfg(test)]
@@ -87,6 +97,22 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::Value;
+
+    /// Values and objects with members.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Count {
+        values: usize,
+        objects: usize,
+    }
+
+    fn count(body: &[u8]) -> Count {
+        let mut scale = Scale::default();
+        scale.put(body);
+        Count {
+            values: scale.values + 1,
+            objects: scale.objects,
+        }
+    }
 
     fn by_serde(value: &Value) -> Count {
         let mut count = Count {
@@ -142,6 +168,15 @@ mod tests {
             let text = value.to_string();
             let cut = &text.as_bytes()[..at.index(text.len())];
             prop_assert!(cost(cut) >= cut.len());
+        }
+
+        #[test]
+        fn pieces_weigh_what_the_whole_does(body in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>()) {
+            let at = at.index(body.len() + 1);
+            let mut scale = Scale::default();
+            scale.put(&body[..at]);
+            scale.put(&body[at..]);
+            prop_assert_eq!(scale.cost(), cost(&body));
         }
 
         #[test]

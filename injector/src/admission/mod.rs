@@ -11,6 +11,6 @@ mod review;
 mod warning;
 
 pub use answer::{Answer, answer};
-pub use cost::{COST_PER_OBJECT, COST_PER_VALUE, cost};
+pub use cost::{COST_PER_OBJECT, COST_PER_VALUE, Scale, cost};
 pub use review::{ApiVersion, Review, ReviewError};
 pub use warning::{LONGEST_WARNING, warning};

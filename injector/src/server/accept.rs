@@ -100,9 +100,15 @@ impl Port {
         let _ = tcp.set_nodelay(true);
         let Some(tls) = &self.tls else {
             connection.established();
-            return self.exchange(tcp, connection, false).await;
+            return Box::pin(self.exchange(tcp, connection, false)).await;
         };
-        let handshake = timeout(self.limits.handshake_timeout, tls.accept(tcp));
+        // Boxed, as what follows: a task is as large as the largest of its states. And without a
+        // first byte there is no session to keep state for.
+        let shake = async {
+            tcp.readable().await?;
+            Box::pin(tls.accept(tcp)).await
+        };
+        let handshake = timeout(self.limits.handshake_timeout, shake);
         let stream = tokio::select! {
             () = connection.evicted() => return,
             shaken = handshake => match shaken {
@@ -120,7 +126,7 @@ impl Port {
         };
         connection.established();
         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        self.exchange(stream, connection, h2).await;
+        Box::pin(self.exchange(stream, connection, h2)).await;
     }
 
     /// Requests and answers, until one side ends it or its time is over.

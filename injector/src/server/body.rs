@@ -6,16 +6,17 @@ use axum::body::{Body, Bytes};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::budget::Ticket;
+use super::budget::{Hold, Ticket};
 use super::refusal::Refusal;
+use crate::admission::Scale;
 
 /// What is still read of a body that is refused already, so that its sender gets to read the
 /// answer instead of a broken connection.
 const MOST_DISCARDED: usize = 16 << 20;
 const LONGEST_DISCARD: Duration = Duration::from_secs(1);
 
-/// The whole body, of at most `most` bytes, before `deadline`. Its memory is counted against the
-/// budget as it arrives, not as it is announced.
+/// The whole body, of at most `most` bytes, before `deadline`. What it and reading it will cost is
+/// counted against the budget as it arrives, not as it is announced.
 pub(super) async fn receive(
     body: &mut Body,
     announced: Option<usize>,
@@ -26,7 +27,7 @@ pub(super) async fn receive(
     if announced.is_some_and(|length| length > most) {
         return Err(Refusal::TooLong(most));
     }
-    let mut received = Vec::with_capacity(announced.unwrap_or_default());
+    let (mut received, mut scale) = (Vec::new(), Scale::default());
     loop {
         let frame = timeout_at(deadline, body.frame())
             .await
@@ -40,10 +41,12 @@ pub(super) async fn receive(
         if received.len() + data.len() > most {
             return Err(Refusal::TooLong(most));
         }
-        if !ticket.take_memory(data.len()) {
-            return Err(Refusal::Overloaded);
+        scale.put(&data);
+        match ticket.hold(scale.cost()) {
+            Hold::Fits => received.extend_from_slice(&data),
+            Hold::NotNow => return Err(Refusal::Overloaded),
+            Hold::Never { budget } => return Err(Refusal::TooCostly { budget }),
         }
-        received.extend_from_slice(&data);
     }
 }
 

@@ -50,11 +50,6 @@ impl Budget {
         })
     }
 
-    /// The memory that all reviews together may take.
-    pub(super) fn memory(&self) -> usize {
-        self.memory.most
-    }
-
     /// Reviews under way.
     pub(super) fn in_flight(&self) -> usize {
         self.reviews.used.load(Ordering::Relaxed)
@@ -74,14 +69,33 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// Takes `bytes` more; `false`: they do not fit at the moment.
-    pub(super) fn take_memory(&mut self, bytes: usize) -> bool {
-        let fits = self.budget.memory.take(bytes);
-        if fits {
-            self.memory += bytes;
+    /// Holds `bytes` in all, unless it holds more already.
+    pub(super) fn hold(&mut self, bytes: usize) -> Hold {
+        let budget = self.budget.memory.most;
+        if bytes > budget {
+            return Hold::Never { budget };
         }
-        fits
+        let more = bytes.saturating_sub(self.memory);
+        if !self.budget.memory.take(more) {
+            return Hold::NotNow;
+        }
+        self.memory += more;
+        Hold::Fits
     }
+}
+
+/// Whether there is so much memory for a review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// It is held.
+    Fits,
+    /// Others hold too much at the moment.
+    NotNow,
+    /// It is more than all reviews together may take.
+    Never {
+        /// What they may.
+        budget: usize,
+    },
 }
 
 impl Drop for Ticket {
@@ -101,13 +115,15 @@ mod tests {
         let mut first = budget.enter().unwrap();
         let mut second = budget.enter().unwrap();
         assert!(budget.enter().is_none(), "two are under way");
-        assert!(first.take_memory(60));
-        assert!(!second.take_memory(41), "40 are left");
-        assert!(second.take_memory(40));
+        assert_eq!(first.hold(50), Hold::Fits);
+        assert_eq!(first.hold(60), Hold::Fits, "ten more");
+        assert_eq!(second.hold(41), Hold::NotNow, "40 are left");
+        assert_eq!(second.hold(40), Hold::Fits);
+        assert_eq!(second.hold(30), Hold::Fits, "it holds more already");
         assert_eq!((budget.in_flight(), budget.memory_in_use()), (2, 100));
         drop(first);
-        assert!(second.take_memory(60));
-        assert!(!second.take_memory(usize::MAX), "no overflow");
+        assert_eq!(second.hold(100), Hold::Fits);
+        assert_eq!(second.hold(usize::MAX), Hold::Never { budget: 100 });
         drop(second);
         assert_eq!((budget.in_flight(), budget.memory_in_use()), (0, 0));
     }

@@ -18,8 +18,8 @@ pub(super) enum Refusal {
     MediaType,
     #[error("the body is longer than {0} bytes")]
     TooLong(usize),
-    #[error("reading the body would take {cost} bytes of memory, {budget} are allowed")]
-    TooCostly { cost: usize, budget: usize },
+    #[error("reading the body takes more than {budget} bytes of memory")]
+    TooCostly { budget: usize },
     #[error("overloaded: as many reviews as allowed are under way; try again")]
     Overloaded,
     #[error("the body did not arrive in time")]

@@ -15,7 +15,7 @@ use super::budget::{Budget, Ticket};
 use super::live::Live;
 use super::metrics::Metrics;
 use super::refusal::Refusal;
-use crate::admission::{Answer, Review, answer, cost};
+use crate::admission::{Answer, Review, answer};
 use crate::outcome::{Outcome, Rejected, Skipped};
 use crate::patch::Patch;
 use crate::policy::{OnError, Policy};
@@ -92,17 +92,20 @@ impl Reviews {
         } else {
             Err(Refusal::MediaType)
         };
-        // 2. Receive it, and weigh what reading it will take.
+        // 2. Receive it, weighing as it comes what reading it will take.
         let received = match admitted {
-            Ok(mut ticket) => self
-                .receive(
+            Ok(mut ticket) => {
+                let until = deadline.min(started + self.longest_receiving);
+                receive(
                     &mut body,
                     announced,
-                    deadline.min(started + self.longest_receiving),
+                    self.longest_body,
+                    until.into(),
                     &mut ticket,
                 )
                 .await
-                .map(|bytes| (bytes, ticket)),
+                .map(|bytes| (bytes, ticket))
+            }
             Err(refusal) => Err(refusal),
         };
         let (bytes, ticket) = match received {
@@ -122,25 +125,6 @@ impl Reviews {
             Ok(Ok(decided)) => decided,
             Ok(Err(_)) | Err(_) => Err(Refusal::Deadline),
         }
-    }
-
-    async fn receive(
-        &self,
-        body: &mut Body,
-        announced: Option<usize>,
-        deadline: Instant,
-        ticket: &mut Ticket,
-    ) -> Result<Vec<u8>, Refusal> {
-        let bytes = receive(body, announced, self.longest_body, deadline.into(), ticket).await?;
-        let cost = cost(&bytes);
-        let budget = self.budget.memory();
-        if cost > budget {
-            return Err(Refusal::TooCostly { cost, budget });
-        }
-        if !ticket.take_memory(cost - bytes.len()) {
-            return Err(Refusal::Overloaded);
-        }
-        Ok(bytes)
     }
 
     fn decide(&self, body: &[u8], started: Instant, ticket: Ticket) -> Result<Vec<u8>, Refusal> {
@@ -263,6 +247,7 @@ pub(super) async fn wrong_path() -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::Hold;
     use super::*;
     use crate::config::{Config, load_templates};
     use axum::http::StatusCode;
@@ -360,7 +345,7 @@ mod tests {
         let budget = Budget::new(2, 100_000);
         let reviews = reviews("", skip, Arc::clone(&budget));
         let mut other = budget.enter().unwrap();
-        assert!(other.take_memory(99_900));
+        assert_eq!(other.hold(99_900), Hold::Fits);
         assert_eq!(
             post(&reviews, REVIEW).await.0,
             StatusCode::SERVICE_UNAVAILABLE
@@ -391,7 +376,7 @@ mod tests {
         let reviews = reviews("", skip, Budget::new(2, 100_000));
         let (status, body) = post(&reviews, "[".repeat(5_000)).await;
         assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{body}");
-        assert!(body.contains("100000 are allowed"), "{body}");
+        assert!(body.contains("more than 100000 bytes"), "{body}");
         let (status, _) = post(&reviews, " ".repeat(10_001)).await;
         assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     }
