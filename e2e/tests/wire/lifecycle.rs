@@ -127,3 +127,18 @@ fn r07_what_never_ends_is_cut_at_the_deadline() -> Result<()> {
     assert_eq!(injector.server().wait_for_exit(PATIENCE)?.code(), Some(0));
     Ok(())
 }
+
+#[test]
+fn r07_a_second_signal_waits_for_nothing() -> Result<()> {
+    let injector = Injector::start("drain: {delay: 10m, deadline: 10m}")?;
+    let _silent = std::net::TcpStream::connect(injector.webhook())?;
+    injector.terminate()?;
+    injector.server().wait_until("leaving", PATIENCE, || {
+        injector
+            .operations("/readyz")
+            .is_ok_and(|reply| reply.status == 503)
+    })?;
+    injector.terminate()?;
+    assert_eq!(injector.server().wait_for_exit(PATIENCE)?.code(), Some(0));
+    Ok(())
+}

@@ -29,6 +29,12 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the admission webhook
+    ///
+    /// The API server shows it each new pod, and it answers with the sidecar that the pod's
+    /// annotations ask for.
+    ///
+    /// Every value may come from a flag, an environment variable, the configuration file or what
+    /// is built in; the first of these wins.
     Serve(Box<serve::Args>),
     Inject(inject::Args),
     Uninject(uninject::Args),

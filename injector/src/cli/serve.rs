@@ -19,13 +19,7 @@ Ports: POST /mutate on --listen (HTTPS); /healthz /readyz /status /metrics on --
 Stop it with SIGTERM: it fails /readyz, serves on for --drain-delay, finishes, and exits with 0.";
 
 #[derive(Debug, clap::Args)]
-#[command(
-    long_about = "Run the admission webhook: the API server shows it each new pod, and it answers \
-                  with the sidecar that the pod's annotations ask for.\n\n\
-                  Every value may come from a flag, an environment variable, the configuration \
-                  file or what is built in; the first of these wins.",
-    after_help = EXAMPLES
-)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(flatten)]
     overrides: Overrides,

@@ -111,6 +111,8 @@ impl Port {
         let handshake = timeout(self.limits.handshake_timeout, shake);
         let stream = tokio::select! {
             () = connection.evicted() => return,
+            // Nobody waits for it yet.
+            () = self.lifecycle.reached(Phase::Closing) => return,
             shaken = handshake => match shaken {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(error)) => {

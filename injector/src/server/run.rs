@@ -145,7 +145,7 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
     }
     lifecycle.enter(Phase::Closing);
     let _ = accepting.await;
-    finish(&connections, drain.deadline).await;
+    finish(&connections, drain.deadline, &mut signals).await;
     background.iter().for_each(tokio::task::JoinHandle::abort);
     if let Some(keeper) = keeper {
         keeper.stop().await;
@@ -154,16 +154,17 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
     Ok(())
 }
 
-/// Waits for the open connections to end, but not for ever.
-async fn finish(connections: &Arc<Connections>, deadline: Duration) {
-    if tokio::time::timeout(deadline, connections.all_closed())
-        .await
-        .is_err()
-    {
+/// Waits for the open connections to end, but not for ever, and not for somebody in a hurry.
+async fn finish(connections: &Arc<Connections>, deadline: Duration, signals: &mut Signals) {
+    let ended = tokio::select! {
+        () = connections.all_closed() => true,
+        _ = signals.wait(deadline) => false,
+    };
+    if ended {
+        tracing::info!("everything finished");
+    } else {
         let left = connections.count();
         tracing::warn!(left, "connections still open after drain.deadline are cut");
-    } else {
-        tracing::info!("everything finished");
     }
 }
 
