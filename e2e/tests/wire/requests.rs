@@ -1,6 +1,7 @@
 //! R1 to R5: what the injector takes, and what it refuses.
 
 use anyhow::Result;
+use e2e::injector::Injector;
 use e2e::wire::Reply;
 use serde_json::{Value, json};
 
@@ -37,19 +38,15 @@ fn r01_the_path_ignores_its_query_and_has_the_originals_alias() -> Result<()> {
 
 #[test]
 fn r01_the_answer_comes_before_the_time_is_over() -> Result<()> {
-    // A body that never ends: what the injector waits for is the shorter of its own patience
-    // (5 s) and what the API server allows, so the refusal can only come from the latter.
-    let started = std::time::Instant::now();
-    let mut http1 = shared()?.http1()?;
+    // The injector itself would wait for hours: only what the API server says can end this.
+    let injector = Injector::start("limits: {bodyTimeout: 10h, requestTimeout: 10h}")?;
+    let mut http1 = injector.http1()?;
     http1.send(
         b"POST /mutate?timeout=1s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
           content-length: 100\r\n\r\n{",
     )?;
     let reply = http1.reply()?;
     assert_eq!(reply.status, 408, "{}", reply.text());
-    let waited = started.elapsed();
-    // It may not answer at once either: the API server's time is there to be used.
-    assert!(waited.as_millis() > 500, "{waited:?}");
     Ok(())
 }
 

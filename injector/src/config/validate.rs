@@ -8,6 +8,9 @@ use super::{Config, ConfigError, NativeSidecar, TlsMode};
 use crate::policy::{Policy, Unannotated};
 use crate::template::Template;
 
+/// Clocks overflow somewhere; nothing here is meant to take longer.
+const LONGEST: Duration = Duration::from_hours(24);
+
 impl Config {
     /// Checks what the types alone cannot.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
@@ -67,8 +70,16 @@ impl Config {
             ("limits.requestTimeout", limits.request_timeout),
             ("limits.idleTimeout", limits.idle_timeout),
         ] {
-            if duration < Duration::from_millis(10) {
-                wrong(key, "has to be at least 10ms")?;
+            if duration < Duration::from_millis(10) || duration > LONGEST {
+                wrong(key, "has to be from 10ms to 1day")?;
+            }
+        }
+        for (key, duration) in [
+            ("drain.delay", self.drain.delay),
+            ("drain.deadline", self.drain.deadline),
+        ] {
+            if duration > LONGEST {
+                wrong(key, "has to be at most 1day")?;
             }
         }
         Ok(())
@@ -167,6 +178,8 @@ mod tests {
             ("limits: {connections: 0}", "limits.connections: "),
             ("limits: {memory: 1Mi}", "limits.memory: "),
             ("limits: {idleTimeout: 1ms}", "limits.idleTimeout: "),
+            ("limits: {idleTimeout: 1000years}", "limits.idleTimeout: "),
+            ("drain: {delay: 2days}", "drain.delay: "),
         ];
         for (text, key) in cases {
             let error = checked(text).unwrap_err();
