@@ -4,11 +4,12 @@
 //! configuration file, what is built in. The file is YAML; `config schema` prints its JSON Schema,
 //! which is generated from the types below.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{OnError, OnInvalid, SidecarDefaults};
@@ -209,7 +210,7 @@ impl Default for PolicySection {
 }
 
 /// Whether sidecars are init containers with `restartPolicy: Always`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum NativeSidecar {
     /// What the API server's version allows
@@ -219,6 +220,16 @@ pub enum NativeSidecar {
     True,
     /// Never
     False,
+}
+
+impl JsonSchema for NativeSidecar {
+    fn schema_name() -> Cow<'static, str> {
+        "NativeSidecar".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"enum": ["auto", "true", "false", true, false]})
+    }
 }
 
 /// YAML reads a bare `true` as a boolean: both spellings are meant.
