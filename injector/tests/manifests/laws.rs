@@ -30,6 +30,13 @@ pub(crate) fn keep(text: &str) -> Result<Edited, String> {
     let back = manifest::uninject(&once.text, &settings).map_err(|e| format!("uninject: {e}"))?;
     same("inject | uninject", text, &back.text)?;
     comments(text, &once.text)?;
+    let lone = |text: &str| text.replace("\r\n", "").contains('\n');
+    if text.contains("\r\n") && !lone(text) && lone(&once.text) {
+        return Err(format!(
+            "lines end in other ways than before:\n{:?}",
+            once.text
+        ));
+    }
 
     let mut expected = kubectl::read(text).map_err(|e| format!("kubectl cannot read: {e}"))?;
     if expected.len() != once.patches.len() {

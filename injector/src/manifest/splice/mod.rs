@@ -2,6 +2,8 @@
 
 mod block;
 mod flow;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
