@@ -92,7 +92,7 @@ pub(super) fn run(
 
 fn tell(log: &mut impl Write, input: &Input, report: &Report, many: bool) {
     let file = if many || report.is_failure() {
-        format!("{}:{}: ", input.name, report.place.line)
+        format!("{}:{}: ", input.name, report.line)
     } else {
         String::new()
     };

@@ -123,12 +123,17 @@ fn edit(
 ) -> Result<Edited, ManifestError> {
     let mut reports = Vec::new();
     let mut works = Vec::new();
+    // Counted on from document to document: a file may hold thousands.
+    let (mut line, mut counted) = (1, 0);
     for (number, (tree, value)) in reading.documents.iter().enumerate() {
+        let start = tree.root.span.start.max(counted);
+        line += text[counted..start].matches('\n').count();
+        counted = start;
         let mut planned = Vec::new();
         for object in objects::objects(value, &settings.namespace) {
             let mut report = Report {
                 object: object.label(),
-                place: place(text, tree.root.span.start),
+                line,
                 finding: Finding::NoPod,
                 warnings: object.warnings(value),
             };

@@ -116,11 +116,11 @@ pub(super) fn outdated(reading: &Reading, settings: &Settings) -> BTreeSet<(usiz
             let Some(pod) = object.pod_in(document) else {
                 continue;
             };
-            let renewed = matches!(
-                crate::inject(pod, &object.request, &settings.policy),
-                Outcome::Injected(injected) if !injected.summary.repaired
-            );
-            if renewed && crate::uninject(pod).is_some() {
+            if crate::uninject(pod).is_none() {
+                continue;
+            }
+            let outcome = crate::inject(pod, &object.request, &settings.policy);
+            if matches!(outcome, Outcome::Injected(injected) if !injected.summary.repaired) {
                 found.insert((number, object.at.as_str().to_owned()));
             }
         }

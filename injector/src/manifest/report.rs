@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::error::Place;
 use crate::outcome::{Rejected, Skipped, Summary};
 
 /// One object and what happened to it.
@@ -10,8 +9,8 @@ use crate::outcome::{Rejected, Skipped, Summary};
 pub struct Report {
     /// `deployment/web`.
     pub object: String,
-    /// Where its document starts.
-    pub place: Place,
+    /// The line on which its document starts.
+    pub line: usize,
     /// What happened.
     pub finding: Finding,
     /// Advice.

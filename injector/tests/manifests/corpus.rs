@@ -22,7 +22,7 @@ fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-fn texts(folder: &str) -> impl Iterator<Item = (String, String)> {
+pub(crate) fn texts(folder: &str) -> impl Iterator<Item = (String, String)> {
     files(folder)
         .into_iter()
         .map(|(name, bytes)| (name, String::from_utf8(bytes).unwrap()))

@@ -6,6 +6,7 @@
 
 mod command_line;
 mod corpus;
+mod damaged;
 mod generated;
 mod kubectl;
 mod laws;
