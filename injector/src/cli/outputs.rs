@@ -12,7 +12,7 @@ use crate::manifest::{self, Edited, Format, ManifestError, Report};
 /// What is written, and where.
 #[derive(Debug, clap::Args)]
 pub(super) struct Outputs {
-    /// Print everything anew in this format [default: each file as it is written]
+    /// Print in this format; files already in it stay as they are written [default: each its own]
     #[arg(
         short,
         long,
@@ -85,7 +85,8 @@ pub(super) fn run(
     }
     let text = match outputs.output {
         None => joined(&edited),
-        Some(format) => converted(&edited, format),
+        Some(OutputFormat::Yaml) => converted(edited, Format::Yaml),
+        Some(OutputFormat::Json) => converted(edited, Format::Json),
     };
     super::print(text.as_bytes())
 }
@@ -127,19 +128,20 @@ fn joined(edited: &[Edited]) -> String {
     out
 }
 
-fn converted(edited: &[Edited], format: OutputFormat) -> String {
-    let format = match format {
-        OutputFormat::Yaml => Format::Yaml,
-        OutputFormat::Json => Format::Json,
+/// The files in one format: those written in the other are printed anew.
+fn converted(edited: Vec<Edited>, format: Format) -> String {
+    let convert = |edited: Edited| {
+        if edited.format == format {
+            return edited;
+        }
+        let text = manifest::print(&edited.documents, format);
+        Edited {
+            text,
+            format,
+            ..edited
+        }
     };
-    if edited.iter().all(|e| e.format == format) {
-        return joined(edited);
-    }
-    let documents: Vec<_> = edited
-        .iter()
-        .flat_map(|e| e.documents.iter().cloned())
-        .collect();
-    manifest::print(&documents, format)
+    joined(&edited.into_iter().map(convert).collect::<Vec<_>>())
 }
 
 /// Replaces a file in one step: whoever reads it meets the old text or the new one.

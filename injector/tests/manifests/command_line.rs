@@ -204,6 +204,14 @@ fn the_other_format_says_the_same() {
     let json = printed(&["inject", "-o", "json"], files.path(), &text);
     assert!(json.starts_with("{\n    \"apiVersion\": \"v1\","), "{json}");
     assert_eq!(kubectl::read(&json).unwrap(), expected);
+    // A file in that format already is not printed anew.
+    std::fs::write(files.path().join("pod.json"), "{\"kind\": 1}  \n").unwrap();
+    let both = printed(
+        &["inject", "-o", "json", "-", "pod.json"],
+        files.path(),
+        &text,
+    );
+    assert_eq!(both, format!("{json}{{\"kind\": 1}}  \n"));
     // Printed anew it has no bytes to restore, but the values.
     let yaml = printed(&["uninject", "-o", "yaml"], files.path(), &json);
     assert_eq!(kubectl::read(&yaml).unwrap(), kubectl::read(&text).unwrap());
