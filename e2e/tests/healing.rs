@@ -22,8 +22,9 @@ fn create(cluster: &Cluster, namespace: &str, name: &str) -> Result<Pod> {
         .json()?))
 }
 
+/// R34: the API server counts and audits what failed open.
 #[test]
-fn without_an_injector_pods_start_without_a_sidecar() -> Result<()> {
+fn r34_without_an_injector_pods_start_without_a_sidecar() -> Result<()> {
     let cluster = cluster()?;
     let namespace = enabled_namespace(&cluster, "healing")?;
     let mut injector = Installation::start(&cluster, &testbed::binary(NAME)?)?;
@@ -32,6 +33,11 @@ fn without_an_injector_pods_start_without_a_sidecar() -> Result<()> {
     injector.stop();
     create(&cluster, &namespace, "meanwhile")?.is_bare()?;
     assert!(creation(&cluster, &namespace, "meanwhile")?.failed_open);
+    let metrics = Kubectl(&cluster).run("get --raw /metrics")?.stdout;
+    assert!(metrics.lines().any(|line| {
+        line.starts_with("apiserver_admission_webhook_fail_open_count")
+            && line.contains("sidecar-injector.mesher.io")
+    }));
 
     injector.resume()?;
     create(&cluster, &namespace, "after")?.sidecar()?;

@@ -63,6 +63,7 @@ fn has(list: &Value, wanted: &Value) -> bool {
     list.as_array().is_some_and(|items| items.contains(wanted))
 }
 
+/// B41: the original's install script could not be run twice.
 #[test]
 fn applying_the_base_again_changes_nothing() -> Result<()> {
     let applied = applied()?;
@@ -87,6 +88,7 @@ fn applying_the_base_again_changes_nothing() -> Result<()> {
     Ok(())
 }
 
+/// B42: the original ran `:latest` of everything, one replica, as root on port 443.
 #[test]
 fn no_image_floats() -> Result<()> {
     let deployment = object("manifests/base", "Deployment")?;
@@ -98,6 +100,7 @@ fn no_image_floats() -> Result<()> {
     Ok(())
 }
 
+/// B38, B42: logs go to standard output, nothing is written to the root file system.
 #[test]
 fn the_injectors_pod_is_admitted_to_its_restricted_namespace() -> Result<()> {
     let kubectl = applied()?.kubectl;
@@ -125,6 +128,8 @@ fn the_injectors_pod_is_admitted_to_its_restricted_namespace() -> Result<()> {
     Ok(())
 }
 
+/// B14: the original's probes looked at a file that was never removed. B27: its configuration was
+/// mounted over what its image had there.
 #[test]
 fn probes_and_service_lead_to_ports_that_exist() -> Result<()> {
     let deployment = object("manifests/base", "Deployment")?;
@@ -161,6 +166,7 @@ fn probes_and_service_lead_to_ports_that_exist() -> Result<()> {
 }
 
 /// Exactly what the ServiceAccount may do beyond what every ServiceAccount may.
+/// B39: the original might create and update ConfigMaps and namespaces of the whole cluster.
 #[test]
 fn the_service_account_may_do_this_and_nothing_else() -> Result<()> {
     let kubectl = applied()?.kubectl;
@@ -228,6 +234,8 @@ fn the_service_account_may_do_this_and_nothing_else() -> Result<()> {
     Ok(())
 }
 
+/// B15: v1beta1 objects and a Deployment without selector. B22: no `sideEffects`, so that every
+/// server-side dry run was refused.
 #[test]
 fn r27_what_v1_requires_is_there() -> Result<()> {
     let webhook = webhook()?;
@@ -255,6 +263,7 @@ fn r27_what_v1_requires_is_there() -> Result<()> {
     Ok(())
 }
 
+/// B43: neither failure policy nor timeout nor object selector.
 #[test]
 fn r28_what_has_a_dangerous_default_is_said() -> Result<()> {
     let webhook = webhook()?;

@@ -13,8 +13,8 @@ use crate::template::Template;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Objection {
     pub(crate) reason: Reason,
-    /// What is meant, for a refusal: a field of the pod.
-    pub(crate) field: String,
+    /// The annotation that is meant, if it is one.
+    pub(crate) annotation: Option<String>,
     pub(crate) message: String,
 }
 
@@ -22,7 +22,7 @@ impl Objection {
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
-            field: String::new(),
+            annotation: None,
             message: message.into(),
         }
     }
@@ -32,8 +32,8 @@ impl Objection {
         let key = format!("{}{key}", annotations::PREFIX);
         Self {
             reason,
-            field: format!("metadata.annotations[{key}]"),
             message: format!("{key}: {problem}"),
+            annotation: Some(key),
         }
     }
 }

@@ -476,7 +476,7 @@ fn hash(template: &Template, policy: &Policy) -> String {
 fn refuse(pod: Pod<'_>, policy: &Policy, objection: Objection) -> Outcome {
     let Objection {
         reason,
-        field,
+        annotation,
         message,
     } = objection;
     let rejects = match reason {
@@ -487,6 +487,8 @@ fn refuse(pod: Pod<'_>, policy: &Policy, objection: Objection) -> Outcome {
         _ => false,
     };
     if rejects {
+        let field =
+            annotation.map_or_else(String::new, |key| format!("metadata.annotations[{key}]"));
         return Outcome::Rejected(Rejected {
             reason,
             field,
@@ -495,15 +497,6 @@ fn refuse(pod: Pod<'_>, policy: &Policy, objection: Objection) -> Outcome {
         });
     }
     let asked = decision::asked(pod, policy);
-    // These five are what the API server's match conditions may decide alone: no trace of us.
-    let silent = matches!(
-        reason,
-        Reason::NotPodCreate
-            | Reason::IgnoredNamespace
-            | Reason::MirrorPod
-            | Reason::OptedOut
-            | Reason::NotRequested
-    );
     let mut skipped = Skipped {
         reason,
         message,
@@ -511,24 +504,41 @@ fn refuse(pod: Pod<'_>, policy: &Policy, objection: Objection) -> Outcome {
         patch: Patch::empty(),
         warnings: Vec::new(),
     };
-    if asked && !silent {
-        skipped.warnings.push(warning(&format!(
-            "no sidecar ({reason}): {}",
-            skipped.message
-        )));
-        skipped
-            .warnings
-            .extend(annotations::unknown_keys(pod).iter().map(|w| warning(w)));
-        let status = format!("skipped:{reason}");
-        if annotations::status(pod) != status {
-            let mut edit = Edit::default();
-            let map = Map::from_iter([(STATUS.to_owned(), status.into())]);
-            if annotate(&mut edit, pod, Map::new(), map).is_ok() {
-                skipped.patch = edit.patch;
-            }
+    match reason {
+        // These may be what the API server's match conditions decide alone: no trace of us.
+        Reason::NotPodCreate | Reason::IgnoredNamespace | Reason::MirrorPod | Reason::OptedOut => {}
+        // Whoever wrote a key of ours wrong asked without knowing it; the pod itself stays as it is.
+        Reason::NotRequested => {
+            skipped
+                .warnings
+                .extend(annotations::unknown_keys(pod).iter().map(|w| warning(w)));
         }
+        _ if asked => {
+            let why = format!("no sidecar ({reason}): {}", skipped.message);
+            skipped.warnings.push(warning(&why));
+            skipped
+                .warnings
+                .extend(annotations::unknown_keys(pod).iter().map(|w| warning(w)));
+            skipped.patch = status_patch(pod, reason);
+        }
+        _ => {}
     }
     Outcome::Skipped(skipped)
+}
+
+/// Writes `skipped:<reason>` where it does not stand yet.
+fn status_patch(pod: Pod<'_>, reason: Reason) -> Patch {
+    let status = format!("skipped:{reason}");
+    if annotations::status(pod) == status {
+        return Patch::empty();
+    }
+    let mut edit = Edit::default();
+    let map = Map::from_iter([(STATUS.to_owned(), status.into())]);
+    // A pod whose annotations are no map is the API server's to refuse.
+    match annotate(&mut edit, pod, Map::new(), map) {
+        Ok(()) => edit.patch,
+        Err(_) => Patch::empty(),
+    }
 }
 
 /// At most 120 characters on one line, as the API server asks of warnings.

@@ -48,7 +48,8 @@ pub struct Skipped {
     pub reason: Reason,
     /// Why, as a sentence for people.
     pub message: String,
-    /// Whether the pod had asked for a sidecar; only then `patch` and `warnings` may hold anything.
+    /// Whether the pod had asked for a sidecar; only then `patch` may hold anything, and `warnings`
+    /// more than a hint at a misspelt key.
     pub asked: bool,
     /// Writes `sidecar.mesher.io/status: skipped:<reason>` where that is not there yet; often empty.
     pub patch: Patch,
@@ -63,7 +64,7 @@ pub struct Rejected {
     pub reason: Reason,
     /// What is wrong, for example `metadata.annotations[sidecar.mesher.io/inject]`.
     pub field: String,
-    /// What was found, what is allowed, what to do.
+    /// Which annotation it is, if it is one, what was found, what is allowed.
     pub message: String,
     /// See [`Injected::warnings`].
     pub warnings: Vec<String>,

@@ -99,6 +99,14 @@ fn silent_reasons_leave_no_trace_and_others_say_why() {
         assert_eq!(outcome.reason, reason);
         assert!(!outcome.asked && outcome.patch.is_empty() && outcome.warnings.is_empty());
     }
+    // But for a key of ours that is misspelt: its author asked, and should learn so.
+    let mut misspelt = pod(&[("inject", ""), ("injct", "yes")]);
+    let outcome = skipped(&misspelt, &Policy::builtin());
+    assert_eq!(outcome.reason, Reason::NotRequested);
+    assert!(outcome.patch.is_empty() && outcome.warnings[0].contains("did you mean inject?"));
+    misspelt["metadata"]["annotations"]["sidecar.mesher.io/inject"] = json!("no");
+    assert!(skipped(&misspelt, &Policy::builtin()).warnings.is_empty());
+
     let mut host = pod(&[]);
     host["spec"]["hostNetwork"] = json!(true);
     let outcome = skipped(&host, &Policy::builtin());

@@ -115,7 +115,8 @@ async fn r33_our_entries_are_filled_and_nothing_else_is_touched() -> Result<()> 
     Ok(())
 }
 
-/// B10: re-applying the manifest broke TLS until a restart.
+/// B10: re-applying the manifest broke TLS until a restart. B11: it wrote at every event,
+/// and the first error of its watch was its last.
 #[tokio::test(flavor = "multi_thread")]
 async fn b10_a_manifest_applied_again_heals_and_there_is_no_write_loop() -> Result<()> {
     let cluster = Cluster::shared()?;
@@ -162,6 +163,7 @@ async fn b10_a_manifest_applied_again_heals_and_there_is_no_write_loop() -> Resu
     Ok(())
 }
 
+/// B12: the original ended where its configuration did not exist.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_configuration_stays_deleted_and_is_filled_on_its_return() -> Result<()> {
     let cluster = Cluster::shared()?;

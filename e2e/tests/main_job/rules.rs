@@ -143,3 +143,31 @@ fn r23_a_container_that_another_mutation_adds_later_is_led_to_the_proxy() -> Res
     assert_eq!(creation(kubectl.0, &namespace, &name)?.calls, 2);
     Ok(())
 }
+
+/// What an operator can ask the API server itself, whatever the injector says: how long it waited
+/// for us, and how often we refused a pod.
+#[test]
+fn r34_the_api_server_counts_our_calls() -> Result<()> {
+    let (kubectl, namespace) = enabled("counted")?;
+    create(kubectl, &namespace, &asking("counted"))?
+        .0
+        .sidecar()?;
+    let mut refused = asking("refused");
+    refused["metadata"]["annotations"]["sidecar.mesher.io/inject"] = json!("yse");
+    kubectl
+        .try_run_with(&format!("create -n {namespace} -f -"), &refused.to_string())?
+        .refused()?;
+    let metrics = kubectl.run("get --raw /metrics")?.stdout;
+    for name in [
+        "apiserver_admission_webhook_admission_duration_seconds_count",
+        "apiserver_admission_webhook_request_total",
+        "apiserver_admission_webhook_rejection_count",
+    ] {
+        let ours = metrics
+            .lines()
+            .find(|line| line.starts_with(name) && line.contains("sidecar-injector.mesher.io"));
+        let count = ours.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        assert!(count.is_some_and(|count| count >= 1.0), "{name}: {ours:?}");
+    }
+    Ok(())
+}

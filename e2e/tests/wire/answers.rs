@@ -228,6 +228,8 @@ fn r13_null_and_absent_parts_of_a_pod_do_no_harm() -> Result<()> {
     Ok(())
 }
 
+/// B38: the original logged whole patches, users and secrets, into a file. B47: and an ERROR for
+/// every optional annotation that was absent.
 #[test]
 fn r13_the_log_names_the_pod_by_what_is_known_and_holds_nothing_of_it() -> Result<()> {
     let secret = "hunter2-in-an-annotation";

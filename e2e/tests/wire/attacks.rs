@@ -192,6 +192,7 @@ fn r36_heads_that_are_too_long_are_refused() -> Result<()> {
     answers_as_ever(shared()?)
 }
 
+/// B19: the original had no time limits.
 #[test]
 fn r36_who_is_slow_is_cut_off() -> Result<()> {
     let injector = Injector::start(

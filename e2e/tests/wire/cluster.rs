@@ -95,6 +95,9 @@ fn injector_of(silent: &Silent) -> Result<Injector> {
     })
 }
 
+/// B21: the original listed and wrote ConfigMaps of the pod's namespace at every admission, B22: on a
+/// dry run too, B23: over what the user had there, B24: and called a failure a success, B26: or ran
+/// into another pod's write.
 #[test]
 fn r25_reviews_cause_no_call_of_the_api_and_r26_wait_for_none() -> Result<()> {
     let silent = Silent::start()?;
@@ -132,6 +135,7 @@ fn r13_the_injectors_own_namespace_is_never_touched() -> Result<()> {
     Ok(())
 }
 
+/// B45: the original had no metrics.
 #[test]
 fn r33_metrics_tell_how_the_cluster_and_the_certificate_stand() -> Result<()> {
     let silent = Silent::start()?;

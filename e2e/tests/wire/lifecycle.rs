@@ -5,6 +5,7 @@ use e2e::injector::{Injector, PATIENCE};
 
 use crate::data::{V1, shared};
 
+/// B14: the original's probes had nothing to do with its listener.
 #[test]
 fn r07_readiness_names_its_parts() -> Result<()> {
     let reply = shared()?.operations("/readyz")?;
@@ -59,6 +60,7 @@ fn r07_without_a_certificate_it_is_alive_and_not_ready() -> Result<()> {
     Ok(())
 }
 
+/// B44: the original stayed ready to its end.
 #[test]
 fn r07_on_sigterm_readiness_fails_first_and_what_is_under_way_finishes() -> Result<()> {
     let injector = Injector::start(
@@ -159,5 +161,26 @@ fn r07_who_is_in_a_hurry_is_heard() -> Result<()> {
     injector.terminate()?;
     assert_eq!(injector.server().wait_for_exit(PATIENCE)?.code(), Some(0));
     assert!(said("connections still open"));
+    Ok(())
+}
+
+/// B13: the original only logged that it could not listen, and lived on with green probes.
+#[test]
+fn b13_a_port_that_is_taken_ends_the_process_and_says_which() -> Result<()> {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?.to_string();
+    let folder = testbed::Guard::new()?;
+    let output = std::process::Command::new(testbed::binary("sidecar-injector")?)
+        .args(["serve", "--no-kubernetes", "--listen", &address])
+        .arg("--operations-listen=127.0.0.1:0")
+        .arg("--tls-folder")
+        .arg(folder.folder().join("tls"))
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains(&address) && said.contains("is another process there?"),
+        "{said}"
+    );
     Ok(())
 }

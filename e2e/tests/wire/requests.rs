@@ -50,6 +50,8 @@ fn r01_the_answer_comes_before_the_time_is_over() -> Result<()> {
     Ok(())
 }
 
+/// B17: a review without a request ended the original. B18: it answered 200 with an empty body to
+/// what it did not understand, and took any method.
 #[test]
 fn r02_each_failed_call_has_its_status() -> Result<()> {
     let json = "content-type: application/json";
@@ -87,6 +89,7 @@ fn r02_each_failed_call_has_its_status() -> Result<()> {
     Ok(())
 }
 
+/// B18: `application/json; charset=utf-8` was refused.
 #[test]
 fn r02_parameters_and_case_of_the_media_type_do_not_matter() -> Result<()> {
     for media_type in [
@@ -103,6 +106,7 @@ fn r02_parameters_and_case_of_the_media_type_do_not_matter() -> Result<()> {
     Ok(())
 }
 
+/// B20: the original denied pods for faults of its own, without a code; see R37 too.
 #[test]
 fn r02_a_denial_is_an_answer() -> Result<()> {
     let denied = v1(|review| {
@@ -115,6 +119,7 @@ fn r02_a_denial_is_an_answer() -> Result<()> {
     Ok(())
 }
 
+/// B19: the original read without bound.
 #[test]
 fn r03_six_mebibytes_are_taken_and_one_byte_more_is_not() -> Result<()> {
     let most = 6 << 20;
@@ -167,6 +172,7 @@ fn r03_the_limit_holds_without_an_announced_length() -> Result<()> {
     Ok(())
 }
 
+/// B16: the original's reply had neither version nor kind, which v1 refuses.
 #[test]
 fn r04_v1_reply_is_exact() -> Result<()> {
     let reply = shared()?.review(REFUSING)?;

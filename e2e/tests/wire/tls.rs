@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 use certs::{Authority, Certificate, Names, Terms};
-use e2e::injector::{Injector, tls_folder};
+use e2e::injector::{Injector, PATIENCE, configuration_file, tls_folder};
 use rustls::ClientConfig;
 use rustls::version::{TLS12, TLS13};
 
@@ -61,6 +61,8 @@ fn r06_many_reviews_share_a_connection() -> Result<()> {
     Ok(())
 }
 
+/// B7: the original served a renewed certificate only after a restart. B8: and not at all while a
+/// file of its configuration was faulty, so here one is.
 #[test]
 fn r06_a_new_certificate_is_served_to_the_next_connection() -> Result<()> {
     let (terms, now) = (Terms::default(), SystemTime::now());
@@ -86,16 +88,22 @@ fn r06_a_new_certificate_is_served_to_the_next_connection() -> Result<()> {
     assert_eq!(open.certificates()[0], *first.leaf().der());
     assert_eq!(open.post("/mutate", V1)?.status, 200);
 
+    fs::write(configuration_file(injector.folder()), "policy: [")?;
+    injector
+        .server()
+        .wait_until("told of the fault", PATIENCE, || {
+            injector
+                .metric("sidecar_injector_configuration_reload_failed")
+                .is_ok_and(|v| v == 1)
+        })?;
     write(&tls_folder(injector.folder()), &second)?;
-    injector.server().wait_until(
-        "serving the new certificate",
-        e2e::injector::PATIENCE,
-        || {
+    injector
+        .server()
+        .wait_until("serving the new certificate", PATIENCE, || {
             injector
                 .http1()
                 .is_ok_and(|http1| http1.certificates()[0] == *second.leaf().der())
-        },
-    )?;
+        })?;
     assert_eq!(
         open.post("/mutate", V1)?.status,
         200,

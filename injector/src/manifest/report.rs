@@ -67,11 +67,7 @@ impl fmt::Display for Report {
                 write!(f, "skipped: {}: {}", skipped.reason, skipped.message)
             }
             Finding::Rejected(rejected) => {
-                write!(
-                    f,
-                    "rejected: {}: {}: {}",
-                    rejected.reason, rejected.field, rejected.message
-                )
+                write!(f, "rejected: {}: {}", rejected.reason, rejected.message)
             }
             Finding::Uninjected => f.write_str("uninjected"),
             Finding::NotInjected => f.write_str("unchanged: no sidecar of ours"),
