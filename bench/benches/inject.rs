@@ -47,10 +47,7 @@ fn bench(criterion: &mut Criterion) {
         let mut unasked = pod.clone();
         unasked["metadata"]["annotations"] = json!({});
         let mut done = pod.clone();
-        inject(&pod, &request, &policy)
-            .patch()
-            .apply(&mut done)
-            .expect("our patch applies");
+        inject(&pod, &request, &policy).patch().apply(&mut done).expect("our patch applies");
         for (what, pod) in [("skip", &unasked), ("inject", &pod), ("again", &done)] {
             group.bench_with_input(BenchmarkId::new(what, name), pod, |bencher, pod| {
                 bencher.iter(|| inject(black_box(pod), &request, &policy));

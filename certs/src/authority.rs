@@ -48,15 +48,10 @@ impl Authority {
         let certificate = candidates
             .into_iter()
             .find(|c| public_key_of(c).is_some_and(|found| found == spki))
-            .ok_or_else(|| Error::Mismatch {
-                place: place.into(),
-            })?;
+            .ok_or_else(|| Error::Mismatch { place: place.into() })?;
         if !certificate.is_ca() {
             let subject = certificate.subject().to_owned();
-            return Err(Error::NotACa {
-                place: place.into(),
-                subject,
-            });
+            return Err(Error::NotACa { place: place.into(), subject });
         }
         Ok(Self { certificate, key })
     }
@@ -69,10 +64,7 @@ impl Authority {
         let start = (now - terms.clock_skew).max(self.certificate.not_before());
         let texts = names.to_vec();
         // The common name is for people (clients read only SAN); X.520 allows 64 characters.
-        let common_name = texts
-            .iter()
-            .rfind(|n| n.len() <= 64)
-            .map_or("server", String::as_str);
+        let common_name = texts.iter().rfind(|n| n.len() <= 64).map_or("server", String::as_str);
         let mut params = params(common_name, start, end);
         params.subject_alt_names = names.to_san()?;
         params.is_ca = IsCa::ExplicitNoCa;
@@ -110,12 +102,8 @@ impl Authority {
 fn params(common_name: &str, start: SystemTime, end: SystemTime) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, common_name);
-    params
-        .distinguished_name
-        .push(DnType::OrganizationName, "mesher");
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params.distinguished_name.push(DnType::OrganizationName, "mesher");
     params.not_before = OffsetDateTime::from(start);
     params.not_after = OffsetDateTime::from(end);
     params.serial_number = Some(serial());
@@ -151,8 +139,5 @@ impl Drop for Wiped {
 fn pair_of(key: &PrivateKey, place: &str) -> Result<Wiped, Error> {
     KeyPair::from_pem(key.expose_pem())
         .map(Wiped)
-        .map_err(|e| Error::Key {
-            place: place.into(),
-            problem: e.to_string(),
-        })
+        .map_err(|e| Error::Key { place: place.into(), problem: e.to_string() })
 }

@@ -16,11 +16,7 @@ pub struct Backoff {
 impl Backoff {
     /// Delays from `first` to `most`.
     pub fn new(first: Duration, most: Duration) -> Self {
-        Self {
-            first,
-            most,
-            next: first,
-        }
+        Self { first, most, next: first }
     }
 
     /// Starts over.
@@ -64,10 +60,7 @@ impl Pace {
     /// Rests from `first` to `most`.
     pub fn new(first: Duration, most: Duration) -> Self {
         let backoff = Backoff::new(first, most);
-        Self {
-            backoff,
-            last: None,
-        }
+        Self { backoff, last: None }
     }
 
     /// The rest after a write at `now`.
@@ -100,10 +93,7 @@ mod tests {
         let mut backoff = Backoff::new(first, most);
         for whole in [100, 200, 400, 800, 1000, 1000].map(Duration::from_millis) {
             let delay = backoff.delay();
-            assert!(
-                delay >= whole / 2 && delay <= whole,
-                "{delay:?} for {whole:?}"
-            );
+            assert!(delay >= whole / 2 && delay <= whole, "{delay:?} for {whole:?}");
         }
         backoff.reset();
         assert!(backoff.delay() <= first);

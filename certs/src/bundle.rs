@@ -32,10 +32,7 @@ impl Bundle {
         for block in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
             let (kind, der) = block.map_err(|e| pem_error(place, &e))?;
             if kind != SectionKind::Certificate {
-                return Err(Error::NotABundle {
-                    place: place.into(),
-                    found: label(kind),
-                });
+                return Err(Error::NotABundle { place: place.into(), found: label(kind) });
             }
             let certificate = Certificate::from_der(der.into(), place)?;
             if !all.contains(&certificate) {
@@ -43,10 +40,7 @@ impl Bundle {
             }
         }
         if all.is_empty() {
-            return Err(Error::Missing {
-                place: place.into(),
-                wanted: "CERTIFICATE",
-            });
+            return Err(Error::Missing { place: place.into(), wanted: "CERTIFICATE" });
         }
         Ok(Self(all))
     }
@@ -64,12 +58,7 @@ impl Bundle {
     /// This bundle with `certificate` at its head.
     #[must_use]
     pub fn led_by(&self, certificate: Certificate) -> Self {
-        let rest = self
-            .0
-            .iter()
-            .filter(|c| **c != certificate)
-            .cloned()
-            .collect::<Vec<_>>();
+        let rest = self.0.iter().filter(|c| **c != certificate).cloned().collect::<Vec<_>>();
         Self(std::iter::once(certificate).chain(rest).collect())
     }
 
@@ -82,12 +71,10 @@ impl Bundle {
     pub fn roots(&self) -> Result<RootCertStore, Error> {
         let mut roots = RootCertStore::empty();
         for certificate in &self.0 {
-            roots
-                .add(certificate.der().clone())
-                .map_err(|e| Error::Certificate {
-                    place: certificate.subject().to_owned(),
-                    problem: e.to_string(),
-                })?;
+            roots.add(certificate.der().clone()).map_err(|e| Error::Certificate {
+                place: certificate.subject().to_owned(),
+                problem: e.to_string(),
+            })?;
         }
         Ok(roots)
     }
@@ -106,18 +93,13 @@ impl Bundle {
             problem: objection(&e),
         };
         let parsed = ParsedCertificate::try_from(leaf.der()).map_err(untrusted)?;
-        let between = identity.chain()[1..]
-            .iter()
-            .map(|c| c.der().clone())
-            .collect::<Vec<_>>();
+        let between = identity.chain()[1..].iter().map(|c| c.der().clone()).collect::<Vec<_>>();
         verify_server_cert_signed_by_trust_anchor(
             &parsed,
             &self.roots()?,
             &between,
             unix(now),
-            aws_lc_rs::default_provider()
-                .signature_verification_algorithms
-                .all,
+            aws_lc_rs::default_provider().signature_verification_algorithms.all,
         )
         .map_err(untrusted)?;
         for name in names {
@@ -149,10 +131,7 @@ fn objection(error: &rustls::Error) -> String {
 }
 
 fn unix(now: SystemTime) -> UnixTime {
-    UnixTime::since_unix_epoch(
-        now.duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO),
-    )
+    UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO))
 }
 
 fn label(kind: SectionKind) -> String {

@@ -28,22 +28,12 @@ pub struct Certificate {
 impl Certificate {
     /// Parses DER; `place` names the source in errors.
     pub fn from_der(der: CertificateDer<'static>, place: &str) -> Result<Self, Error> {
-        let (_, x509) = X509Certificate::from_der(&der).map_err(|e| Error::Certificate {
-            place: place.into(),
-            problem: e.to_string(),
-        })?;
-        let names = x509
-            .subject_alternative_name()
-            .ok()
-            .flatten()
-            .map_or_else(Vec::new, |san| {
-                san.value.general_names.iter().filter_map(name_of).collect()
-            });
-        let signs = x509
-            .key_usage()
-            .ok()
-            .flatten()
-            .is_none_or(|u| u.value.key_cert_sign());
+        let (_, x509) = X509Certificate::from_der(&der)
+            .map_err(|e| Error::Certificate { place: place.into(), problem: e.to_string() })?;
+        let names = x509.subject_alternative_name().ok().flatten().map_or_else(Vec::new, |san| {
+            san.value.general_names.iter().filter_map(name_of).collect()
+        });
+        let signs = x509.key_usage().ok().flatten().is_none_or(|u| u.value.key_cert_sign());
         let eku = x509.extended_key_usage().ok().flatten();
         let parsed = Self {
             subject: x509.subject().to_string(),
@@ -67,10 +57,7 @@ impl Certificate {
             all.push(Self::from_der(der, place)?);
         }
         if all.is_empty() {
-            return Err(Error::Missing {
-                place: place.into(),
-                wanted: "CERTIFICATE",
-            });
+            return Err(Error::Missing { place: place.into(), wanted: "CERTIFICATE" });
         }
         Ok(all)
     }
@@ -139,20 +126,13 @@ impl fmt::Debug for Certificate {
 }
 
 pub(crate) fn pem_error(place: &str, error: &PemError) -> Error {
-    Error::Pem {
-        place: place.into(),
-        problem: error.to_string(),
-    }
+    Error::Pem { place: place.into(), problem: error.to_string() }
 }
 
 /// X.509 counts seconds since 1970 and knows times before it.
 fn at(seconds: i64) -> SystemTime {
     let distance = Duration::from_secs(seconds.unsigned_abs());
-    if seconds < 0 {
-        SystemTime::UNIX_EPOCH - distance
-    } else {
-        SystemTime::UNIX_EPOCH + distance
-    }
+    if seconds < 0 { SystemTime::UNIX_EPOCH - distance } else { SystemTime::UNIX_EPOCH + distance }
 }
 
 fn name_of(name: &GeneralName<'_>) -> Option<String> {

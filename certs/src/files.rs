@@ -37,21 +37,13 @@ impl Files {
     pub fn load(&self) -> Result<(Identity, Option<Bundle>), Error> {
         let chain = self.folder.read(&self.certificate)?;
         let key = zeroize::Zeroizing::new(self.folder.read(&self.key)?);
-        let place = self
-            .folder
-            .path()
-            .join(&self.certificate)
-            .display()
-            .to_string();
+        let place = self.folder.path().join(&self.certificate).display().to_string();
         let identity = Identity::from_pem(&chain, &key, &place)?;
         let Some(ca) = &self.ca else {
             return Ok((identity, None));
         };
         let place = self.folder.path().join(ca).display().to_string();
-        Ok((
-            identity,
-            Some(Bundle::from_pem(&self.folder.read(ca)?, &place)?),
-        ))
+        Ok((identity, Some(Bundle::from_pem(&self.folder.read(ca)?, &place)?)))
     }
 
     /// What a client would object to at `now`: the dates, and where there is a bundle the chain.

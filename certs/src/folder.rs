@@ -80,9 +80,6 @@ fn rearm(path: &Path, watched: &mut Option<Watched>, events: &Arc<Notify>) {
             })
             .ok()?;
         watcher.watch(path, RecursiveMode::NonRecursive).ok()?;
-        Some(Watched {
-            inode,
-            _watcher: watcher,
-        })
+        Some(Watched { inode, _watcher: watcher })
     });
 }

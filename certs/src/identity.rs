@@ -30,34 +30,21 @@ impl Identity {
         key: PrivateKey,
         place: &str,
     ) -> Result<Self, Error> {
-        let leaf = chain.first().ok_or_else(|| Error::Missing {
-            place: place.into(),
-            wanted: "CERTIFICATE",
-        })?;
+        let leaf = chain
+            .first()
+            .ok_or_else(|| Error::Missing { place: place.into(), wanted: "CERTIFICATE" })?;
         if leaf.is_ca() {
-            return Err(Error::CaAsLeaf {
-                place: place.into(),
-                subject: leaf.subject().into(),
-            });
+            return Err(Error::CaAsLeaf { place: place.into(), subject: leaf.subject().into() });
         }
         let ders = chain.iter().map(|c| c.der().clone()).collect();
         let certified =
             CertifiedKey::from_der(ders, key.der(place)?, &aws_lc_rs::default_provider()).map_err(
                 |e| match e {
-                    rustls::Error::InconsistentKeys(_) => Error::Mismatch {
-                        place: place.into(),
-                    },
-                    other => Error::Key {
-                        place: place.into(),
-                        problem: other.to_string(),
-                    },
+                    rustls::Error::InconsistentKeys(_) => Error::Mismatch { place: place.into() },
+                    other => Error::Key { place: place.into(), problem: other.to_string() },
                 },
             )?;
-        Ok(Self {
-            chain,
-            key,
-            certified: Arc::new(certified),
-        })
+        Ok(Self { chain, key, certified: Arc::new(certified) })
     }
 
     /// The server's own certificate.

@@ -40,9 +40,8 @@ impl Names {
 
     /// Adds a DNS name or an IP address.
     pub fn with(mut self, name: &str) -> Result<Self, Error> {
-        let parsed = ServerName::try_from(name.to_owned()).map_err(|_| Error::Name {
-            name: name.to_owned(),
-        })?;
+        let parsed = ServerName::try_from(name.to_owned())
+            .map_err(|_| Error::Name { name: name.to_owned() })?;
         if !self.0.contains(&parsed) {
             self.0.push(parsed);
         }
@@ -56,10 +55,7 @@ impl Names {
 
     /// The names as text.
     pub fn to_vec(&self) -> Vec<String> {
-        self.0
-            .iter()
-            .map(|name| name.to_str().into_owned())
-            .collect()
+        self.0.iter().map(|name| name.to_str().into_owned()).collect()
     }
 
     /// Whether there is no name at all.
@@ -89,9 +85,7 @@ impl Names {
 fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     match host.strip_prefix('[').and_then(|h| h.split_once(']')) {
         Some((ipv6, _)) => ipv6,
         None => host.split_once(':').map_or(host, |(host, _)| host),
@@ -117,13 +111,8 @@ mod tests {
 
     #[test]
     fn an_address_becomes_an_ip_san() {
-        let san = Names::default()
-            .with("127.0.0.1")
-            .and_then(|n| n.with("::1"));
-        let san = san
-            .and_then(|n| n.with("a.b"))
-            .and_then(|n| n.to_san())
-            .expect("names");
+        let san = Names::default().with("127.0.0.1").and_then(|n| n.with("::1"));
+        let san = san.and_then(|n| n.with("a.b")).and_then(|n| n.to_san()).expect("names");
         assert!(matches!(
             san.as_slice(),
             [
@@ -138,10 +127,7 @@ mod tests {
     fn names_are_checked_and_not_repeated() {
         assert!(Names::default().with("not a name").is_err());
         assert!(Names::default().with_url("https:///mutate").is_err());
-        let twice = Names::default()
-            .with("a.b")
-            .and_then(|n| n.with("a.b"))
-            .expect("names");
+        let twice = Names::default().with("a.b").and_then(|n| n.with("a.b")).expect("names");
         assert_eq!(twice.to_vec(), ["a.b"]);
     }
 }

@@ -20,20 +20,14 @@ impl PrivateKey {
     pub fn from_pem(pem: &[u8], place: &str) -> Result<Self, Error> {
         let key = parse(pem, place)?;
         drop(Wiped(key));
-        let text = std::str::from_utf8(pem).map_err(|e| Error::Pem {
-            place: place.into(),
-            problem: e.to_string(),
-        })?;
-        Ok(Self {
-            pem: Zeroizing::new(text.to_owned()),
-        })
+        let text = std::str::from_utf8(pem)
+            .map_err(|e| Error::Pem { place: place.into(), problem: e.to_string() })?;
+        Ok(Self { pem: Zeroizing::new(text.to_owned()) })
     }
 
     /// The key of a pair that was generated here.
     pub(crate) fn of(pair: &rcgen::KeyPair) -> Self {
-        Self {
-            pem: Zeroizing::new(pair.serialize_pem()),
-        }
+        Self { pem: Zeroizing::new(pair.serialize_pem()) }
     }
 
     /// The PEM text, to be written to a store and nowhere else.
@@ -49,15 +43,9 @@ impl PrivateKey {
 
 fn parse(pem: &[u8], place: &str) -> Result<PrivateKeyDer<'static>, Error> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|e| match e {
-        PemError::NoItemsFound => Error::Missing {
-            place: place.into(),
-            wanted: "PRIVATE KEY",
-        },
+        PemError::NoItemsFound => Error::Missing { place: place.into(), wanted: "PRIVATE KEY" },
         // The parser's other messages may quote lines; a line may be key material.
-        _ => Error::Pem {
-            place: place.into(),
-            problem: "broken private key block".into(),
-        },
+        _ => Error::Pem { place: place.into(), problem: "broken private key block".into() },
     })
 }
 

@@ -73,21 +73,14 @@ impl Found {
     pub fn read(texts: &Texts, place: &str) -> Self {
         let authority = Bundle::from_pem(&texts.ca_crt, place).and_then(|bundle| {
             let authority = Authority::from_pem(&texts.ca_crt, &texts.ca_key, place)?;
-            Ok((
-                bundle.led_by(authority.certificate().clone()),
-                Arc::new(authority),
-            ))
+            Ok((bundle.led_by(authority.certificate().clone()), Arc::new(authority)))
         });
         let identity = Identity::from_pem(&texts.tls_crt, &texts.tls_key, place);
         let mut problems = Vec::new();
         let mut note = |e: Error| problems.push(e.to_string());
         let authority = authority.map_err(&mut note).ok();
         let identity = identity.map_err(&mut note).ok();
-        Self {
-            authority,
-            identity,
-            problems,
-        }
+        Self { authority, identity, problems }
     }
 
     /// Fills what is missing from what is being served: a Secret that was deleted or damaged comes
@@ -138,11 +131,7 @@ pub fn next(
 ) -> Result<Step, Error> {
     terms.check()?;
     let damaged = found.authority.is_none() || found.identity.is_none();
-    let Found {
-        authority,
-        identity,
-        ..
-    } = found.or(served);
+    let Found { authority, identity, .. } = found.or(served);
     let alive = |(_, a): &(Bundle, Arc<Authority>)| {
         a.certificate().not_before() <= now && now < a.certificate().not_after()
     };
@@ -152,14 +141,7 @@ pub fn next(
     let issue = |because| {
         let identity = authority.issue(names, terms, now)?;
         let (bundle, authority) = (bundle.clone(), Arc::clone(&authority));
-        Ok(Step::Store {
-            material: Material {
-                bundle,
-                authority,
-                identity,
-            },
-            because,
-        })
+        Ok(Step::Store { material: Material { bundle, authority, identity }, because })
     };
     let Some(identity) = identity else {
         return issue("no usable leaf was stored");
@@ -172,14 +154,7 @@ pub fn next(
         let authority = Arc::new(Authority::generate(&common_name(names), terms, now)?);
         let bundle = bundle.led_by(authority.certificate().clone());
         let because = "the CA is due: a new one stands beside it";
-        return Ok(Step::Store {
-            material: Material {
-                bundle,
-                authority,
-                identity,
-            },
-            because,
-        });
+        return Ok(Step::Store { material: Material { bundle, authority, identity }, because });
     }
     let leaf_due = terms.due(identity.leaf(), terms.leaf);
     if !authority.signed(identity.leaf()) {
@@ -188,11 +163,7 @@ pub fn next(
         if until <= now {
             return issue("the new CA has settled");
         }
-        let material = Material {
-            bundle,
-            authority,
-            identity,
-        };
+        let material = Material { bundle, authority, identity };
         return Ok(keep_or_heal(material, until, damaged));
     }
     if leaf_due <= now {
@@ -203,32 +174,18 @@ pub fn next(
         let drop_old = terms.issued(identity.leaf()) + terms.settle;
         if drop_old <= now {
             let bundle = Bundle::of(authority.certificate().clone());
-            let material = Material {
-                bundle,
-                authority,
-                identity,
-            };
-            return Ok(Step::Store {
-                material,
-                because: "the old CA is no longer needed",
-            });
+            let material = Material { bundle, authority, identity };
+            return Ok(Step::Store { material, because: "the old CA is no longer needed" });
         }
         until = until.min(drop_old);
     }
-    let material = Material {
-        bundle,
-        authority,
-        identity,
-    };
+    let material = Material { bundle, authority, identity };
     Ok(keep_or_heal(material, until, damaged))
 }
 
 fn keep_or_heal(material: Material, until: SystemTime, damaged: bool) -> Step {
     if damaged {
-        Step::Store {
-            material,
-            because: "the store was emptied or damaged",
-        }
+        Step::Store { material, because: "the store was emptied or damaged" }
     } else {
         Step::Keep { material, until }
     }
@@ -243,14 +200,7 @@ fn fresh(
     let authority = Arc::new(Authority::generate(&common_name(names), terms, now)?);
     let identity = authority.issue(names, terms, now)?;
     let bundle = Bundle::of(authority.certificate().clone());
-    Ok(Step::Store {
-        material: Material {
-            bundle,
-            authority,
-            identity,
-        },
-        because,
-    })
+    Ok(Step::Store { material: Material { bundle, authority, identity }, because })
 }
 
 /// `<first name> CA`, within the 64 characters X.520 allows.

@@ -90,10 +90,7 @@ impl Serving {
                         backoff.reset();
                         publisher.publish(&material.identity, Some(material.bundle.clone()));
                         served = Some(*material);
-                        until
-                            .duration_since(SystemTime::now())
-                            .unwrap_or_default()
-                            .min(LOOK)
+                        until.duration_since(SystemTime::now()).unwrap_or_default().min(LOOK)
                     }
                     // What was saved is ours to serve at once; then it is read again to be sure.
                     Ok(Progress::Stored(material)) => {
@@ -127,18 +124,10 @@ impl Serving {
         let resolver = Resolver::empty();
         let (sender, status) = watch::channel(Status::default());
         let (stop, stopped) = oneshot::channel();
-        let publisher = Publisher {
-            resolver: Arc::clone(&resolver),
-            status: sender,
-            in_doubt: false,
-        };
+        let publisher =
+            Publisher { resolver: Arc::clone(&resolver), status: sender, in_doubt: false };
         let task = tokio::spawn(run(publisher, stopped));
-        Self {
-            resolver,
-            status,
-            stop: Some(stop),
-            task,
-        }
+        Self { resolver, status, stop: Some(stop), task }
     }
 
     /// What goes into [`crate::server_config`].
@@ -166,10 +155,7 @@ impl Drop for Serving {
 
 /// How far one step came.
 enum Progress {
-    Current {
-        material: Box<Material>,
-        until: SystemTime,
-    },
+    Current { material: Box<Material>, until: SystemTime },
     Stored(Box<Material>),
 }
 
@@ -181,21 +167,14 @@ async fn advance(
 ) -> Result<Progress, Error> {
     let place = store.place();
     let stored = store.load().await?;
-    let found = stored
-        .texts
-        .as_ref()
-        .map(|t| Found::read(t, &place))
-        .unwrap_or_default();
+    let found = stored.texts.as_ref().map(|t| Found::read(t, &place)).unwrap_or_default();
     let problems = found.problems.join("; ");
     match next(found, served, names, terms, SystemTime::now())? {
-        Step::Keep { material, until } => Ok(Progress::Current {
-            material: Box::new(material),
-            until,
-        }),
+        Step::Keep { material, until } => {
+            Ok(Progress::Current { material: Box::new(material), until })
+        }
         Step::Store { material, because } => {
-            store
-                .save(&material.to_texts(), stored.version.as_deref())
-                .await?;
+            store.save(&material.to_texts(), stored.version.as_deref()).await?;
             let leaf = material.identity.leaf();
             tracing::info!(%place, because, problems, serial = leaf.serial(), "certificates stored");
             Ok(Progress::Stored(Box::new(material)))
@@ -249,8 +228,7 @@ impl Publisher {
     }
 
     fn fail(&self, error: &Error) {
-        self.status
-            .send_if_modified(|status| complain(status, error));
+        self.status.send_if_modified(|status| complain(status, error));
     }
 
     /// Puts another identity or bundle in service; `false` when it is the one already.
@@ -263,11 +241,7 @@ impl Publisher {
         status.leaf = Some(leaf.clone());
         status.bundle = bundle;
         status.generation += 1;
-        tracing::info!(
-            subject = leaf.subject(),
-            serial = leaf.serial(),
-            "certificate in service"
-        );
+        tracing::info!(subject = leaf.subject(), serial = leaf.serial(), "certificate in service");
         true
     }
 }

@@ -34,14 +34,8 @@ pub struct Terms {
 impl Default for Terms {
     fn default() -> Self {
         Self {
-            ca: Term {
-                lifetime: 3650 * DAY,
-                renew_after: 9 * 365 * DAY,
-            },
-            leaf: Term {
-                lifetime: DAY,
-                renew_after: 16 * HOUR,
-            },
+            ca: Term { lifetime: 3650 * DAY, renew_after: 9 * 365 * DAY },
+            leaf: Term { lifetime: DAY, renew_after: 16 * HOUR },
             clock_skew: Duration::from_mins(5),
             settle: Duration::from_secs(30),
         }
@@ -51,20 +45,9 @@ impl Default for Terms {
 impl Terms {
     /// Refuses terms under which a certificate would end before it is replaced.
     pub fn check(&self) -> Result<(), Error> {
-        for (
-            what,
-            Term {
-                lifetime,
-                renew_after,
-            },
-        ) in [("ca", self.ca), ("leaf", self.leaf)]
-        {
+        for (what, Term { lifetime, renew_after }) in [("ca", self.ca), ("leaf", self.leaf)] {
             if renew_after >= lifetime {
-                return Err(Error::Terms {
-                    what,
-                    lifetime,
-                    renew_after,
-                });
+                return Err(Error::Terms { what, lifetime, renew_after });
             }
         }
         Ok(())

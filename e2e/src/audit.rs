@@ -27,28 +27,24 @@ pub struct Creation {
 /// Waits for the entry of the creation of the pod `name`, dry runs included. Pods whose name the
 /// API server made up are in the log without one.
 pub fn creation(cluster: &Cluster, namespace: &str, name: &str) -> Result<Creation> {
-    eventually(
-        &format!("the audit log knows {namespace}/{name}"),
-        PATIENCE,
-        || {
-            let log = cluster.audit_log()?;
-            // The last line may be written at this moment.
-            let complete = log.rfind('\n').map_or("", |end| &log[..end]);
-            let entries = complete.lines().rev().filter(|line| line.contains(name));
-            for line in entries {
-                let entry: Value = serde_json::from_str(line)?;
-                let about = &entry["objectRef"];
-                if entry["verb"] == "create"
-                    && about["resource"] == "pods"
-                    && about["namespace"] == namespace
-                    && about["name"] == name
-                {
-                    return Ok(Some(read(&entry)));
-                }
+    eventually(&format!("the audit log knows {namespace}/{name}"), PATIENCE, || {
+        let log = cluster.audit_log()?;
+        // The last line may be written at this moment.
+        let complete = log.rfind('\n').map_or("", |end| &log[..end]);
+        let entries = complete.lines().rev().filter(|line| line.contains(name));
+        for line in entries {
+            let entry: Value = serde_json::from_str(line)?;
+            let about = &entry["objectRef"];
+            if entry["verb"] == "create"
+                && about["resource"] == "pods"
+                && about["namespace"] == namespace
+                && about["name"] == name
+            {
+                return Ok(Some(read(&entry)));
             }
-            Ok(None)
-        },
-    )
+        }
+        Ok(None)
+    })
 }
 
 fn read(entry: &Value) -> Creation {
@@ -70,9 +66,7 @@ fn read(entry: &Value) -> Creation {
         code: entry["responseStatus"]["code"].as_u64().unwrap_or_default(),
         calls: calls.len(),
         mutated: calls.iter().any(|call| call.contains("\"mutated\":true")),
-        decision: annotations
-            .get(format!("{WEBHOOK}/decision").as_str())
-            .map(|&d| d.to_owned()),
+        decision: annotations.get(format!("{WEBHOOK}/decision").as_str()).map(|&d| d.to_owned()),
         failed_open: !ours("failed-open.mutation.webhook.admission.k8s.io/").is_empty(),
     }
 }

@@ -47,17 +47,10 @@ impl Injector {
         fs::create_dir_all(file.parent().context("a file has a folder")?)?;
         fs::write(&file, configuration)?;
         let mut command = Command::new(testbed::binary("sidecar-injector")?);
-        command
-            .env_clear()
-            .args(["serve", "--log-format=json"])
-            .arg("--config")
-            .arg(&file);
+        command.env_clear().args(["serve", "--log-format=json"]).arg("--config").arg(&file);
         command.args(["--listen=127.0.0.1:0", "--operations-listen=127.0.0.1:0"]);
         prepare(&mut command, &folder)?;
-        let given: Vec<_> = command
-            .get_args()
-            .map(|a| a.to_string_lossy().into_owned())
-            .collect();
+        let given: Vec<_> = command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
         if !given.iter().any(|argument| argument.starts_with("--tls-")) {
             command.arg("--url=https://127.0.0.1/mutate");
             command.arg("--tls-folder").arg(tls_folder(&folder));
@@ -76,13 +69,7 @@ impl Injector {
             plain(operations, "GET", "/readyz").is_ok_and(|reply| reply.status == 200)
         })?;
         let tls = trusting(&fs::read(tls_folder(&folder).join("ca.crt"))?)?;
-        Ok(Self {
-            server,
-            webhook,
-            operations,
-            tls,
-            guard,
-        })
+        Ok(Self { server, webhook, operations, tls, guard })
     }
 
     /// The process.
@@ -159,11 +146,7 @@ impl Injector {
 
     /// Its log lines so far, parsed.
     pub fn log(&self) -> Vec<Value> {
-        self.server
-            .log()
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
+        self.server.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 }
 
@@ -193,11 +176,9 @@ pub fn trusting(pem: &[u8]) -> Result<Arc<ClientConfig>> {
 
 /// The addresses from the line with which it says that it serves.
 fn listening(log: &str) -> Option<(SocketAddr, SocketAddr)> {
-    log.lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find_map(|line| {
-            let address = |key: &str| line.get(key)?.as_str()?.parse().ok();
-            (line["message"] == "serving")
-                .then(|| Some((address("webhook")?, address("operations")?)))?
-        })
+    log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(|line| {
+        let address = |key: &str| line.get(key)?.as_str()?.parse().ok();
+        (line["message"] == "serving")
+            .then(|| Some((address("webhook")?, address("operations")?)))?
+    })
 }

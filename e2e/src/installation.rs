@@ -75,11 +75,7 @@ impl<'c> Installation<'c> {
             cluster,
             kustomization,
             url,
-            invocation: Invocation {
-                program: program.into(),
-                arguments,
-                kubeconfig,
-            },
+            invocation: Invocation { program: program.into(), arguments, kubeconfig },
             server: None,
             probed,
         };
@@ -99,9 +95,7 @@ impl<'c> Installation<'c> {
 
     /// The process.
     pub fn server(&self) -> &Server {
-        self.server
-            .as_ref()
-            .expect("it runs from start to drop, but for stop to resume")
+        self.server.as_ref().expect("it runs from start to drop, but for stop to resume")
     }
 
     /// Kills the process; the API server still calls its URL.
@@ -127,9 +121,7 @@ impl<'c> Installation<'c> {
     /// The CA that the API server verifies the process with, in base64; absent: none.
     pub fn ca_bundle(&self) -> Result<Option<String>> {
         let found = Kubectl(self.cluster).get(&format!("mutatingwebhookconfigurations {NAME}"))?;
-        Ok(found["webhooks"][0]["clientConfig"]["caBundle"]
-            .as_str()
-            .map(String::from))
+        Ok(found["webhooks"][0]["clientConfig"]["caBundle"].as_str().map(String::from))
     }
 
     /// Waits until the injector has written its CA.
@@ -167,9 +159,7 @@ pub fn enabled_namespace(cluster: &Cluster, name: &str) -> Result<String> {
     });
     let kubectl = Kubectl(cluster);
     kubectl.run_with("create -f -", &namespace.to_string())?;
-    kubectl.run(&format!(
-        "wait --for=create serviceaccount/default --timeout=60s -n {name}"
-    ))?;
+    kubectl.run(&format!("wait --for=create serviceaccount/default --timeout=60s -n {name}"))?;
     Ok(name.to_owned())
 }
 
@@ -182,7 +172,5 @@ pub fn checkout(path: &str) -> PathBuf {
 pub fn configured(kubectl: Kubectl<'_>) -> Result<String> {
     let config_map = kubectl.get(&format!("configmap {NAME} -n {NAME}"))?;
     let text = config_map["data"]["config.yaml"].as_str();
-    Ok(text
-        .context("the ConfigMap holds no config.yaml")?
-        .to_owned())
+    Ok(text.context("the ConfigMap holds no config.yaml")?.to_owned())
 }

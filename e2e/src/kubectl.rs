@@ -65,25 +65,13 @@ impl Kubectl<'_> {
 impl Answer {
     /// This answer if it is a success, else an error that holds what was printed.
     pub fn succeeded(self) -> Result<Self> {
-        ensure!(
-            self.success,
-            "{} failed: {}{}",
-            self.command,
-            self.stderr,
-            self.stdout
-        );
+        ensure!(self.success, "{} failed: {}{}", self.command, self.stderr, self.stdout);
         Ok(self)
     }
 
     /// Its standard error if it is a failure.
     pub fn refused(self) -> Result<String> {
-        ensure!(
-            !self.success,
-            "{} succeeded: {}{}",
-            self.command,
-            self.stdout,
-            self.stderr
-        );
+        ensure!(!self.success, "{} succeeded: {}{}", self.command, self.stdout, self.stderr);
         Ok(self.stderr)
     }
 

@@ -46,22 +46,14 @@ impl Pod {
 
     /// The container or init container `name`.
     pub fn container(&self, name: &str) -> Option<&Value> {
-        self.init_containers()
-            .iter()
-            .chain(self.containers())
-            .find(|each| each["name"] == name)
+        self.init_containers().iter().chain(self.containers()).find(|each| each["name"] == name)
     }
 
     /// Exactly one sidecar: native, and started before everything else.
     pub fn sidecar(&self) -> Result<&Value> {
         let all = self.init_containers().iter().chain(self.containers());
         let count = all.filter(|each| each["name"] == SIDECAR).count();
-        ensure!(
-            count == 1,
-            "{} has {count} sidecars: {:#}",
-            self.name(),
-            self.0
-        );
+        ensure!(count == 1, "{} has {count} sidecars: {:#}", self.name(), self.0);
         let first = &self.init_containers()[0];
         ensure!(
             first["name"] == SIDECAR && first["restartPolicy"] == "Always",
@@ -101,12 +93,8 @@ pub fn items(list: &Value) -> &[Value] {
 
 /// The value of the variable `name` of a container; for one from elsewhere its `fieldPath`.
 pub fn env<'c>(container: &'c Value, name: &str) -> Option<&'c str> {
-    let variable = items(&container["env"])
-        .iter()
-        .find(|each| each["name"] == name)?;
-    variable["value"]
-        .as_str()
-        .or(variable["valueFrom"]["fieldRef"]["fieldPath"].as_str())
+    let variable = items(&container["env"]).iter().find(|each| each["name"] == name)?;
+    variable["value"].as_str().or(variable["valueFrom"]["fieldRef"]["fieldPath"].as_str())
 }
 
 /// Waits until controllers have made `count` pods that `selector` matches.
@@ -116,15 +104,11 @@ pub fn pods(
     selector: &str,
     count: usize,
 ) -> Result<Vec<Pod>> {
-    eventually(
-        &format!("{count} pods with {selector} in {namespace}"),
-        PATIENCE,
-        || {
-            let list = kubectl.get(&format!("pods -n {namespace} -l {selector}"))?;
-            let found = items(&list["items"]);
-            Ok((found.len() == count).then(|| found.iter().cloned().map(Pod).collect()))
-        },
-    )
+    eventually(&format!("{count} pods with {selector} in {namespace}"), PATIENCE, || {
+        let list = kubectl.get(&format!("pods -n {namespace} -l {selector}"))?;
+        let found = items(&list["items"]);
+        Ok((found.len() == count).then(|| found.iter().cloned().map(Pod).collect()))
+    })
     .with_context(|| {
         let events = kubectl.run(&format!("get events -n {namespace}"));
         events.map_or_else(|error| format!("{error:#}"), |events| events.stdout)

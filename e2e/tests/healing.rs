@@ -10,16 +10,12 @@ use serde_json::json;
 use testbed::{Cluster, ClusterOptions};
 
 fn cluster() -> Result<Cluster> {
-    Cluster::start(ClusterOptions {
-        controller_manager: true,
-    })
+    Cluster::start(ClusterOptions { controller_manager: true })
 }
 
 fn create(cluster: &Cluster, namespace: &str, name: &str) -> Result<Pod> {
     let line = format!("create -n {namespace} -o json -f -");
-    Ok(Pod(Kubectl(cluster)
-        .run_with(&line, &asking(name).to_string())?
-        .json()?))
+    Ok(Pod(Kubectl(cluster).run_with(&line, &asking(name).to_string())?.json()?))
 }
 
 /// R34: the API server counts and audits what failed open.
@@ -55,10 +51,7 @@ fn r33_a_configuration_applied_again_has_its_ca_bundle_again() -> Result<()> {
 
     // Over a filled caBundle: nothing changes, the injector's field stays the injector's.
     let again = kubectl.run(&apply)?.stdout;
-    assert!(
-        again.lines().all(|line| line.ends_with(" unchanged")),
-        "{again}"
-    );
+    assert!(again.lines().all(|line| line.ends_with(" unchanged")), "{again}");
     assert_eq!(injector.ca_bundle()?.as_ref(), Some(&bundle));
     kubectl.run(&format!("{apply} --server-side"))?;
     assert_eq!(injector.ca_bundle()?.as_ref(), Some(&bundle));
@@ -66,9 +59,7 @@ fn r33_a_configuration_applied_again_has_its_ca_bundle_again() -> Result<()> {
     // Emptied by somebody's manifest.
     let empty =
         json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": ""}]);
-    kubectl.run(&format!(
-        "patch mutatingwebhookconfiguration {NAME} --type=json -p {empty}"
-    ))?;
+    kubectl.run(&format!("patch mutatingwebhookconfiguration {NAME} --type=json -p {empty}"))?;
     assert_eq!(injector.wait_for_ca_bundle(PATIENCE)?, bundle);
 
     // Deleted: the injector must not bring back what an operator took away.

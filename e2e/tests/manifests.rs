@@ -25,12 +25,7 @@ fn applied() -> Result<&'static Applied> {
         let first = kubectl.run(&line)?;
         let second = kubectl.run(&line)?;
         let warnings = first.stderr + &second.stderr;
-        Ok(Applied {
-            kubectl,
-            first: first.stdout,
-            second: second.stdout,
-            warnings,
-        })
+        Ok(Applied { kubectl, first: first.stdout, second: second.stdout, warnings })
     };
     APPLIED
         .get_or_init(|| apply().map_err(|error| format!("{error:#}")))
@@ -49,9 +44,7 @@ fn objects(folder: &str) -> Result<Vec<Value>> {
 }
 
 fn object(folder: &str, kind: &str) -> Result<Value> {
-    let found = objects(folder)?
-        .into_iter()
-        .find(|object| object["kind"] == kind);
+    let found = objects(folder)?.into_iter().find(|object| object["kind"] == kind);
     found.with_context(|| format!("{folder} holds no {kind}"))
 }
 
@@ -67,23 +60,9 @@ fn has(list: &Value, wanted: &Value) -> bool {
 #[test]
 fn applying_the_base_again_changes_nothing() -> Result<()> {
     let applied = applied()?;
-    assert!(
-        applied.first.lines().all(|line| line.ends_with(" created")),
-        "{}",
-        applied.first
-    );
-    assert!(
-        applied
-            .second
-            .lines()
-            .all(|line| line.ends_with(" unchanged")),
-        "{}",
-        applied.second
-    );
-    assert_eq!(
-        applied.first.lines().count(),
-        applied.second.lines().count()
-    );
+    assert!(applied.first.lines().all(|line| line.ends_with(" created")), "{}", applied.first);
+    assert!(applied.second.lines().all(|line| line.ends_with(" unchanged")), "{}", applied.second);
+    assert_eq!(applied.first.lines().count(), applied.second.lines().count());
     assert_eq!(applied.warnings, "", "nothing is deprecated or unknown");
     Ok(())
 }
@@ -93,10 +72,7 @@ fn applying_the_base_again_changes_nothing() -> Result<()> {
 fn no_image_floats() -> Result<()> {
     let deployment = object("manifests/base", "Deployment")?;
     let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
-    assert_eq!(
-        image,
-        &json!(format!("sidecar-injector:{}", env!("CARGO_PKG_VERSION")))
-    );
+    assert_eq!(image, &json!(format!("sidecar-injector:{}", env!("CARGO_PKG_VERSION"))));
     Ok(())
 }
 
@@ -115,15 +91,10 @@ fn the_injectors_pod_is_admitted_to_its_restricted_namespace() -> Result<()> {
     assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
     assert_eq!(pod["spec"]["serviceAccountName"], NAME);
     for resource in ["requests", "limits"] {
-        assert!(
-            container["resources"][resource]["memory"].is_string(),
-            "{container}"
-        );
+        assert!(container["resources"][resource]["memory"].is_string(), "{container}");
     }
     // 5 s of drain.delay and 15 s of drain.deadline.
-    let grace = pod["spec"]["terminationGracePeriodSeconds"]
-        .as_u64()
-        .context("no grace")?;
+    let grace = pod["spec"]["terminationGracePeriodSeconds"].as_u64().context("no grace")?;
     assert!(grace > 20, "{grace}");
     Ok(())
 }
@@ -136,30 +107,18 @@ fn probes_and_service_lead_to_ports_that_exist() -> Result<()> {
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
     let port = |name: &Value| {
         let ports = container["ports"].as_array().into_iter().flatten();
-        ports
-            .filter(|port| &port["name"] == name)
-            .map(|port| port["containerPort"].clone())
-            .next()
+        ports.filter(|port| &port["name"] == name).map(|port| port["containerPort"].clone()).next()
     };
     let service = object("manifests/base", "Service")?;
     let exposed = &service["spec"]["ports"][0];
-    assert_eq!(
-        exposed["port"],
-        webhook()?["clientConfig"]["service"]["port"]
-    );
+    assert_eq!(exposed["port"], webhook()?["clientConfig"]["service"]["port"]);
     assert_eq!(port(&exposed["targetPort"]), Some(json!(9443)));
     for (probe, path) in [("readinessProbe", "/readyz"), ("livenessProbe", "/healthz")] {
         let get = &container[probe]["httpGet"];
-        assert_eq!(
-            (port(&get["port"]), &get["path"]),
-            (Some(json!(9090)), &json!(path))
-        );
+        assert_eq!((port(&get["port"]), &get["path"]), (Some(json!(9090)), &json!(path)));
     }
     let labels = &deployment["spec"]["template"]["metadata"]["labels"];
-    for (key, value) in service["spec"]["selector"]
-        .as_object()
-        .context("no selector")?
-    {
+    for (key, value) in service["spec"]["selector"].as_object().context("no selector")? {
         assert_eq!(&labels[key], value);
     }
     Ok(())
@@ -217,19 +176,12 @@ fn the_service_account_may_do_this_and_nothing_else() -> Result<()> {
         ("get secrets/another -n sidecar-injector", false),
         ("get pods -A", false),
         ("create mutatingwebhookconfigurations", false),
-        (
-            "delete mutatingwebhookconfigurations/sidecar-injector",
-            false,
-        ),
+        ("delete mutatingwebhookconfigurations/sidecar-injector", false),
         ("patch mutatingwebhookconfigurations/another", false),
     ] {
         let account = format!("system:serviceaccount:{NAME}:{NAME}");
         let answer = kubectl.try_run(&format!("auth can-i {line} --as={account}"))?;
-        assert_eq!(
-            answer.stdout.trim(),
-            if allowed { "yes" } else { "no" },
-            "{line}"
-        );
+        assert_eq!(answer.stdout.trim(), if allowed { "yes" } else { "no" }, "{line}");
     }
     Ok(())
 }
@@ -244,19 +196,11 @@ fn r27_what_v1_requires_is_there() -> Result<()> {
     assert_eq!(webhook["sideEffects"], "None");
     assert_eq!(webhook["admissionReviewVersions"], json!(["v1", "v1beta1"]));
     assert_eq!(webhook["timeoutSeconds"], 5);
-    let client = webhook["clientConfig"]
-        .as_object()
-        .context("no clientConfig")?;
-    assert_eq!(
-        client.keys().collect::<Vec<_>>(),
-        ["service"],
-        "either service or url"
-    );
+    let client = webhook["clientConfig"].as_object().context("no clientConfig")?;
+    assert_eq!(client.keys().collect::<Vec<_>>(), ["service"], "either service or url");
     assert_eq!(client["service"]["path"], "/mutate");
     // And the API server took all of it.
-    let live = applied()?
-        .kubectl
-        .get(&format!("mutatingwebhookconfigurations {NAME}"))?;
+    let live = applied()?.kubectl.get(&format!("mutatingwebhookconfigurations {NAME}"))?;
     for (key, value) in webhook.as_object().context("no webhook")? {
         assert_eq!(&live["webhooks"][0][key], value, "{key}");
     }
@@ -283,10 +227,7 @@ fn r28_what_has_a_dangerous_default_is_said() -> Result<()> {
 #[test]
 fn r29_the_clusters_own_namespaces_and_pods_are_left_alone() -> Result<()> {
     let webhook = webhook()?;
-    assert_eq!(
-        webhook["namespaceSelector"]["matchLabels"],
-        json!({"sidecar-injector": "enabled"})
-    );
+    assert_eq!(webhook["namespaceSelector"]["matchLabels"], json!({"sidecar-injector": "enabled"}));
     let by_name = &webhook["namespaceSelector"]["matchExpressions"][0];
     assert_eq!(
         (&by_name["key"], &by_name["operator"]),
@@ -309,18 +250,11 @@ fn r29_the_clusters_own_namespaces_and_pods_are_left_alone() -> Result<()> {
 /// With Fail and no injector anywhere, its own pod must come back, or nothing ever does.
 #[test]
 fn r29_under_fail_the_injector_can_still_start() -> Result<()> {
-    let cluster = Cluster::start(ClusterOptions {
-        controller_manager: true,
-    })?;
+    let cluster = Cluster::start(ClusterOptions { controller_manager: true })?;
     let kubectl = Kubectl(&cluster);
-    kubectl.run(&format!(
-        "apply -k {}",
-        checkout("manifests/base").display()
-    ))?;
+    kubectl.run(&format!("apply -k {}", checkout("manifests/base").display()))?;
     let fail = json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}]);
-    kubectl.run(&format!(
-        "patch mutatingwebhookconfiguration {NAME} --type=json -p {fail}"
-    ))?;
+    kubectl.run(&format!("patch mutatingwebhookconfiguration {NAME} --type=json -p {fail}"))?;
     // A label on the namespace must not change that.
     kubectl.run(&format!("label namespace {NAME} {ENABLED}"))?;
 
@@ -356,12 +290,8 @@ fn r29_under_fail_the_injector_can_still_start() -> Result<()> {
 #[test]
 fn r30_mirror_pods_never_reach_the_injector() -> Result<()> {
     let conditions = webhook()?["matchConditions"].clone();
-    let names: Vec<_> = conditions
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|condition| &condition["name"])
-        .collect();
+    let names: Vec<_> =
+        conditions.as_array().into_iter().flatten().map(|condition| &condition["name"]).collect();
     // What they mean to the API server, `match_conditions.rs` shows.
     assert!(names.contains(&&json!("is-not-a-mirror-pod")), "{names:?}");
     assert!(names.len() <= 64);
@@ -372,10 +302,7 @@ fn r30_mirror_pods_never_reach_the_injector() -> Result<()> {
 fn r33_no_manifest_says_ca_bundle() -> Result<()> {
     for folder in ["manifests/base", "manifests/overlays/local"] {
         for object in objects(folder)? {
-            assert!(
-                !object.to_string().contains("caBundle"),
-                "{folder}: {object}"
-            );
+            assert!(!object.to_string().contains("caBundle"), "{folder}: {object}");
         }
     }
     Ok(())

@@ -14,13 +14,8 @@ use serde_json::{Value, json};
 use testbed::Cluster;
 
 /// What a condition that says no implies for the injector's own decision.
-const KEPT_AWAY: [&str; 5] = [
-    "not_pod_create",
-    "ignored_namespace",
-    "mirror_pod",
-    "opted_out",
-    "not_requested",
-];
+const KEPT_AWAY: [&str; 5] =
+    ["not_pod_create", "ignored_namespace", "mirror_pod", "opted_out", "not_requested"];
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Sieve {
@@ -44,13 +39,7 @@ struct Row {
 }
 
 fn row(about: &'static str, sieve: Sieve, metadata: Value) -> Row {
-    Row {
-        about,
-        namespace: None,
-        metadata,
-        spec: json!({}),
-        sieve,
-    }
+    Row { about, namespace: None, metadata, spec: json!({}), sieve }
 }
 
 impl Row {
@@ -92,26 +81,10 @@ fn table() -> Vec<Row> {
     let on_a_node = json!({"nodeName": "node-1"});
     vec![
         // Nothing of ours: the injector is not bothered.
-        row(
-            "no annotations, no labels",
-            Condition("not_requested"),
-            json!({}),
-        ),
-        row(
-            "annotations: null",
-            Condition("not_requested"),
-            json!({"annotations": null}),
-        ),
-        row(
-            "annotations: {}",
-            Condition("not_requested"),
-            json!({"annotations": {}}),
-        ),
-        row(
-            "labels: null",
-            Condition("not_requested"),
-            json!({"labels": null}),
-        ),
+        row("no annotations, no labels", Condition("not_requested"), json!({})),
+        row("annotations: null", Condition("not_requested"), json!({"annotations": null})),
+        row("annotations: {}", Condition("not_requested"), json!({"annotations": {}})),
+        row("labels: null", Condition("not_requested"), json!({"labels": null})),
         row(
             "annotations of others",
             Condition("not_requested"),
@@ -130,12 +103,8 @@ fn table() -> Vec<Row> {
             Condition("not_requested"),
             json!({"annotations": {"Sidecar.Mesher.io/inject": "yes"}}),
         ),
-        row(
-            "hostNetwork, and nothing asked",
-            Condition("not_requested"),
-            json!({}),
-        )
-        .spec(json!({"hostNetwork": true})),
+        row("hostNetwork, and nothing asked", Condition("not_requested"), json!({}))
+            .spec(json!({"hostNetwork": true})),
         // A clear no.
         row("n", Condition("opted_out"), inject("n")),
         row("no", Condition("opted_out"), inject("no")),
@@ -153,18 +122,8 @@ fn table() -> Vec<Row> {
         ),
         // Mirror pods. NodeRestriction lets kubelets create no others; an administrator may make
         // one by hand, if it names its node.
-        row(
-            "mirror pod that asks",
-            Condition("mirror_pod"),
-            mirror("yes"),
-        )
-        .spec(on_a_node.clone()),
-        row(
-            "mirror pod with a typo",
-            Condition("mirror_pod"),
-            mirror("yse"),
-        )
-        .spec(on_a_node),
+        row("mirror pod that asks", Condition("mirror_pod"), mirror("yes")).spec(on_a_node.clone()),
+        row("mirror pod with a typo", Condition("mirror_pod"), mirror("yse")).spec(on_a_node),
         // Yes, in all its spellings.
         row("y", Passes("injected"), inject("y")),
         row("Y", Passes("injected"), inject("Y")),
@@ -187,11 +146,7 @@ fn table() -> Vec<Row> {
         ),
         row("yse", Passes("invalid_inject"), inject("yse")),
         row("nope", Passes("invalid_inject"), inject("nope")),
-        row(
-            "a no in another alphabet",
-            Passes("invalid_inject"),
-            inject("ｎｏ"),
-        ),
+        row("a no in another alphabet", Passes("invalid_inject"), inject("ｎｏ")),
         row(
             "a mistyped key",
             Passes("not_requested"),
@@ -208,12 +163,8 @@ fn table() -> Vec<Row> {
             json!({"annotations": {"sidecar.mesher.io/status": "injected"}}),
         ),
         // Asked in vain: told why.
-        row(
-            "hostNetwork that asks",
-            Passes("host_network"),
-            inject("yes"),
-        )
-        .spec(json!({"hostNetwork": true})),
+        row("hostNetwork that asks", Passes("host_network"), inject("yes"))
+            .spec(json!({"hostNetwork": true})),
         row("Windows that asks", Passes("windows"), inject("yes"))
             .spec(json!({"os": {"name": "windows"}})),
         row(
@@ -224,18 +175,9 @@ fn table() -> Vec<Row> {
             }}),
         ),
         // Selectors.
-        row(
-            "a namespace without the label",
-            Selector(None),
-            inject("yes"),
-        )
-        .namespace("default"),
-        row(
-            "kube-system, labelled",
-            Selector(Some("ignored_namespace")),
-            inject("yes"),
-        )
-        .namespace("kube-system"),
+        row("a namespace without the label", Selector(None), inject("yes")).namespace("default"),
+        row("kube-system, labelled", Selector(Some("ignored_namespace")), inject("yes"))
+            .namespace("kube-system"),
         row(
             "the injector's namespace, labelled",
             Selector(Some("ignored_namespace")),
@@ -306,43 +248,25 @@ fn r31_r32_the_shipped_conditions_and_the_injector_agree() -> Result<()> {
         {"op": "replace", "path": "/webhooks/0/objectSelector", "value": {}},
     ]);
     // Without blanks, as the line is split at them.
-    kubectl.run(&format!(
-        "patch mutatingwebhookconfiguration {NAME} --type=json -p {open}"
-    ))?;
+    kubectl.run(&format!("patch mutatingwebhookconfiguration {NAME} --type=json -p {open}"))?;
     let mut tries = 0;
-    eventually(
-        "the API server has taken the open configuration over",
-        PATIENCE,
-        || {
-            tries += 1;
-            let bare = row("", Passes(""), json!({}));
-            let seen = send(cluster, &bare, &enabled, &format!("open-{tries}"))?;
-            Ok((seen.calls > 0).then_some(()))
-        },
-    )?;
+    eventually("the API server has taken the open configuration over", PATIENCE, || {
+        tries += 1;
+        let bare = row("", Passes(""), json!({}));
+        let seen = send(cluster, &bare, &enabled, &format!("open-{tries}"))?;
+        Ok((seen.calls > 0).then_some(()))
+    })?;
     for (number, row) in table().iter().enumerate() {
         let (Condition(word) | Selector(Some(word))) = row.sieve else {
             continue;
         };
-        ensure!(
-            KEPT_AWAY.contains(&word),
-            "{}: {word} must reach the injector",
-            row.about
-        );
+        ensure!(KEPT_AWAY.contains(&word), "{}: {word} must reach the injector", row.about);
         let seen = send(cluster, row, &enabled, &format!("unsieved-{number}"))?;
         if seen.decision.as_deref() != Some(word) || seen.mutated || seen.code != 201 {
-            wrong.push(format!(
-                "{}, called all the same: {word}, but {seen:?}",
-                row.about
-            ));
+            wrong.push(format!("{}, called all the same: {word}, but {seen:?}", row.about));
         }
     }
-    ensure!(
-        wrong.is_empty(),
-        "{} rows are wrong:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    ensure!(wrong.is_empty(), "{} rows are wrong:\n{}", wrong.len(), wrong.join("\n"));
     Ok(())
 }
 

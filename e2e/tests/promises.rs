@@ -20,10 +20,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 /// The test code of the workspace: files of a `tests` folder, and what follows `#[cfg(test)]`.
 fn tests() -> String {
     let mut files = Vec::new();
-    sources(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
-        &mut files,
-    );
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut files);
     let mut code = String::new();
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
@@ -49,14 +46,9 @@ fn cited(code: &str, letter: char) -> BTreeSet<u32> {
 #[test]
 fn every_admission_rule_has_a_test_of_its_number() {
     let code = tests();
-    let names = code
-        .split("fn ")
-        .skip(1)
-        .filter_map(|rest| rest.split('(').next());
+    let names = code.split("fn ").skip(1).filter_map(|rest| rest.split('(').next());
     let names = names.collect::<Vec<_>>().join(" ");
-    let missing: Vec<u32> = (1..=37)
-        .filter(|n| !cited(&names, 'r').contains(n))
-        .collect();
+    let missing: Vec<u32> = (1..=37).filter(|n| !cited(&names, 'r').contains(n)).collect();
     assert!(missing.is_empty(), "no test is named for R{missing:?}");
 }
 

@@ -49,14 +49,10 @@ impl Additions {
             annotations: self.annotations.keys().cloned().collect(),
             ..Record::default()
         };
-        record
-            .annotations
-            .extend([STATUS.to_owned(), INJECTED.to_owned()]);
+        record.annotations.extend([STATUS.to_owned(), INJECTED.to_owned()]);
         for v in &self.variables {
             let names = v.add.iter().map(|(n, _)| (*n).to_owned()).collect();
-            record
-                .env
-                .insert(format!("{}/{}", v.list, v.container), names);
+            record.env.insert(format!("{}/{}", v.list, v.container), names);
         }
         record
     }
@@ -124,15 +120,9 @@ impl Edit {
             return Ok(());
         }
         let items = found.and_then(Value::as_array).ok_or(WrongType(path))?;
-        let missing = wanted
-            .into_iter()
-            .filter(|w| position(items, name(w)).is_none());
+        let missing = wanted.into_iter().filter(|w| position(items, name(w)).is_none());
         for (i, item) in missing.enumerate() {
-            let place = if end == End::Front {
-                at.index(i)
-            } else {
-                at.end()
-            };
+            let place = if end == End::Front { at.index(i) } else { at.end() };
             self.patch.add(place, item);
         }
         Ok(())
@@ -153,9 +143,7 @@ impl Edit {
             self.patch.add(at.clone(), Value::Object(wanted));
             return Ok(());
         }
-        let map = found
-            .and_then(Value::as_object)
-            .ok_or_else(|| WrongType(at.to_string()))?;
+        let map = found.and_then(Value::as_object).ok_or_else(|| WrongType(at.to_string()))?;
         for (key, value) in wanted {
             match map.get(&key) {
                 Some(have) if *have == value => {}
@@ -190,9 +178,7 @@ impl Edit {
                 self.patch.add(at, wanted.clone());
                 continue;
             }
-            let found = found
-                .and_then(Value::as_array)
-                .ok_or_else(|| WrongType(at.to_string()))?;
+            let found = found.and_then(Value::as_array).ok_or_else(|| WrongType(at.to_string()))?;
             for item in wanted.as_array().into_iter().flatten() {
                 if !found.iter().any(|f| f.get(identity) == item.get(identity)) {
                     self.patch.add(at.end(), item.clone());
@@ -204,10 +190,7 @@ impl Edit {
 }
 
 fn position<'a>(items: &'a [Value], wanted: &str) -> Option<(usize, &'a Value)> {
-    items
-        .iter()
-        .enumerate()
-        .find(|(_, item)| text(item, "name") == wanted)
+    items.iter().enumerate().find(|(_, item)| text(item, "name") == wanted)
 }
 
 fn variable(name: &str, value: &str) -> Value {

@@ -20,21 +20,13 @@ pub(crate) struct Objection {
 
 impl Objection {
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            annotation: None,
-            message: message.into(),
-        }
+        Self { reason, annotation: None, message: message.into() }
     }
 
     /// About the annotation `key` (without prefix).
     pub(crate) fn of_annotation(reason: Reason, key: &str, problem: &str) -> Self {
         let key = format!("{}{key}", annotations::PREFIX);
-        Self {
-            reason,
-            message: format!("{key}: {problem}"),
-            annotation: Some(key),
-        }
+        Self { reason, message: format!("{key}: {problem}"), annotation: Some(key) }
     }
 }
 
@@ -79,10 +71,8 @@ fn not_pod_create(pod: Pod<'_>, request: &RequestInfo, _: &Policy) -> Option<Obj
     let is_pod = kind.kind == "Pod" && kind.group.is_empty() && request.resource == "pods";
     let creates = request.operation == "CREATE" && request.sub_resource.is_empty();
     (!is_pod || !creates || !pod.0.is_object()).then(|| {
-        let what = format!(
-            "{} of {}/{}",
-            request.operation, request.resource, request.sub_resource
-        );
+        let what =
+            format!("{} of {}/{}", request.operation, request.resource, request.sub_resource);
         Objection::new(
             Reason::NotPodCreate,
             format!("{}: not the creation of a pod", what.trim_end_matches('/')),
@@ -91,25 +81,17 @@ fn not_pod_create(pod: Pod<'_>, request: &RequestInfo, _: &Policy) -> Option<Obj
 }
 
 fn ignored_namespace(_: Pod<'_>, request: &RequestInfo, policy: &Policy) -> Option<Objection> {
-    policy
-        .ignored_namespaces
-        .contains(&request.namespace)
-        .then(|| {
-            let message = format!(
-                "namespace {} is never injected: use another",
-                request.namespace
-            );
-            Objection::new(Reason::IgnoredNamespace, message)
-        })
+    policy.ignored_namespaces.contains(&request.namespace).then(|| {
+        let message = format!("namespace {} is never injected: use another", request.namespace);
+        Objection::new(Reason::IgnoredNamespace, message)
+    })
 }
 
 fn mirror_pod(pod: Pod<'_>, _: &RequestInfo, _: &Policy) -> Option<Objection> {
-    pod.annotations()?
-        .contains_key("kubernetes.io/config.mirror")
-        .then(|| {
-            let message = "a mirror pod only shows a static pod: annotate nothing there";
-            Objection::new(Reason::MirrorPod, message)
-        })
+    pod.annotations()?.contains_key("kubernetes.io/config.mirror").then(|| {
+        let message = "a mirror pod only shows a static pod: annotate nothing there";
+        Objection::new(Reason::MirrorPod, message)
+    })
 }
 
 fn opted_out(pod: Pod<'_>, _: &RequestInfo, _: &Policy) -> Option<Objection> {
@@ -133,11 +115,7 @@ fn invalid_inject(pod: Pod<'_>, _: &RequestInfo, _: &Policy) -> Option<Objection
         "\"{}\" is neither yes (y, yes, true, on, enabled) nor no (n, no, false, off, disabled)",
         found.escape_default()
     );
-    Some(Objection::of_annotation(
-        Reason::InvalidInject,
-        "inject",
-        &problem,
-    ))
+    Some(Objection::of_annotation(Reason::InvalidInject, "inject", &problem))
 }
 
 fn host_network(pod: Pod<'_>, _: &RequestInfo, _: &Policy) -> Option<Objection> {
@@ -150,14 +128,9 @@ fn host_network(pod: Pod<'_>, _: &RequestInfo, _: &Policy) -> Option<Objection> 
 fn windows(pod: Pod<'_>, _: &RequestInfo, _: &Policy) -> Option<Objection> {
     let spec = pod.spec();
     let os = spec.get("os").map_or("", |os| name(os));
-    let selected = spec
-        .get("nodeSelector")
-        .map_or("", |s| text(s, "kubernetes.io/os"));
+    let selected = spec.get("nodeSelector").map_or("", |s| text(s, "kubernetes.io/os"));
     [os, selected].contains(&"windows").then(|| {
-        Objection::new(
-            Reason::Windows,
-            "the pod runs on Windows, the sidecar only on Linux",
-        )
+        Objection::new(Reason::Windows, "the pod runs on Windows, the sidecar only on Linux")
     })
 }
 
@@ -165,25 +138,12 @@ fn windows(pod: Pod<'_>, _: &RequestInfo, _: &Policy) -> Option<Objection> {
 pub(crate) fn name_taken(pod: Pod<'_>, template: &Template) -> Option<Objection> {
     let taken = |message: String| Some(Objection::new(Reason::NameTaken, message));
     let ours = template.container_names();
-    if let Some(own) = pod
-        .all_containers()
-        .map(name)
-        .find(|n| ours.iter().any(|o| o == n))
-    {
-        return taken(format!(
-            "the pod has a container {own} that is not ours: rename it"
-        ));
+    if let Some(own) = pod.all_containers().map(name).find(|n| ours.iter().any(|o| o == n)) {
+        return taken(format!("the pod has a container {own} that is not ours: rename it"));
     }
     let ours = template.volume_names();
-    if let Some(own) = pod
-        .volumes()
-        .iter()
-        .map(name)
-        .find(|n| ours.iter().any(|o| o == n))
-    {
-        return taken(format!(
-            "the pod has a volume {own} that is not ours: rename it"
-        ));
+    if let Some(own) = pod.volumes().iter().map(name).find(|n| ours.iter().any(|o| o == n)) {
+        return taken(format!("the pod has a volume {own} that is not ours: rename it"));
     }
     for container in pod.containers().iter().chain(pod.init_containers()) {
         for port in list(container, "ports") {

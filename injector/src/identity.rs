@@ -7,10 +7,7 @@ use crate::request::RequestInfo;
 /// Labels `app`, `app.kubernetes.io/name`, then what made the pod, then a bare pod's fixed name.
 /// Never the name of one replica: each would be a service of its own.
 pub(crate) fn default_service_name(pod: Pod<'_>, request: &RequestInfo) -> Option<String> {
-    if let Some(name) = pod
-        .label("app")
-        .or_else(|| pod.label("app.kubernetes.io/name"))
-    {
+    if let Some(name) = pod.label("app").or_else(|| pod.label("app.kubernetes.io/name")) {
         return Some(name.to_owned());
     }
     if let Some(workload) = &request.workload {
@@ -58,10 +55,7 @@ pub(crate) fn app_ports(pod: Pod<'_>) -> Option<String> {
     let mut ports: Vec<u64> = Vec::new();
     for port in pod.containers().iter().flat_map(|c| list(c, "ports")) {
         let tcp = matches!(text(port, "protocol"), "" | "TCP");
-        let number = port
-            .get("containerPort")
-            .and_then(serde_json::Value::as_u64)
-            .unwrap_or(0);
+        let number = port.get("containerPort").and_then(serde_json::Value::as_u64).unwrap_or(0);
         let ours = SIDECAR_PORTS.iter().any(|p| u64::from(*p) == number);
         if tcp && number != 0 && !ours && !ports.contains(&number) {
             ports.push(number);
@@ -90,43 +84,25 @@ mod tests {
     fn the_service_is_named_by_label_then_owner_then_pod() {
         let hash = json!({"pod-template-hash": "7d4b9c6f5d"});
         for (pod, expected) in [
-            (
-                json!({"metadata": {"labels": {"app": "a", "app.kubernetes.io/name": "b"}}}),
-                "a",
-            ),
-            (
-                json!({"metadata": {"labels": {"app": "", "app.kubernetes.io/name": "b"}}}),
-                "b",
-            ),
+            (json!({"metadata": {"labels": {"app": "a", "app.kubernetes.io/name": "b"}}}), "a"),
+            (json!({"metadata": {"labels": {"app": "", "app.kubernetes.io/name": "b"}}}), "b"),
             (owned("ReplicaSet", "web-7d4b9c6f5d", &hash), "web"),
             (owned("ReplicaSet", "7d4b9c6f5d", &hash), "7d4b9c6f5d"),
-            (
-                owned("ReplicaSet", "bare-replicaset", &json!({})),
-                "bare-replicaset",
-            ),
+            (owned("ReplicaSet", "bare-replicaset", &json!({})), "bare-replicaset"),
             (owned("StatefulSet", "db", &json!({})), "db"),
             (owned("DaemonSet", "agent", &json!({})), "agent"),
             (owned("Job", "backup-28391040", &json!({})), "backup"),
             (owned("Job", "import-2024", &json!({})), "import-2024"),
             (json!({"metadata": {"generateName": "tmp-"}}), "tmp"),
-            (
-                json!({"metadata": {"generateName": "web-7d4b9c6f5d-", "labels": hash}}),
-                "web",
-            ),
+            (json!({"metadata": {"generateName": "web-7d4b9c6f5d-", "labels": hash}}), "web"),
             (json!({"metadata": {"name": "orders-1"}}), "orders-1"),
         ] {
             assert_eq!(name_of(&pod).as_deref(), Some(expected), "{pod}");
         }
         assert_eq!(name_of(&json!({})), None);
         let mut request = RequestInfo::pod_create("default");
-        request.workload = Some(Workload {
-            kind: "Deployment".into(),
-            name: "shop".into(),
-        });
-        assert_eq!(
-            default_service_name(Pod(&json!({})), &request).as_deref(),
-            Some("shop")
-        );
+        request.workload = Some(Workload { kind: "Deployment".into(), name: "shop".into() });
+        assert_eq!(default_service_name(Pod(&json!({})), &request).as_deref(), Some("shop"));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::reason::Reason;
 use crate::record::{Record, Was};
 use crate::request::{RequestInfo, TextRecord};
 use crate::template::{Template, context};
+use crate::warning::warning;
 use crate::{resources, validity};
 
 /// Decides whether `pod` gets a sidecar, and answers with the minimal patch. Deterministic: the
@@ -60,23 +61,15 @@ pub struct Uninjected {
 pub fn uninject(pod: &Value) -> Option<Uninjected> {
     let view = Pod(pod);
     let record = Record::read(view).filter(|r| r.agrees(view))?;
-    Some(Uninjected {
-        patch: record.removal(view),
-        text: record.text,
-    })
+    Some(Uninjected { patch: record.removal(view), text: record.text })
 }
 
 /// Whether `pod` has a sidecar of ours that `policy` would make otherwise today.
 pub fn is_stale(pod: &Value, policy: &Policy) -> bool {
     let view = Pod(pod);
-    Record::read(view)
-        .filter(|r| r.agrees(view))
-        .is_some_and(|record| {
-            policy
-                .templates
-                .get(&record.template)
-                .is_none_or(|t| hash(t, policy) != record.hash)
-        })
+    Record::read(view).filter(|r| r.agrees(view)).is_some_and(|record| {
+        policy.templates.get(&record.template).is_none_or(|t| hash(t, policy) != record.hash)
+    })
 }
 
 fn decide(
@@ -99,18 +92,13 @@ fn decide(
         let mut outcome = decide(&base, request, policy, passed);
         if let Outcome::Injected(injected) = &mut outcome {
             let removal = record.removal(view);
-            let both = removal
-                .operations()
-                .iter()
-                .chain(injected.patch.operations());
+            let both = removal.operations().iter().chain(injected.patch.operations());
             injected.patch = both.cloned().collect();
         }
         return outcome;
     }
     passed(Reason::AlreadyInjected);
-    let wanted = settings
-        .as_ref()
-        .map_or(&policy.default_template, |s| &s.template);
+    let wanted = settings.as_ref().map_or(&policy.default_template, |s| &s.template);
     let Some(template) = policy.templates.get(wanted) else {
         let message = format!("there is no template \"{wanted}\": check defaultTemplate");
         return refuse(view, policy, Objection::new(Reason::TemplateError, message));
@@ -123,11 +111,7 @@ fn decide(
         Ok(settings) => settings,
         Err(problem) => {
             let (key, reason) = (&problem.key, Reason::InvalidAnnotation);
-            return refuse(
-                view,
-                policy,
-                Objection::of_annotation(reason, key, &problem.problem),
-            );
+            return refuse(view, policy, Objection::of_annotation(reason, key, &problem.problem));
         }
     };
     passed(Reason::InvalidAnnotation);
@@ -135,22 +119,10 @@ fn decide(
     if !native && decision::runs_to_completion(view, request) {
         let message = "the pod ends by itself, but a plain sidecar never does: the Job would hang; \
                        use Kubernetes 1.32+ or nativeSidecar: \"true\"";
-        return refuse(
-            view,
-            policy,
-            Objection::new(Reason::JobWithoutNative, message),
-        );
+        return refuse(view, policy, Objection::new(Reason::JobWithoutNative, message));
     }
     passed(Reason::JobWithoutNative);
-    let build = Build {
-        pod,
-        base: &base,
-        request,
-        policy,
-        settings: &settings,
-        template,
-        native,
-    };
+    let build = Build { pod, base: &base, request, policy, settings: &settings, template, native };
     match build.fresh() {
         Ok(injected) => Outcome::Injected(injected),
         Err(objection) => refuse(view, policy, objection),
@@ -195,22 +167,10 @@ fn present(
     let current =
         template.filter(|t| t.name() == record.template && hash(t, policy) == record.hash);
     let Some(template) = current else {
-        return if policy.renew && template.is_some() {
-            None
-        } else {
-            already()
-        };
+        return if policy.renew && template.is_some() { None } else { already() };
     };
     let native = record.is_native(template.sidecar_name());
-    let build = Build {
-        pod,
-        base,
-        request,
-        policy,
-        settings,
-        template,
-        native,
-    };
+    let build = Build { pod, base, request, policy, settings, template, native };
     match build.repair(record) {
         Ok(Some(injected)) => Some(Outcome::Injected(injected)),
         Ok(None) => already(),
@@ -261,12 +221,7 @@ impl Build<'_> {
         let mut annotations = additions.annotations.clone();
         annotations.insert(STATUS.to_owned(), "injected".into());
         annotations.insert(INJECTED.to_owned(), record.to_line().into());
-        annotate(
-            &mut edit,
-            Pod(self.pod),
-            additions.labels.clone(),
-            annotations,
-        )?;
+        annotate(&mut edit, Pod(self.pod), additions.labels.clone(), annotations)?;
         self.verify(&edit.patch)?;
         warnings.extend(annotations::unknown_keys(base));
         Ok(self.injected(edit.patch, &additions, &warnings, false))
@@ -298,18 +253,10 @@ impl Build<'_> {
             template: self.template.name().to_owned(),
             native: self.native,
             repaired,
-            intercepted: additions
-                .variables
-                .iter()
-                .map(|v| v.container.clone())
-                .collect(),
+            intercepted: additions.variables.iter().map(|v| v.container.clone()).collect(),
         };
         let warnings = warnings.iter().map(|w| warning(w)).collect();
-        Injected {
-            patch,
-            summary,
-            warnings,
-        }
+        Injected { patch, summary, warnings }
     }
 
     /// Renders the template and merges in what annotations and the pod's own containers say.
@@ -331,9 +278,7 @@ impl Build<'_> {
         }
         let absent = |of: &str, map: Map<String, Value>| -> Map<String, Value> {
             let have = base.metadata().get(of).and_then(Value::as_object);
-            map.into_iter()
-                .filter(|(key, _)| have.is_none_or(|h| !h.contains_key(key)))
-                .collect()
+            map.into_iter().filter(|(key, _)| have.is_none_or(|h| !h.contains_key(key))).collect()
         };
         let mut additions = Additions {
             init_containers: rendered.init_containers,
@@ -356,10 +301,7 @@ impl Build<'_> {
     /// The template's and the operator's, without those the pod names itself.
     fn pull_secrets(&self, mut secrets: Vec<Value>) -> Vec<Value> {
         for name in &self.policy.sidecar.image_pull_secrets {
-            secrets.push(Value::Object(Map::from_iter([(
-                "name".into(),
-                name.as_str().into(),
-            )])));
+            secrets.push(Value::Object(Map::from_iter([("name".into(), name.as_str().into())])));
         }
         let own = crate::pod::list(Pod(self.base).spec(), "imagePullSecrets");
         let mut seen: BTreeSet<String> = own.iter().map(|s| name(s).to_owned()).collect();
@@ -370,20 +312,13 @@ impl Build<'_> {
     /// Proxy variables for the pod's own containers, and for its init containers where they run
     /// after a native sidecar.
     fn intercept(&self, additions: &mut Additions) -> Vec<String> {
-        let mode = self
-            .settings
-            .interception
-            .unwrap_or(self.policy.sidecar.interception);
+        let mode = self.settings.interception.unwrap_or(self.policy.sidecar.interception);
         let base = Pod(self.base);
         let now = Pod(self.pod).init_containers();
         let place = |wanted: &str| now.iter().position(|c| name(c) == wanted);
         let ours = place(self.template.sidecar_name());
         let after_ours = |c: &&Value| self.native && (ours.is_none() || place(name(c)) > ours);
-        let init = base
-            .init_containers()
-            .iter()
-            .filter(after_ours)
-            .map(|c| ("initContainers", c));
+        let init = base.init_containers().iter().filter(after_ours).map(|c| ("initContainers", c));
         let plain = base.containers().iter().map(|c| ("containers", c));
         let mut warnings = Vec::new();
         for (list, container) in plain.chain(init) {
@@ -391,11 +326,7 @@ impl Build<'_> {
             warnings.extend(found.warnings);
             if !found.add.is_empty() {
                 let container = name(container).to_owned();
-                additions.variables.push(Variables {
-                    list,
-                    container,
-                    add: found.add,
-                });
+                additions.variables.push(Variables { list, container, add: found.add });
             }
         }
         warnings
@@ -405,12 +336,7 @@ impl Build<'_> {
     fn verify(&self, patch: &Patch) -> Result<(), Objection> {
         let mut result = self.pod.clone();
         patch.apply(&mut result).map_err(patch_error)?;
-        let ours = self
-            .template
-            .container_names()
-            .iter()
-            .map(String::as_str)
-            .collect();
+        let ours = self.template.container_names().iter().map(String::as_str).collect();
         validity::check(Pod(&result), &ours).map_err(patch_error)
     }
 }
@@ -438,8 +364,7 @@ fn annotate(
         return Ok(());
     }
     for (key, map) in [("labels", labels), ("annotations", annotations)] {
-        edit.members(&at.child(key), pod.metadata().get(key), map)
-            .map_err(patch_error)?;
+        edit.members(&at.child(key), pod.metadata().get(key), map).map_err(patch_error)?;
     }
     Ok(())
 }
@@ -450,9 +375,7 @@ fn set_variable(sidecar: &mut Map<String, Value>, variable: &str, value: &str) {
         ("name".to_owned(), variable.into()),
         ("value".to_owned(), value.into()),
     ]));
-    let env = sidecar
-        .entry("env")
-        .or_insert_with(|| Value::Array(Vec::new()));
+    let env = sidecar.entry("env").or_insert_with(|| Value::Array(Vec::new()));
     let Some(env) = env.as_array_mut() else {
         return;
     };
@@ -467,18 +390,12 @@ fn hash(template: &Template, policy: &Policy) -> String {
     let mut digest = Sha256::new();
     digest.update(template.hash());
     digest.update(serde_json::to_vec(&policy.sidecar).expect("strings always serialize"));
-    digest.finalize()[..8]
-        .iter()
-        .fold(String::new(), |hash, b| hash + &format!("{b:02x}"))
+    digest.finalize()[..8].iter().fold(String::new(), |hash, b| hash + &format!("{b:02x}"))
 }
 
 /// The answer to a pod that gets no sidecar.
 fn refuse(pod: Pod<'_>, policy: &Policy, objection: Objection) -> Outcome {
-    let Objection {
-        reason,
-        annotation,
-        message,
-    } = objection;
+    let Objection { reason, annotation, message } = objection;
     let rejects = match reason {
         Reason::InvalidInject | Reason::InvalidAnnotation => {
             policy.invalid_annotation == OnInvalid::Reject
@@ -489,36 +406,22 @@ fn refuse(pod: Pod<'_>, policy: &Policy, objection: Objection) -> Outcome {
     if rejects {
         let field =
             annotation.map_or_else(String::new, |key| format!("metadata.annotations[{key}]"));
-        return Outcome::Rejected(Rejected {
-            reason,
-            field,
-            message,
-            warnings: Vec::new(),
-        });
+        return Outcome::Rejected(Rejected { reason, field, message, warnings: Vec::new() });
     }
     let asked = decision::asked(pod, policy);
-    let mut skipped = Skipped {
-        reason,
-        message,
-        asked,
-        patch: Patch::empty(),
-        warnings: Vec::new(),
-    };
+    let mut skipped =
+        Skipped { reason, message, asked, patch: Patch::empty(), warnings: Vec::new() };
     match reason {
         // These may be what the API server's match conditions decide alone: no trace of us.
         Reason::NotPodCreate | Reason::IgnoredNamespace | Reason::MirrorPod | Reason::OptedOut => {}
         // Whoever wrote a key of ours wrong asked without knowing it; the pod itself stays as it is.
         Reason::NotRequested => {
-            skipped
-                .warnings
-                .extend(annotations::unknown_keys(pod).iter().map(|w| warning(w)));
+            skipped.warnings.extend(annotations::unknown_keys(pod).iter().map(|w| warning(w)));
         }
         _ if asked => {
             let why = format!("no sidecar ({reason}): {}", skipped.message);
             skipped.warnings.push(warning(&why));
-            skipped
-                .warnings
-                .extend(annotations::unknown_keys(pod).iter().map(|w| warning(w)));
+            skipped.warnings.extend(annotations::unknown_keys(pod).iter().map(|w| warning(w)));
             skipped.patch = status_patch(pod, reason);
         }
         _ => {}
@@ -539,19 +442,4 @@ fn status_patch(pod: Pod<'_>, reason: Reason) -> Patch {
         Ok(()) => edit.patch,
         Err(_) => Patch::empty(),
     }
-}
-
-/// At most 120 characters on one line, as the API server asks of warnings.
-fn warning(text: &str) -> String {
-    const MOST: usize = 120;
-    let clean: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if clean.chars().count() <= MOST {
-        return clean;
-    }
-    let mut short: String = clean.chars().take(MOST - 1).collect();
-    short.push('…');
-    short
 }

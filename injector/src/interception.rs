@@ -43,10 +43,7 @@ const KNOWN_SIDECARS: [&str; 18] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four words of a list, each there or not"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "four words of a list, each there or not")]
 pub struct Interception {
     /// The plain proxy variables.
     pub env: bool,
@@ -60,12 +57,7 @@ pub struct Interception {
 
 impl Default for Interception {
     fn default() -> Self {
-        Self {
-            env: true,
-            java: false,
-            node: false,
-            https: false,
-        }
+        Self { env: true, java: false, node: false, https: false }
     }
 }
 
@@ -74,10 +66,7 @@ impl FromStr for Interception {
 
     /// An opt-in alone implies `env`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut read = Self {
-            env: false,
-            ..Self::default()
-        };
+        let mut read = Self { env: false, ..Self::default() };
         let words: Vec<&str> = text.split(',').map(str::trim).collect();
         if words == ["none"] {
             return Ok(read);
@@ -103,11 +92,7 @@ impl FromStr for Interception {
 impl fmt::Display for Interception {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.env { "env" } else { "none" })?;
-        for (on, word) in [
-            (self.java, ",java"),
-            (self.node, ",node"),
-            (self.https, ",https"),
-        ] {
+        for (on, word) in [(self.java, ",java"), (self.node, ",node"), (self.https, ",https")] {
             f.write_str(if on { word } else { "" })?;
         }
         Ok(())
@@ -213,11 +198,7 @@ mod tests {
     use serde_json::json;
 
     fn names(mode: &str, container: &Value) -> Vec<&'static str> {
-        variables(mode.parse().unwrap(), container)
-            .add
-            .into_iter()
-            .map(|(n, _)| n)
-            .collect()
+        variables(mode.parse().unwrap(), container).add.into_iter().map(|(n, _)| n).collect()
     }
 
     #[test]
@@ -237,13 +218,7 @@ mod tests {
 
     #[test]
     fn a_container_gets_the_variables_once() {
-        let plain = [
-            "http_proxy",
-            "HTTP_PROXY",
-            "grpc_proxy",
-            "no_proxy",
-            "NO_PROXY",
-        ];
+        let plain = ["http_proxy", "HTTP_PROXY", "grpc_proxy", "no_proxy", "NO_PROXY"];
         assert_eq!(names("env", &json!({"name": "app"})), plain);
         assert_eq!(names("none", &json!({"name": "app"})), [""; 0]);
         assert_eq!(names("env", &json!({"name": "istio-proxy"})), [""; 0]);
@@ -252,10 +227,7 @@ mod tests {
                 Interception::default(),
                 &json!({"name": "app", "env": [{"name": "A"}, {"name": own}]}),
             );
-            assert!(
-                found.add.is_empty() && found.warnings[0].contains(own),
-                "{own}"
-            );
+            assert!(found.add.is_empty() && found.warnings[0].contains(own), "{own}");
         }
         let with_from = json!({"name": "app", "envFrom": [{"configMapRef": {"name": "c"}}]});
         let found = variables(Interception::default(), &with_from);

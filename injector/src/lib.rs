@@ -25,11 +25,15 @@ mod record;
 pub mod request;
 mod resources;
 pub mod server;
+mod suggestion;
 pub mod template;
 mod validity;
+mod warning;
 
 pub use inject::{Uninjected, explain, inject, is_stale, uninject};
 pub use outcome::Outcome;
 pub use policy::Policy;
 pub use reason::Reason;
 pub use request::RequestInfo;
+pub use suggestion::closest;
+pub use warning::{LONGEST_WARNING, warning};

@@ -32,10 +32,7 @@ mod tests {
     #[test]
     fn each_cause_is_said_once() {
         let quoting = anyhow!("no such file").context("a.yaml: no such file: check the name");
-        assert_eq!(
-            in_one_line(&quoting),
-            "a.yaml: no such file: check the name"
-        );
+        assert_eq!(in_one_line(&quoting), "a.yaml: no such file: check the name");
         let adding = anyhow!("no such file").context("reading a.yaml");
         assert_eq!(in_one_line(&adding), "reading a.yaml: no such file");
     }

@@ -57,10 +57,7 @@ impl Pointer {
 
     /// The unescaped steps from the root.
     pub fn tokens(&self) -> impl Iterator<Item = String> + '_ {
-        self.0
-            .split('/')
-            .skip(1)
-            .map(|t| t.replace("~1", "/").replace("~0", "~"))
+        self.0.split('/').skip(1).map(|t| t.replace("~1", "/").replace("~0", "~"))
     }
 
     /// This pointer seen from further out: `prefix` followed by `self`.
@@ -201,9 +198,7 @@ fn apply(operation: &Operation, document: &mut Value) -> Result<(), &'static str
     let Some((parent, last)) = operation.path().split_last() else {
         return Err("an operation on the whole document is never needed");
     };
-    let parent = document
-        .pointer_mut(parent.as_str())
-        .ok_or("its parent does not exist")?;
+    let parent = document.pointer_mut(parent.as_str()).ok_or("its parent does not exist")?;
     match parent {
         Value::Object(map) => match operation {
             Operation::Add { value, .. } => {
@@ -214,10 +209,9 @@ fn apply(operation: &Operation, document: &mut Value) -> Result<(), &'static str
                 *map.get_mut(&last).ok_or("there is nothing to replace")? = value.clone();
                 Ok(())
             }
-            Operation::Remove { .. } => map
-                .shift_remove(&last)
-                .map(drop)
-                .ok_or("there is nothing to remove"),
+            Operation::Remove { .. } => {
+                map.shift_remove(&last).map(drop).ok_or("there is nothing to remove")
+            }
         },
         Value::Array(items) => match operation {
             Operation::Add { value, .. } if last == "-" => {

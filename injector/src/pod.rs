@@ -9,9 +9,7 @@ pub(crate) struct Pod<'a>(pub(crate) &'a Value);
 
 /// The items of the list at `key`; none when it is absent, null or no list.
 pub(crate) fn list<'a>(of: &'a Value, key: &str) -> &'a [Value] {
-    of.get(key)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+    of.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// The string at `key`; empty when absent.

@@ -107,24 +107,15 @@ impl SidecarDefaults {
             check::config_map(secret).map_err(|e| Problem::new("imagePullSecrets", e))?;
         }
         let quantity = |key, text: &str| check::quantity(text).map_err(|e| Problem::new(key, e));
-        let (cpu, memory) = (
-            quantity("cpu", &self.cpu)?,
-            quantity("memory", &self.memory)?,
-        );
+        let (cpu, memory) = (quantity("cpu", &self.cpu)?, quantity("memory", &self.memory)?);
         if let Some(limit) = &self.cpu_limit
             && quantity("cpuLimit", limit)? < cpu
         {
-            return Err(Problem::new(
-                "cpuLimit",
-                format!("{limit} is below cpu: {}", self.cpu),
-            ));
+            return Err(Problem::new("cpuLimit", format!("{limit} is below cpu: {}", self.cpu)));
         }
         if quantity("memoryLimit", &self.memory_limit)? < memory {
             let (limit, request) = (&self.memory_limit, &self.memory);
-            return Err(Problem::new(
-                "memoryLimit",
-                format!("{limit} is below memory: {request}"),
-            ));
+            return Err(Problem::new("memoryLimit", format!("{limit} is below memory: {request}")));
         }
         Ok(())
     }
@@ -158,9 +149,7 @@ impl FromStr for Discovery {
         match text {
             "sc" => Ok(Self::ServiceCenter),
             "pilot" => Ok(Self::Pilot),
-            _ => Err(format!(
-                "\"{text}\": use sc (service-center) or pilot (Istio)"
-            )),
+            _ => Err(format!("\"{text}\": use sc (service-center) or pilot (Istio)")),
         }
     }
 }

@@ -28,18 +28,11 @@ impl ServicePorts {
             };
             let (protocol, suffix) = name.split_once('-').unwrap_or((name, "x"));
             if !matches!(protocol, "rest" | "http" | "grpc") {
-                return Err(format!(
-                    "\"{protocol}\" is not a protocol: use rest, http or grpc"
-                ));
+                return Err(format!("\"{protocol}\" is not a protocol: use rest, http or grpc"));
             }
-            if suffix.is_empty()
-                || !suffix
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            if suffix.is_empty() || !suffix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
             {
-                return Err(format!(
-                    "\"{name}\": a suffix has letters, digits and hyphens"
-                ));
+                return Err(format!("\"{name}\": a suffix has letters, digits and hyphens"));
             }
             let digits = number.bytes().all(|b| b.is_ascii_digit());
             let port = match number.parse::<u16>() {
@@ -50,9 +43,7 @@ impl ServicePorts {
                 return Err(format!("port {port} is the sidecar's own"));
             }
             if !names.insert(name.to_owned()) {
-                return Err(format!(
-                    "\"{name}\" stands twice: add a suffix, as in {name}-admin"
-                ));
+                return Err(format!("\"{name}\" stands twice: add a suffix, as in {name}-admin"));
             }
             if !numbers.insert(port) {
                 return Err(format!("port {port} stands twice"));
@@ -80,10 +71,7 @@ mod tests {
     fn accepts_the_seed_and_normalises_blanks() {
         for (text, normal) in [
             ("rest:9999", "rest:9999"),
-            (
-                " rest:8080 ,rest-admin:8081, grpc:9000",
-                "rest:8080,rest-admin:8081,grpc:9000",
-            ),
+            (" rest:8080 ,rest-admin:8081, grpc:9000", "rest:8080,rest-admin:8081,grpc:9000"),
             ("http:3000", "http:3000"),
         ] {
             assert_eq!(ServicePorts::parse(text).unwrap().to_string(), normal);

@@ -22,9 +22,8 @@ impl Quantity {
     /// Reads a quantity; `None` where Kubernetes would refuse it.
     pub fn parse(text: &str) -> Option<Self> {
         let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-        let digits = unsigned
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(unsigned.len());
+        let digits =
+            unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
         let (number, suffix) = unsigned.split_at(digits);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         // 18 digits each keep every product below inside an i128.
@@ -37,19 +36,15 @@ impl Quantity {
         }
         let (numerator, denominator) = scale(suffix)?;
         let mantissa: i128 = format!("{whole}{fraction}").parse().ok()?;
-        let divisor = 10_i128
-            .checked_pow(u32::try_from(fraction.len()).ok()?)?
-            .checked_mul(denominator)?;
+        let divisor =
+            10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?.checked_mul(denominator)?;
         let scaled = mantissa.checked_mul(numerator)?;
         let nanos = scaled.checked_mul(1_000_000_000).map_or_else(
             || (scaled / divisor).checked_mul(1_000_000_000),
             |n| Some(n / divisor + i128::from(n % divisor != 0)),
         )?;
         let nanos = if text.starts_with('-') { -nanos } else { nanos };
-        Some(Self {
-            nanos,
-            text: text.to_owned(),
-        })
+        Some(Self { nanos, text: text.to_owned() })
     }
 
     /// As it was written.
@@ -67,9 +62,8 @@ impl Quantity {
 fn scale(suffix: &str) -> Option<(i128, i128)> {
     if let Some(exponent) = suffix.strip_prefix(['e', 'E']).filter(|e| !e.is_empty()) {
         let exponent: i32 = exponent.parse().ok()?;
-        let power = 10_i128
-            .checked_pow(exponent.unsigned_abs())
-            .filter(|_| exponent.abs() <= 18)?;
+        let power =
+            10_i128.checked_pow(exponent.unsigned_abs()).filter(|_| exponent.abs() <= 18)?;
         return Some(if exponent < 0 { (1, power) } else { (power, 1) });
     }
     Some(match suffix {

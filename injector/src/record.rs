@@ -111,14 +111,8 @@ impl Record {
 
     /// What takes everything named here out of `pod`; what is not there any more is passed over.
     pub(crate) fn removal(&self, pod: Pod<'_>) -> Patch {
-        let mut removal = Removal {
-            record: self,
-            patch: Patch::empty(),
-        };
-        let (metadata, spec) = (
-            Pointer::root().child("metadata"),
-            Pointer::root().child("spec"),
-        );
+        let mut removal = Removal { record: self, patch: Patch::empty() };
+        let (metadata, spec) = (Pointer::root().child("metadata"), Pointer::root().child("spec"));
         // Variables first: taking out a container moves the others' indices.
         for list in ["containers", "initContainers"] {
             let items = crate::pod::list(pod.spec(), list);
@@ -126,12 +120,7 @@ impl Record {
                 let key = format!("{list}/{}", name(container));
                 if let Some(names) = self.env.get(&key) {
                     let at = spec.child(list).index(i).child("env");
-                    removal.items(
-                        &at,
-                        &format!("/spec/{key}/env"),
-                        container.get("env"),
-                        names,
-                    );
+                    removal.items(&at, &format!("/spec/{key}/env"), container.get("env"), names);
                 }
             }
         }
@@ -146,14 +135,11 @@ impl Record {
         }
         let bare = self.parents.contains_key("/metadata")
             && pod.metadata().as_object().is_some_and(|m| {
-                m.iter()
-                    .all(|(key, value)| match (key.as_str(), value.as_object()) {
-                        ("labels", Some(map)) => map.keys().all(|k| self.labels.contains(k)),
-                        ("annotations", Some(map)) => {
-                            map.keys().all(|k| self.annotations.contains(k))
-                        }
-                        _ => false,
-                    })
+                m.iter().all(|(key, value)| match (key.as_str(), value.as_object()) {
+                    ("labels", Some(map)) => map.keys().all(|k| self.labels.contains(k)),
+                    ("annotations", Some(map)) => map.keys().all(|k| self.annotations.contains(k)),
+                    _ => false,
+                })
             });
         if bare {
             removal.restore(&metadata, "/metadata", "{}");
@@ -182,12 +168,7 @@ impl Removal<'_> {
         if !items.is_empty() && items.iter().all(ours) && self.restore(at, path, "[]") {
             return;
         }
-        for (i, _) in items
-            .iter()
-            .enumerate()
-            .rev()
-            .filter(|(_, item)| ours(item))
-        {
+        for (i, _) in items.iter().enumerate().rev().filter(|(_, item)| ours(item)) {
             self.patch.remove(at.index(i));
         }
     }

@@ -33,13 +33,11 @@ pub(crate) fn settle(sidecar: &mut Map<String, Value>, pod: Pod<'_>, settings: &
         set(sidecar, "limits", "cpu", CPU_LIMIT.to_owned());
     }
     let guaranteed = |c: &Value| {
-        ["cpu", "memory"]
-            .iter()
-            .all(|resource| match quantity(c, "limits", resource) {
-                // An absent request defaults to the limit.
-                Some(limit) => quantity(c, "requests", resource).is_none_or(|r| r == limit),
-                None => false,
-            })
+        ["cpu", "memory"].iter().all(|resource| match quantity(c, "limits", resource) {
+            // An absent request defaults to the limit.
+            Some(limit) => quantity(c, "requests", resource).is_none_or(|r| r == limit),
+            None => false,
+        })
     };
     if all(&guaranteed) {
         for (resource, request, limit) in [
@@ -92,18 +90,12 @@ fn get(sidecar: &Map<String, Value>, side: &str, resource: &str) -> Option<Strin
 }
 
 fn set(sidecar: &mut Map<String, Value>, side: &str, resource: &str, value: String) {
-    let mut at = sidecar
-        .entry("resources")
-        .or_insert_with(|| Value::Object(Map::new()));
+    let mut at = sidecar.entry("resources").or_insert_with(|| Value::Object(Map::new()));
     for key in [side, resource] {
         if !at.is_object() {
             *at = Value::Object(Map::new());
         }
-        at = at
-            .as_object_mut()
-            .expect("made one above")
-            .entry(key)
-            .or_insert(Value::Null);
+        at = at.as_object_mut().expect("made one above").entry(key).or_insert(Value::Null);
     }
     *at = Value::String(value);
 }
@@ -115,10 +107,8 @@ mod tests {
     use serde_json::json;
 
     fn settled(annotations: &Value, own: &[Value]) -> Value {
-        let containers: Vec<Value> = own
-            .iter()
-            .map(|r| json!({"name": "a", "resources": r}))
-            .collect();
+        let containers: Vec<Value> =
+            own.iter().map(|r| json!({"name": "a", "resources": r})).collect();
         let pod =
             json!({"metadata": {"annotations": annotations}, "spec": {"containers": containers}});
         let settings = Settings::read(Pod(&pod), &Policy::builtin()).unwrap();
@@ -141,33 +131,19 @@ mod tests {
         let limited = json!({"limits": {"cpu": "1"}});
         let none = json!({});
         let p = |pairs: &[(&str, &str)]| {
-            let map: Map<String, Value> = pairs
-                .iter()
-                .map(|(k, v)| (format!("sidecar.mesher.io/{k}"), json!(v)))
-                .collect();
+            let map: Map<String, Value> =
+                pairs.iter().map(|(k, v)| (format!("sidecar.mesher.io/{k}"), json!(v))).collect();
             Value::Object(map)
         };
         for (annotations, own, expected) in [
-            (
-                p(&[]),
-                vec![none.clone()],
-                json!(["50m", "32Mi", null, "128Mi"]),
-            ),
-            (
-                p(&[]),
-                vec![limited.clone(), none.clone()],
-                json!(["50m", "32Mi", null, "128Mi"]),
-            ),
+            (p(&[]), vec![none.clone()], json!(["50m", "32Mi", null, "128Mi"])),
+            (p(&[]), vec![limited.clone(), none.clone()], json!(["50m", "32Mi", null, "128Mi"])),
             (
                 p(&[]),
                 vec![limited.clone(), limited.clone()],
                 json!(["50m", "32Mi", "500m", "128Mi"]),
             ),
-            (
-                p(&[]),
-                vec![guaranteed.clone()],
-                json!(["500m", "128Mi", "500m", "128Mi"]),
-            ),
+            (p(&[]), vec![guaranteed.clone()], json!(["500m", "128Mi", "500m", "128Mi"])),
             (
                 p(&[("cpu", "100m")]),
                 vec![guaranteed.clone()],
@@ -183,27 +159,11 @@ mod tests {
                 vec![guaranteed],
                 json!(["1", "128Mi", "2", "128Mi"]),
             ),
-            (
-                p(&[("cpu", "1")]),
-                vec![limited],
-                json!(["1", "32Mi", "1", "128Mi"]),
-            ),
-            (
-                p(&[("memory", "1Gi")]),
-                vec![none.clone()],
-                json!(["50m", "1Gi", null, "1Gi"]),
-            ),
-            (
-                p(&[("memoryLimit", "16Mi")]),
-                vec![none],
-                json!(["50m", "16Mi", null, "16Mi"]),
-            ),
+            (p(&[("cpu", "1")]), vec![limited], json!(["1", "32Mi", "1", "128Mi"])),
+            (p(&[("memory", "1Gi")]), vec![none.clone()], json!(["50m", "1Gi", null, "1Gi"])),
+            (p(&[("memoryLimit", "16Mi")]), vec![none], json!(["50m", "16Mi", null, "16Mi"])),
         ] {
-            assert_eq!(
-                settled(&annotations, &own),
-                expected,
-                "{annotations} {own:?}"
-            );
+            assert_eq!(settled(&annotations, &own), expected, "{annotations} {own:?}");
         }
     }
 }

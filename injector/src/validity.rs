@@ -19,13 +19,9 @@ pub(crate) fn check(pod: Pod<'_>, ours: &BTreeSet<&str>) -> Result<(), String> {
             .map_err(|e| format!("container {}: {e}", name(container)))?;
     }
     let annotations = pod.annotations().into_iter().flatten();
-    let size: usize = annotations
-        .map(|(k, v)| k.len() + v.as_str().map_or(0, str::len))
-        .sum();
+    let size: usize = annotations.map(|(k, v)| k.len() + v.as_str().map_or(0, str::len)).sum();
     if size > 256 * 1024 {
-        return Err(format!(
-            "the annotations would be {size} bytes, over the 256 KiB of a pod"
-        ));
+        return Err(format!("the annotations would be {size} bytes, over the 256 KiB of a pod"));
     }
     Ok(())
 }
@@ -41,26 +37,16 @@ fn own_container(container: &Value, is_init: bool, volumes: &BTreeSet<&str>) -> 
     let mounts = list(container, "volumeMounts");
     unique("mount path", mounts.iter().map(|m| text(m, "mountPath")))?;
     if let Some(mount) = mounts.iter().map(name).find(|m| !volumes.contains(m)) {
-        return Err(format!(
-            "it mounts a volume {mount} that the pod does not have"
-        ));
+        return Err(format!("it mounts a volume {mount} that the pod does not have"));
     }
     let ports = list(container, "ports");
-    unique(
-        "port name",
-        ports.iter().map(name).filter(|n| !n.is_empty()),
-    )?;
+    unique("port name", ports.iter().map(name).filter(|n| !n.is_empty()))?;
     if let Some(port) = ports.iter().map(name).find(|n| n.len() > 15) {
         return Err(format!("the port name {port} has over 15 characters"));
     }
     let always = text(container, "restartPolicy") == "Always";
     if is_init && !always {
-        for key in [
-            "livenessProbe",
-            "readinessProbe",
-            "startupProbe",
-            "lifecycle",
-        ] {
+        for key in ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"] {
             if container.get(key).is_some_and(|v| !v.is_null()) {
                 return Err(format!(
                     "{key} stands on an init container without restartPolicy: Always"
@@ -97,10 +83,7 @@ mod tests {
                 json!({"containers": [{"name": "a"}], "ephemeralContainers": [{"name": "a"}]}),
                 "container a stands twice",
             ),
-            (
-                json!({"volumes": [{"name": "v"}, {"name": "v"}]}),
-                "volume v stands twice",
-            ),
+            (json!({"volumes": [{"name": "v"}, {"name": "v"}]}), "volume v stands twice"),
             (json!({"containers": [{"name": "m"}]}), "it has no image"),
             (
                 json!({"containers": [{"name": "m", "image": image, "volumeMounts": [{"name": "x", "mountPath": "/x"}]}]}),
@@ -133,10 +116,6 @@ mod tests {
             assert!(found.contains(broken), "{found}");
         }
         let big = json!({"metadata": {"annotations": {"a": "x".repeat(256 * 1024)}}});
-        assert!(
-            check(Pod(&big), &BTreeSet::new())
-                .unwrap_err()
-                .contains("256 KiB")
-        );
+        assert!(check(Pod(&big), &BTreeSet::new()).unwrap_err().contains("256 KiB"));
     }
 }

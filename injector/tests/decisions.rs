@@ -27,10 +27,7 @@ fn the_questions_come_in_their_order() {
     let expect = |pod: &Value, request: &RequestInfo, reason: Reason| {
         let (passed, outcome) = explain(pod, request, &policy);
         assert_eq!(outcome.word(), reason.as_str());
-        let before: Vec<Reason> = Reason::ALL
-            .into_iter()
-            .take_while(|r| *r < reason)
-            .collect();
+        let before: Vec<Reason> = Reason::ALL.into_iter().take_while(|r| *r < reason).collect();
         assert_eq!(passed, before, "{reason}");
     };
     expect(&pod, &request, Reason::NotPodCreate);
@@ -38,10 +35,7 @@ fn the_questions_come_in_their_order() {
     expect(&pod, &request, Reason::IgnoredNamespace);
     request.namespace = NAMESPACE.into();
     expect(&pod, &request, Reason::MirrorPod);
-    pod["metadata"]["annotations"]
-        .as_object_mut()
-        .unwrap()
-        .remove("kubernetes.io/config.mirror");
+    pod["metadata"]["annotations"].as_object_mut().unwrap().remove("kubernetes.io/config.mirror");
     expect(&pod, &request, Reason::InvalidInject);
     pod["metadata"]["annotations"]["sidecar.mesher.io/inject"] = json!("off");
     expect(&pod, &request, Reason::OptedOut);
@@ -79,11 +73,7 @@ fn what_is_no_creation_of_a_pod_is_left_alone() {
         assert_eq!(outcome.word(), "not_pod_create", "{request:?}");
         assert!(outcome.patch().is_empty() && outcome.warnings().is_empty());
     }
-    let outcome = inject(
-        &Value::Null,
-        &RequestInfo::pod_create(NAMESPACE),
-        &Policy::builtin(),
-    );
+    let outcome = inject(&Value::Null, &RequestInfo::pod_create(NAMESPACE), &Policy::builtin());
     assert_eq!(outcome.word(), "not_pod_create");
 }
 
@@ -92,10 +82,8 @@ fn what_is_no_creation_of_a_pod_is_left_alone() {
 fn silent_reasons_leave_no_trace_and_others_say_why() {
     for reason in [Reason::OptedOut, Reason::NotRequested] {
         let value = if reason == Reason::OptedOut { "no" } else { "" };
-        let outcome = skipped(
-            &pod(&[("inject", value), ("servicePorts", "rest:80")]),
-            &Policy::builtin(),
-        );
+        let outcome =
+            skipped(&pod(&[("inject", value), ("servicePorts", "rest:80")]), &Policy::builtin());
         assert_eq!(outcome.reason, reason);
         assert!(!outcome.asked && outcome.patch.is_empty() && outcome.warnings.is_empty());
     }
@@ -112,10 +100,7 @@ fn silent_reasons_leave_no_trace_and_others_say_why() {
     let outcome = skipped(&host, &Policy::builtin());
     assert!(outcome.asked && outcome.warnings[0].contains("host_network"));
     outcome.patch.apply(&mut host).unwrap();
-    assert_eq!(
-        host["metadata"]["annotations"]["sidecar.mesher.io/status"],
-        "skipped:host_network"
-    );
+    assert_eq!(host["metadata"]["annotations"]["sidecar.mesher.io/status"], "skipped:host_network");
     // The second round finds the status there.
     assert!(skipped(&host, &Policy::builtin()).patch.is_empty());
 }
@@ -124,25 +109,15 @@ fn silent_reasons_leave_no_trace_and_others_say_why() {
 fn a_refusal_names_the_key_and_the_allowed_values() {
     let refused = rejected(&pod(&[("inject", "yse")]));
     assert_eq!(refused.reason, Reason::InvalidInject);
-    assert_eq!(
-        refused.field,
-        "metadata.annotations[sidecar.mesher.io/inject]"
-    );
+    assert_eq!(refused.field, "metadata.annotations[sidecar.mesher.io/inject]");
     assert!(
         refused.message.contains("\"yse\"")
             && refused.message.contains("y, yes, true, on, enabled")
     );
     let refused = rejected(&pod(&[("discoveryType", "eureka")]));
     assert_eq!(refused.reason, Reason::InvalidAnnotation);
-    assert!(
-        refused
-            .message
-            .contains("\"eureka\": use sc (service-center) or pilot (Istio)")
-    );
-    let policy = Policy {
-        invalid_annotation: OnInvalid::Skip,
-        ..Policy::builtin()
-    };
+    assert!(refused.message.contains("\"eureka\": use sc (service-center) or pilot (Istio)"));
+    let policy = Policy { invalid_annotation: OnInvalid::Skip, ..Policy::builtin() };
     for (key, value) in [("inject", "yse"), ("discoveryType", "eureka")] {
         let outcome = skipped(&pod(&[(key, value)]), &policy);
         assert!(outcome.asked && !outcome.patch.is_empty() && !outcome.warnings.is_empty());
@@ -175,50 +150,28 @@ fn jobs_get_a_sidecar_only_where_it_ends_with_them() {
         assert!(injected_by(&pod, &Policy::builtin()).1.summary.native);
         let outcome = skipped(&pod, &plain());
         assert_eq!(outcome.reason, Reason::JobWithoutNative);
-        assert!(
-            outcome.message.contains("would hang"),
-            "{}",
-            outcome.message
-        );
+        assert!(outcome.message.contains("would hang"), "{}", outcome.message);
         pod["metadata"]["annotations"]["sidecar.mesher.io/nativeSidecar"] = json!("true");
         assert!(injected_by(&pod, &plain()).1.summary.native);
         pod["metadata"]["annotations"]["sidecar.mesher.io/nativeSidecar"] = json!("false");
-        assert_eq!(
-            skipped(&pod, &Policy::builtin()).reason,
-            Reason::JobWithoutNative
-        );
+        assert_eq!(skipped(&pod, &Policy::builtin()).reason, Reason::JobWithoutNative);
     }
 }
 
 #[test]
 fn names_and_ports_of_ours_are_respected_when_taken() {
     for (what, spec) in [
-        (
-            "container",
-            json!({"initContainers": [{"name": "sidecar-mesher", "image": "x"}]}),
-        ),
-        (
-            "container",
-            json!({"ephemeralContainers": [{"name": "sidecar-mesher"}]}),
-        ),
-        (
-            "volume",
-            json!({"volumes": [{"name": "mesher-conf", "emptyDir": {}}]}),
-        ),
-        (
-            "port",
-            json!({"containers": [{"name": "app", "ports": [{"containerPort": 30101}]}]}),
-        ),
+        ("container", json!({"initContainers": [{"name": "sidecar-mesher", "image": "x"}]})),
+        ("container", json!({"ephemeralContainers": [{"name": "sidecar-mesher"}]})),
+        ("volume", json!({"volumes": [{"name": "mesher-conf", "emptyDir": {}}]})),
+        ("port", json!({"containers": [{"name": "app", "ports": [{"containerPort": 30101}]}]})),
         (
             "port",
             json!({"containers": [{"name": "app", "ports": [{"containerPort": 1, "name": "mesher-grpc"}]}]}),
         ),
     ] {
         let mut pod = pod(&[]);
-        pod["spec"]
-            .as_object_mut()
-            .unwrap()
-            .extend(spec.as_object().unwrap().clone());
+        pod["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         let outcome = skipped(&pod, &Policy::builtin());
         assert_eq!(outcome.reason, Reason::NameTaken, "{spec}");
         assert!(outcome.message.contains(what), "{}", outcome.message);
@@ -231,23 +184,13 @@ fn names_and_ports_of_ours_are_respected_when_taken() {
 
 #[test]
 fn the_command_line_injects_what_it_is_given() {
-    let policy = Policy {
-        unannotated: Unannotated::Inject,
-        ..Policy::builtin()
-    };
+    let policy = Policy { unannotated: Unannotated::Inject, ..Policy::builtin() };
     let bare = json!({"spec": {"containers": [{"name": "app", "image": "a"}]}});
     let (result, _) = injected_by(&bare, &policy);
     let mut back = result.clone();
-    injector::uninject(&result)
-        .unwrap()
-        .patch
-        .apply(&mut back)
-        .unwrap();
+    injector::uninject(&result).unwrap().patch.apply(&mut back).unwrap();
     assert_eq!(back, bare, "even the absent metadata");
-    assert_eq!(
-        skipped(&pod(&[("inject", "no")]), &policy).reason,
-        Reason::OptedOut
-    );
+    assert_eq!(skipped(&pod(&[("inject", "no")]), &policy).reason, Reason::OptedOut);
 }
 
 #[test]
@@ -256,16 +199,8 @@ fn another_template_leaves_or_renews_the_sidecar() {
     let mut newer = Policy::builtin();
     newer.sidecar.image = "mesher:9".into();
     assert!(injector::is_stale(&done, &newer) && !injector::is_stale(&done, &Policy::builtin()));
-    assert_eq!(
-        skipped(&done, &newer).reason,
-        Reason::AlreadyInjected,
-        "the webhook leaves it"
-    );
+    assert_eq!(skipped(&done, &newer).reason, Reason::AlreadyInjected, "the webhook leaves it");
     newer.renew = true;
     let (renewed, _) = injected_by(&done, &newer);
-    assert_eq!(
-        renewed,
-        injected_by(&pod(&[]), &newer).0,
-        "as if injected for the first time"
-    );
+    assert_eq!(renewed, injected_by(&pod(&[]), &newer).0, "as if injected for the first time");
 }

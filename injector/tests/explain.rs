@@ -4,11 +4,8 @@ use injector::manifest::{Settings, explain};
 use injector::{Policy, Reason};
 
 fn explained(text: &str) -> Vec<injector::manifest::Explanation> {
-    let settings = Settings {
-        policy: Policy::builtin(),
-        namespace: "shop".into(),
-        reformat: false,
-    };
+    let settings =
+        Settings { policy: Policy::builtin(), namespace: "shop".into(), reformat: false };
     explain(text, &settings).unwrap()
 }
 
@@ -39,32 +36,17 @@ fn each_object_of_a_file_is_explained() {
             ("pod/fine", "shop", "injected"),
         ]
     );
-    assert!(
-        all[1].warnings[0].contains("has no effect on the Deployment"),
-        "{:?}",
-        all[1]
-    );
+    assert!(all[1].warnings[0].contains("has no effect on the Deployment"), "{:?}", all[1]);
     let passed: Vec<&str> = all[2].passed.iter().map(|a| a.reason).collect();
-    let before = Reason::ALL
-        .into_iter()
-        .take_while(|r| *r < Reason::HostNetwork);
+    let before = Reason::ALL.into_iter().take_while(|r| *r < Reason::HostNetwork);
     assert_eq!(passed, before.map(Reason::as_str).collect::<Vec<_>>());
-    assert!(
-        all[3].detail.contains("as a native sidecar"),
-        "{}",
-        all[3].detail
-    );
+    assert!(all[3].detail.contains("as a native sidecar"), "{}", all[3].detail);
 }
 
 #[test]
 fn a_file_that_does_not_read_is_an_error_with_its_place() {
-    let settings = Settings {
-        policy: Policy::builtin(),
-        namespace: "shop".into(),
-        reformat: false,
-    };
-    let error = explain("kind: Pod\n  bad: [", &settings)
-        .unwrap_err()
-        .to_string();
+    let settings =
+        Settings { policy: Policy::builtin(), namespace: "shop".into(), reformat: false };
+    let error = explain("kind: Pod\n  bad: [", &settings).unwrap_err().to_string();
     assert!(error.starts_with('2') || error.starts_with('1'), "{error}");
 }

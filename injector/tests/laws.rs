@@ -24,12 +24,7 @@ fn parent(
 }
 
 fn object(members: Vec<(&'static str, Option<Value>)>) -> Value {
-    Value::Object(
-        members
-            .into_iter()
-            .filter_map(|(k, v)| Some((k.to_owned(), v?)))
-            .collect(),
-    )
+    Value::Object(members.into_iter().filter_map(|(k, v)| Some((k.to_owned(), v?))).collect())
 }
 
 fn variables() -> impl Strategy<Value = Value> {
@@ -39,9 +34,7 @@ fn variables() -> impl Strategy<Value = Value> {
         Just("JAVA_TOOL_OPTIONS".to_owned())
     ];
     proptest::collection::btree_map(name, "\\PC{0,12}", 1..4).prop_map(|map| {
-        map.into_iter()
-            .map(|(name, value)| json!({"name": name, "value": value}))
-            .collect()
+        map.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
     })
 }
 
@@ -75,9 +68,7 @@ fn container(name: String) -> impl Strategy<Value = Value> {
 fn containers(prefix: &'static str, count: std::ops::Range<usize>) -> impl Strategy<Value = Value> {
     count
         .prop_flat_map(move |n| {
-            (0..n)
-                .map(|i| container(format!("{prefix}{i}")))
-                .collect::<Vec<_>>()
+            (0..n).map(|i| container(format!("{prefix}{i}"))).collect::<Vec<_>>()
         })
         .prop_map(Value::Array)
 }
@@ -90,10 +81,7 @@ fn metadata() -> impl Strategy<Value = Value> {
         Just(("sidecar.mesher.io/interception", "java,node,https")),
         Just(("sidecar.mesher.io/discoveryType", "pilot")),
         Just(("sidecar.mesher.io/servicePorts", "rest:8080")),
-        Just((
-            "sidecar.mesher.io/env",
-            "{\"LOG_LEVEL\":\"debug\",\"X\":\"1\"}"
-        )),
+        Just(("sidecar.mesher.io/env", "{\"LOG_LEVEL\":\"debug\",\"X\":\"1\"}")),
         Just(("sidecar.mesher.io/status", "injected")),
         Just(("sidecar.mesher.io/injected", "{\"forged\":true}")),
         Just(("sidecar.mesher.io/typo", "x")),
@@ -141,10 +129,7 @@ fn pods() -> impl Strategy<Value = Value> {
 fn policies() -> impl Strategy<Value = Policy> {
     (any::<bool>(), any::<bool>()).prop_map(|(native, secrets)| {
         static BUILTIN: LazyLock<Policy> = LazyLock::new(Policy::builtin);
-        let mut policy = Policy {
-            native_by_default: native,
-            ..BUILTIN.clone()
-        };
+        let mut policy = Policy { native_by_default: native, ..BUILTIN.clone() };
         if secrets {
             policy.sidecar.image_pull_secrets = vec!["pull".into(), "mirror".into()];
         }

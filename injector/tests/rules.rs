@@ -10,12 +10,7 @@ use support::{NAMESPACE, answer, env, injected, injected_by, named, plain, pod, 
 
 #[test]
 fn r14_pointers_are_escaped_tilde_first() {
-    for (key, escaped) in [
-        ("a/b", "/a~1b"),
-        ("a~b", "/a~0b"),
-        ("~1", "/~01"),
-        ("~/", "/~0~1"),
-    ] {
+    for (key, escaped) in [("a/b", "/a~1b"), ("a~b", "/a~0b"), ("~1", "/~01"), ("~/", "/~0~1")] {
         let pointer = Pointer::root().child(key);
         assert_eq!(pointer.as_str(), escaped);
         assert_eq!(pointer.tokens().collect::<Vec<_>>(), [key]);
@@ -47,34 +42,19 @@ fn r15_parents_are_made_only_where_they_are_missing() {
             let mut policy = Policy::builtin();
             policy.sidecar.image_pull_secrets = vec!["pull".into()];
             let (_, injected) = injected_by(&pod, &policy);
-            let paths: Vec<&str> = injected
-                .patch
-                .operations()
-                .iter()
-                .map(|o| o.path().as_str())
-                .collect();
+            let paths: Vec<&str> =
+                injected.patch.operations().iter().map(|o| o.path().as_str()).collect();
             assert_eq!(paths.contains(&path), whole, "{parent}: {paths:?}");
         }
     }
     // Annotations one by one where there are any; the map only where there is none.
     let patch = answer(&pod(&[])).patch().clone();
-    assert!(
-        patch
-            .operations()
-            .iter()
-            .all(|o| o.path().as_str() != "/metadata/annotations")
-    );
+    assert!(patch.operations().iter().all(|o| o.path().as_str() != "/metadata/annotations"));
     let mut bare = pod(&[]);
     bare["metadata"]["annotations"] = Value::Null;
-    let policy = Policy {
-        unannotated: injector::policy::Unannotated::Inject,
-        ..Policy::builtin()
-    };
+    let policy = Policy { unannotated: injector::policy::Unannotated::Inject, ..Policy::builtin() };
     let (result, _) = injected_by(&bare, &policy);
-    assert_eq!(
-        result["metadata"]["annotations"]["sidecar.mesher.io/status"],
-        "injected"
-    );
+    assert_eq!(result["metadata"]["annotations"]["sidecar.mesher.io/status"], "injected");
 }
 
 #[test]
@@ -88,16 +68,8 @@ fn r16_every_other_byte_survives() {
         json!({"runAsUser": 9_007_199_254_740_993_i64});
     let result = injected(&pod);
     let mut without = result.clone();
-    uninject(&result)
-        .unwrap()
-        .patch
-        .apply(&mut without)
-        .unwrap();
-    assert_eq!(
-        without.to_string(),
-        pod.to_string(),
-        "even the order of the keys"
-    );
+    uninject(&result).unwrap().patch.apply(&mut without).unwrap();
+    assert_eq!(without.to_string(), pod.to_string(), "even the order of the keys");
     assert_eq!(result["spec"]["futureField"], pod["spec"]["futureField"]);
 }
 
@@ -114,11 +86,7 @@ fn r17_a_patch_that_does_not_fit_is_never_sent() {
     odd["spec"]["volumes"] = json!("none");
     let outcome = skipped(&odd, &Policy::builtin());
     assert_eq!(outcome.reason, Reason::PatchError);
-    assert!(
-        outcome.message.contains("/spec/volumes has the wrong type"),
-        "{}",
-        outcome.message
-    );
+    assert!(outcome.message.contains("/spec/volumes has the wrong type"), "{}", outcome.message);
     // Strict as the API server: what fails there fails here.
     for patch in [
         r#"[{"op":"add","path":"/a/b/c","value":1}]"#,
@@ -130,14 +98,8 @@ fn r17_a_patch_that_does_not_fit_is_never_sent() {
     ] {
         let document = json!({"a": {}, "list": [0]});
         let theirs: json_patch::Patch = serde_json::from_str(patch).unwrap();
-        assert!(
-            json_patch::patch(&mut document.clone(), &theirs).is_err(),
-            "{patch}"
-        );
-        assert!(
-            own_patch(patch).apply(&mut document.clone()).is_err(),
-            "{patch}"
-        );
+        assert!(json_patch::patch(&mut document.clone(), &theirs).is_err(), "{patch}");
+        assert!(own_patch(patch).apply(&mut document.clone()).is_err(), "{patch}");
     }
 }
 
@@ -163,11 +125,7 @@ fn r18_no_defaults_and_no_service_account_mounts_are_added() {
     let result = injected(&pod(&[]));
     let ours = sidecar(&result);
     assert!(ours.get("terminationMessagePath").is_none());
-    assert!(
-        !ours["volumeMounts"]
-            .to_string()
-            .contains("kubernetes.io/serviceaccount")
-    );
+    assert!(!ours["volumeMounts"].to_string().contains("kubernetes.io/serviceaccount"));
     assert!(result["spec"].get("serviceAccountName").is_none());
 }
 
@@ -192,16 +150,10 @@ fn r19_the_result_is_a_valid_pod() {
     for (spec, reason) in [
         (json!({"hostNetwork": true}), Reason::HostNetwork),
         (json!({"os": {"name": "windows"}}), Reason::Windows),
-        (
-            json!({"nodeSelector": {"kubernetes.io/os": "windows"}}),
-            Reason::Windows,
-        ),
+        (json!({"nodeSelector": {"kubernetes.io/os": "windows"}}), Reason::Windows),
     ] {
         let mut pod = pod(&[]);
-        pod["spec"]
-            .as_object_mut()
-            .unwrap()
-            .extend(spec.as_object().unwrap().clone());
+        pod["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         assert_eq!(skipped(&pod, &Policy::builtin()).reason, reason);
     }
 }
@@ -248,10 +200,7 @@ fn r22_whatever_the_annotations_say_there_is_one_sidecar() {
     let broken = injected(&pod(&[("injected", "{not json")]));
     assert!(!sidecar(&broken).is_null());
     // A whole copy (`kubectl get -o yaml | kubectl create -f -`) is what it was.
-    assert_eq!(
-        skipped(&done, &Policy::builtin()).reason,
-        Reason::AlreadyInjected
-    );
+    assert_eq!(skipped(&done, &Policy::builtin()).reason, Reason::AlreadyInjected);
     // Removed annotations: the container is there, so there must not be another.
     let mut stripped = done.clone();
     stripped["metadata"]["annotations"] = json!({"sidecar.mesher.io/inject": "yes"});
@@ -270,10 +219,7 @@ fn r23_the_second_call_repairs_ours_and_leaves_theirs() {
     let done = injected(&pod(&[]));
     let mut round_two = done.clone();
     // An older webhook rebuilt the pod without the fields it did not know, and added its own.
-    round_two["spec"]["initContainers"][0]
-        .as_object_mut()
-        .unwrap()
-        .remove("restartPolicy");
+    round_two["spec"]["initContainers"][0].as_object_mut().unwrap().remove("restartPolicy");
     round_two["spec"]["initContainers"]
         .as_array_mut()
         .unwrap()
@@ -288,47 +234,25 @@ fn r23_the_second_call_repairs_ours_and_leaves_theirs() {
     let (mended, answer) = injected_by(&round_two, &Policy::builtin());
     assert!(answer.summary.repaired && answer.warnings.is_empty());
     let init = &mended["spec"]["initContainers"];
-    assert_eq!(
-        init[0],
-        json!({"name": "first", "image": "f:1"}),
-        "runs before ours: no variables"
-    );
+    assert_eq!(init[0], json!({"name": "first", "image": "f:1"}), "runs before ours: no variables");
     assert_eq!(init[1]["restartPolicy"], "Always");
-    assert_eq!(
-        init[1]["image"], "mirror/mesher:1",
-        "another webhook's decision stays"
-    );
+    assert_eq!(init[1]["image"], "mirror/mesher:1", "another webhook's decision stays");
     assert_eq!(mended["spec"]["containers"][0]["image"], "mirror/web:1");
     assert_eq!(
         env(named(&mended["spec"]["containers"], "later"), "http_proxy"),
         "http://127.0.0.1:30101"
     );
-    assert_eq!(
-        mended["metadata"]["annotations"]["sidecar.mesher.io/status"],
-        status
-    );
-    assert_eq!(
-        skipped(&mended, &Policy::builtin()).reason,
-        Reason::AlreadyInjected
-    );
+    assert_eq!(mended["metadata"]["annotations"]["sidecar.mesher.io/status"], status);
+    assert_eq!(skipped(&mended, &Policy::builtin()).reason, Reason::AlreadyInjected);
     // Another mesh dropped our init container altogether: it comes back, once.
     let mut dropped = done.clone();
-    dropped["spec"]
-        .as_object_mut()
-        .unwrap()
-        .remove("initContainers");
-    assert_eq!(
-        injected(&dropped)["spec"]["initContainers"],
-        done["spec"]["initContainers"]
-    );
+    dropped["spec"].as_object_mut().unwrap().remove("initContainers");
+    assert_eq!(injected(&dropped)["spec"]["initContainers"], done["spec"]["initContainers"]);
 }
 
 #[test]
 fn r24_the_same_bytes_on_every_thread() {
-    let pod = pod(&[
-        ("discoveryType", "pilot"),
-        ("servicePorts", "rest:8080,grpc:9000"),
-    ]);
+    let pod = pod(&[("discoveryType", "pilot"), ("servicePorts", "rest:8080,grpc:9000")]);
     let expected = answer(&pod).patch().to_bytes();
     std::thread::scope(|scope| {
         for _ in 0..4 {

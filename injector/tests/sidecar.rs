@@ -39,10 +39,7 @@ fn annotations_become_the_explicit_environment() {
     assert_eq!(ours["image"], "registry.example:5000/mesher:2@sha256:abc");
     assert_eq!(ours["imagePullPolicy"], "Always");
     let conf = named(&result["spec"]["volumes"], "mesher-conf");
-    assert_eq!(
-        conf["configMap"],
-        json!({"name": "orders-mesher", "optional": true})
-    );
+    assert_eq!(conf["configMap"], json!({"name": "orders-mesher", "optional": true}));
     // Istio's token and root certificate only for Istio.
     assert!(!named(&ours["volumeMounts"], "mesher-istio-token").is_null());
     assert!(
@@ -69,14 +66,8 @@ fn what_is_not_said_is_only_a_default() {
         ("MESHER_DEFAULT_VERSION", "v2"),
         ("MESHER_DEFAULT_APP_ID", "shop"),
         ("MESHER_DEFAULT_DISCOVERY_TYPE", "sc"),
-        (
-            "MESHER_DEFAULT_CSE_REGISTRY_ADDR",
-            "http://service-center.servicecomb:30100",
-        ),
-        (
-            "MESHER_DEFAULT_ISTIO_PILOT_ADDR",
-            "istiod.istio-system:15010",
-        ),
+        ("MESHER_DEFAULT_CSE_REGISTRY_ADDR", "http://service-center.servicecomb:30100"),
+        ("MESHER_DEFAULT_ISTIO_PILOT_ADDR", "istiod.istio-system:15010"),
         ("APP_PORTS", "8080,9000"),
     ] {
         assert_eq!(env(ours, name), value, "{name}");
@@ -90,10 +81,7 @@ fn what_is_not_said_is_only_a_default() {
         "CSE_REGISTRY_ADDR",
         "ISTIO_PILOT_ADDR",
     ] {
-        assert!(
-            named(&ours["env"], name).is_null(),
-            "{name} would beat the user's files"
-        );
+        assert!(named(&ours["env"], name).is_null(), "{name} would beat the user's files");
     }
     for (name, path) in [
         ("POD_NAME", "metadata.name"),
@@ -105,10 +93,7 @@ fn what_is_not_said_is_only_a_default() {
         ("NODE_NAME", "spec.nodeName"),
         ("SERVICE_ACCOUNT", "spec.serviceAccountName"),
     ] {
-        assert_eq!(
-            named(&ours["env"], name)["valueFrom"]["fieldRef"]["fieldPath"],
-            path
-        );
+        assert_eq!(named(&ours["env"], name)["valueFrom"]["fieldRef"]["fieldPath"], path);
     }
 }
 
@@ -126,51 +111,33 @@ fn proxy_variables_go_to_the_pods_own_containers_only() {
     assert_eq!(answer.summary.intercepted, ["app", "setup"]);
     assert_eq!(answer.warnings.len(), 1, "{:?}", answer.warnings);
     let containers = &native["spec"]["containers"];
-    assert_eq!(
-        containers[0]["env"][0],
-        json!({"name": "A", "value": "$(B)"})
-    );
+    assert_eq!(containers[0]["env"][0], json!({"name": "A", "value": "$(B)"}));
     assert_eq!(env(&containers[0], "grpc_proxy"), "http://127.0.0.1:40101");
     assert_eq!(containers[1], pod["spec"]["containers"][1]);
     assert_eq!(containers[2], pod["spec"]["containers"][2]);
-    assert_eq!(
-        native["spec"]["ephemeralContainers"],
-        pod["spec"]["ephemeralContainers"]
-    );
+    assert_eq!(native["spec"]["ephemeralContainers"], pod["spec"]["ephemeralContainers"]);
     // Without a native sidecar an init container runs before any proxy.
     let (plain, _) = injected_by(&pod, &support::plain());
-    assert_eq!(
-        plain["spec"]["initContainers"],
-        pod["spec"]["initContainers"]
-    );
+    assert_eq!(plain["spec"]["initContainers"], pod["spec"]["initContainers"]);
     assert_eq!(plain["spec"]["containers"][3]["name"], "sidecar-mesher");
     // Switched off.
     let mut off = pod.clone();
     off["metadata"]["annotations"]["sidecar.mesher.io/interception"] = json!("none");
-    assert_eq!(
-        injected(&off)["spec"]["containers"],
-        pod["spec"]["containers"]
-    );
+    assert_eq!(injected(&off)["spec"]["containers"], pod["spec"]["containers"]);
 }
 
 #[test]
 fn annotations_of_others_are_set_only_where_absent() {
     let result = injected(&pod(&[]));
     let annotations = &result["metadata"]["annotations"];
-    assert_eq!(
-        annotations["kubectl.kubernetes.io/default-container"],
-        "app"
-    );
+    assert_eq!(annotations["kubectl.kubernetes.io/default-container"], "app");
     assert_eq!(annotations["prometheus.io/port"], "30102");
     let mut own = pod(&[]);
     own["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] = json!("other");
     own["metadata"]["annotations"]["prometheus.io/scrape"] = json!("false");
     let result = injected(&own);
     let annotations = &result["metadata"]["annotations"];
-    assert_eq!(
-        annotations["kubectl.kubernetes.io/default-container"],
-        "other"
-    );
+    assert_eq!(annotations["kubectl.kubernetes.io/default-container"], "other");
     assert_eq!(annotations["prometheus.io/scrape"], "false");
     assert!(annotations.get("prometheus.io/port").is_none());
 }
@@ -182,10 +149,7 @@ fn pull_secrets_are_merged_by_name() {
     let mut pod = pod(&[]);
     pod["spec"]["imagePullSecrets"] = json!([{"name": "own"}]);
     let (result, _) = injected_by(&pod, &policy);
-    assert_eq!(
-        result["spec"]["imagePullSecrets"],
-        json!([{"name": "own"}, {"name": "mesh"}])
-    );
+    assert_eq!(result["spec"]["imagePullSecrets"], json!([{"name": "own"}, {"name": "mesh"}]));
 }
 
 #[test]
@@ -193,21 +157,12 @@ fn the_workload_names_the_service_on_the_command_line() {
     let template = json!({"metadata": {"annotations": {"sidecar.mesher.io/inject": "yes"}},
         "spec": {"containers": [{"name": "app", "image": "a"}]}});
     let mut request = RequestInfo::pod_create("shop");
-    request.workload = Some(Workload {
-        kind: "Deployment".into(),
-        name: "orders".into(),
-    });
+    request.workload = Some(Workload { kind: "Deployment".into(), name: "orders".into() });
     let outcome = inject(&template, &request, &Policy::builtin());
     let mut result = template.clone();
     outcome.patch().apply(&mut result).unwrap();
-    assert_eq!(
-        env(sidecar(&result), "MESHER_DEFAULT_SERVICE_NAME"),
-        "orders"
-    );
-    request.workload = Some(Workload {
-        kind: "CronJob".into(),
-        name: "nightly".into(),
-    });
+    assert_eq!(env(sidecar(&result), "MESHER_DEFAULT_SERVICE_NAME"), "orders");
+    request.workload = Some(Workload { kind: "CronJob".into(), name: "nightly".into() });
     let outcome = inject(&template, &request, &support::plain());
     assert!(
         matches!(&outcome, Outcome::Skipped(s) if s.reason == injector::Reason::JobWithoutNative)
@@ -220,16 +175,10 @@ fn hostile_values_stay_values() {
     let mut pod = pod(&[]);
     pod["metadata"]["labels"] = json!({"app": hostile, "version": hostile});
     let result = injected(&pod);
-    assert_eq!(
-        env(sidecar(&result), "MESHER_DEFAULT_SERVICE_NAME"),
-        hostile
-    );
+    assert_eq!(env(sidecar(&result), "MESHER_DEFAULT_SERVICE_NAME"), hostile);
     let names = |list: &Value| list.as_array().map_or(0, Vec::len);
     assert_eq!(
-        (
-            names(&result["spec"]["containers"]),
-            names(&result["spec"]["initContainers"])
-        ),
+        (names(&result["spec"]["containers"]), names(&result["spec"]["initContainers"])),
         (1, 1)
     );
 }

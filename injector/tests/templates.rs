@@ -48,11 +48,8 @@ volumes:
 labels: {mesh: "{{ namespace }}"}
 "#,
     );
-    let mut pod = pod(&[
-        ("serviceName", "orders"),
-        ("servicePorts", "rest:80,grpc:90"),
-        ("image", "i:1"),
-    ]);
+    let mut pod =
+        pod(&[("serviceName", "orders"), ("servicePorts", "rest:80,grpc:90"), ("image", "i:1")]);
     pod["metadata"]["annotations"]["example.com/scratch"] = json!("yes");
     let (result, _) = injected_by(&pod, &policy);
     let ours = named(&result["spec"]["initContainers"], "own-sidecar");
@@ -65,10 +62,7 @@ labels: {mesh: "{{ namespace }}"}
         ours["env"],
         json!([{"name": "ONE", "value": "1"}, {"name": "P_80", "value": "rest:80"}, {"name": "P_90", "value": "grpc:90"}])
     );
-    assert_eq!(
-        result["spec"]["volumes"],
-        json!([{"name": "scratch", "emptyDir": {}}])
-    );
+    assert_eq!(result["spec"]["volumes"], json!([{"name": "scratch", "emptyDir": {}}]));
     assert_eq!(result["metadata"]["labels"], json!({"mesh": "shop"}));
 }
 
@@ -82,21 +76,11 @@ fn extra_containers_stand_beside_the_sidecar() {
     );
     let (result, _) = injected_by(&pod(&[]), &policy);
     let names = |list: &Value| -> Vec<Value> {
-        list.as_array()
-            .unwrap()
-            .iter()
-            .map(|c| c["name"].clone())
-            .collect()
+        list.as_array().unwrap().iter().map(|c| c["name"].clone()).collect()
     };
-    assert_eq!(
-        names(&result["spec"]["initContainers"]),
-        ["main", "prepare"]
-    );
+    assert_eq!(names(&result["spec"]["initContainers"]), ["main", "prepare"]);
     assert_eq!(names(&result["spec"]["containers"]), ["app", "agent"]);
-    assert_eq!(
-        result["spec"]["imagePullSecrets"],
-        json!([{"name": "pull"}])
-    );
+    assert_eq!(result["spec"]["imagePullSecrets"], json!([{"name": "pull"}]));
     assert_eq!(sidecar(&result), &Value::Null);
 }
 
@@ -108,41 +92,13 @@ fn an_error_names_the_place_and_the_remedy() {
         ("a: [", "document", "line 1"),
         ("{}", "sidecar", "expected a container"),
         ("sidecar: {name: s}\n", "document", "it has no image"),
-        (
-            "sidecar: {name: '{{ image }}', image: i}\n",
-            "sidecar.name",
-            "without expression",
-        ),
-        (
-            &format!("{sidecar}sidecars: []\n"),
-            "sidecars",
-            "unknown key: use sidecar, containers",
-        ),
-        (
-            &format!("{sidecar}volumes: {{a: b}}\n"),
-            "volumes",
-            "expected a list of volumes",
-        ),
-        (
-            &format!("{sidecar}labels: {{a: 1}}\n"),
-            "labels",
-            "expected a map of strings",
-        ),
-        (
-            "sidecar: {name: s, image: '{{ imag }}'}\n",
-            "sidecar.image",
-            "undefined",
-        ),
-        (
-            "sidecar: {name: s, image: '{{ image '}\n",
-            "sidecar.image",
-            "syntax error",
-        ),
-        (
-            "sidecar: {name: s, image: 'x{{ }}'}\n",
-            "sidecar.image",
-            "syntax error",
-        ),
+        ("sidecar: {name: '{{ image }}', image: i}\n", "sidecar.name", "without expression"),
+        (&format!("{sidecar}sidecars: []\n"), "sidecars", "unknown key: use sidecar, containers"),
+        (&format!("{sidecar}volumes: {{a: b}}\n"), "volumes", "expected a list of volumes"),
+        (&format!("{sidecar}labels: {{a: 1}}\n"), "labels", "expected a map of strings"),
+        ("sidecar: {name: s, image: '{{ imag }}'}\n", "sidecar.image", "undefined"),
+        ("sidecar: {name: s, image: '{{ image '}\n", "sidecar.image", "syntax error"),
+        ("sidecar: {name: s, image: 'x{{ }}'}\n", "sidecar.image", "syntax error"),
         (
             "sidecar: {name: s, image: i, tty: '{{ serviceName }}'}\n",
             "sidecar.tty",
@@ -153,11 +109,7 @@ fn an_error_names_the_place_and_the_remedy() {
             "sidecar.args[0]",
             "a leaf holds text",
         ),
-        (
-            "sidecar: {name: s, image: i, $if: 'native +'}\n",
-            "sidecar.$if",
-            "syntax error",
-        ),
+        ("sidecar: {name: s, image: i, $if: 'native +'}\n", "sidecar.$if", "syntax error"),
         (
             "sidecar: {name: s, image: i, resources: {$each: labels}}\n",
             "sidecar.resources.$each",
@@ -201,8 +153,5 @@ fn anchors_and_comments_are_yaml() {
         "sidecar:\n  name: s # why\n  image: i\n  resources: &r {limits: {memory: 1Mi}}\ncontainers:\n  - {name: t, image: i, resources: *r}\n",
     );
     let (result, _) = injected_by(&pod(&[]), &policy);
-    assert_eq!(
-        named(&result["spec"]["containers"], "t")["resources"]["limits"]["memory"],
-        "1Mi"
-    );
+    assert_eq!(named(&result["spec"]["containers"], "t")["resources"]["limits"]["memory"], "1Mi");
 }

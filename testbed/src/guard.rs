@@ -58,28 +58,14 @@ impl Guard {
             .stderr(Stdio::null())
             .spawn()
             .context("cannot start bash, which supervises the servers: install bash")?;
-        let pipe = supervisor
-            .stdin
-            .take()
-            .context("the supervisor has no input")?;
-        let output = supervisor
-            .stdout
-            .take()
-            .context("the supervisor has no output")?;
+        let pipe = supervisor.stdin.take().context("the supervisor has no input")?;
+        let output = supervisor.stdout.take().context("the supervisor has no output")?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
         let group = line.trim().parse().with_context(|| {
-            format!(
-                "the supervisor of {} did not name its process group",
-                folder.display()
-            )
+            format!("the supervisor of {} did not name its process group", folder.display())
         })?;
-        Ok(Self {
-            folder,
-            group,
-            supervisor: Mutex::new(supervisor),
-            pipe: Mutex::new(Some(pipe)),
-        })
+        Ok(Self { folder, group, supervisor: Mutex::new(supervisor), pipe: Mutex::new(Some(pipe)) })
     }
 
     /// The folder; it goes with the guard.
@@ -111,10 +97,7 @@ impl Guard {
             .stderr(file)
             .spawn()
             .with_context(|| {
-                format!(
-                    "cannot start {name} ({})",
-                    command.get_program().to_string_lossy()
-                )
+                format!("cannot start {name} ({})", command.get_program().to_string_lossy())
             })?;
         Ok(Server::new(name, child, log))
     }
@@ -124,13 +107,10 @@ impl Guard {
     ///
     /// [`Server`]s that are dropped are still stopped: [`Server::leave`] them.
     pub fn keep(&self) -> Result<()> {
-        let mut pipe = self
-            .pipe
-            .lock()
-            .map_err(|_| anyhow::anyhow!("the guard's owner panicked"))?;
+        let mut pipe =
+            self.pipe.lock().map_err(|_| anyhow::anyhow!("the guard's owner panicked"))?;
         if let Some(mut pipe) = pipe.take() {
-            pipe.write_all(b"keep\n")
-                .context("the supervisor is gone")?;
+            pipe.write_all(b"keep\n").context("the supervisor is gone")?;
             drop(pipe);
         }
         Ok(())
@@ -139,16 +119,11 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let pipe = self
-            .pipe
-            .get_mut()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let pipe = self.pipe.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(pipe) = pipe.take() {
             drop(pipe);
-            let supervisor = self
-                .supervisor
-                .get_mut()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let supervisor =
+                self.supervisor.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
             let _ = supervisor.wait();
         }
     }
@@ -175,10 +150,9 @@ fn sweep(parent: &Path, age: Duration) {
             .and_then(|data| data.modified())
             .is_ok_and(|made| made.elapsed().is_ok_and(|passed| passed >= age));
         let text = path.as_os_str().as_encoded_bytes();
-        let guarded = arguments.iter().any(|line| {
-            line.split(|byte| *byte == 0)
-                .any(|argument| argument == text)
-        });
+        let guarded = arguments
+            .iter()
+            .any(|line| line.split(|byte| *byte == 0).any(|argument| argument == text));
         if ours && old && !guarded {
             let _ = fs::remove_dir_all(path);
         }
@@ -204,9 +178,7 @@ mod tests {
         let script = "echo up; sleep 600; true";
         let server = guard.spawn("supervisor", command.args(["-c", script]).arg(&guarded))?;
         // Until it runs bash, its command line is ours.
-        server.wait_until("up", Duration::from_secs(30), || {
-            server.log().contains("up")
-        })?;
+        server.wait_until("up", Duration::from_secs(30), || server.log().contains("up"))?;
 
         sweep(parent.path(), DAY);
         assert!(stale.exists(), "it is too young to be stale");

@@ -12,9 +12,7 @@ use anyhow::{Context, Result};
 pub fn write_kustomization(folder: &Path, base: &Path, patches: &str) -> Result<PathBuf> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let folder = folder.canonicalize()?;
-    let base = base
-        .canonicalize()
-        .with_context(|| format!("no folder {}", base.display()))?;
+    let base = base.canonicalize().with_context(|| format!("no folder {}", base.display()))?;
     let text = format!(
         "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n\
          resources:\n- {}\npatches: {patches}\n",
@@ -26,18 +24,9 @@ pub fn write_kustomization(folder: &Path, base: &Path, patches: &str) -> Result<
 
 /// The way from one folder to another; both start at the root.
 fn relative(from: &Path, to: &Path) -> PathBuf {
-    let shared = from
-        .components()
-        .zip(to.components())
-        .take_while(|(a, b)| a == b)
-        .count();
+    let shared = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
     let up = from.components().skip(shared).map(|_| Path::new(".."));
-    up.chain(
-        to.components()
-            .skip(shared)
-            .map(|step| Path::new(step.as_os_str())),
-    )
-    .collect()
+    up.chain(to.components().skip(shared).map(|step| Path::new(step.as_os_str()))).collect()
 }
 
 #[cfg(test)]
@@ -48,11 +37,7 @@ mod tests {
     fn the_way_between_folders_is_relative() {
         for (from, to, way) in [
             ("/tmp/a", "/src/manifests", "../../src/manifests"),
-            (
-                "/src/target/a",
-                "/src/manifests/local",
-                "../../manifests/local",
-            ),
+            ("/src/target/a", "/src/manifests/local", "../../manifests/local"),
             ("/src", "/src/manifests", "manifests"),
         ] {
             assert_eq!(relative(Path::new(from), Path::new(to)), Path::new(way));

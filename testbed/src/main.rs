@@ -7,14 +7,9 @@ use anyhow::Result;
 use testbed::{Cluster, ClusterOptions};
 
 fn main() -> Result<()> {
-    let cluster = Cluster::start(ClusterOptions {
-        controller_manager: true,
-    })?;
+    let cluster = Cluster::start(ClusterOptions { controller_manager: true })?;
     println!("export KUBECONFIG={}", cluster.kubeconfig().display());
-    println!(
-        "# kubectl is {}",
-        testbed::tools::program("kubectl")?.display()
-    );
+    println!("# kubectl is {}", testbed::tools::program("kubectl")?.display());
     println!("# Ctrl-D ends it");
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())

@@ -27,18 +27,11 @@ impl Step {
         let ticker = thread::spawn(move || {
             let mut pause = Duration::from_secs(first);
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-                say(
-                    &format!("{text} … {} s", started.elapsed().as_secs()),
-                    terminal,
-                );
+                say(&format!("{text} … {} s", started.elapsed().as_secs()), terminal);
                 pause = Duration::from_secs(next);
             }
         });
-        Self {
-            what: what.to_owned(),
-            started,
-            ticker: Some((stop, ticker)),
-        }
+        Self { what: what.to_owned(), started, ticker: Some((stop, ticker)) }
     }
 
     /// Says that the step is done and how long it took.
@@ -69,10 +62,7 @@ impl Step {
         drop(stop);
         let _ = ticker.join();
         let elapsed = self.started.elapsed().as_secs_f64();
-        say(
-            &format!("{}: {how} in {elapsed:.1} s", self.what),
-            stderr().is_terminal(),
-        );
+        say(&format!("{}: {how} in {elapsed:.1} s", self.what), stderr().is_terminal());
         if stderr().is_terminal() {
             let _ = writeln!(stderr());
         }
@@ -88,9 +78,6 @@ impl Drop for Step {
 /// One line; on a terminal it stays open to be overwritten. A closed stderr is no
 /// reason to fail.
 fn say(line: &str, terminal: bool) {
-    let _ = if terminal {
-        write!(stderr(), "\r\x1b[K{line}")
-    } else {
-        writeln!(stderr(), "{line}")
-    };
+    let _ =
+        if terminal { write!(stderr(), "\r\x1b[K{line}") } else { writeln!(stderr(), "{line}") };
 }

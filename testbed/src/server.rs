@@ -20,12 +20,7 @@ pub struct Server {
 
 impl Server {
     pub(crate) fn new(name: &str, child: Child, log: PathBuf) -> Self {
-        Self {
-            name: name.to_owned(),
-            child: Mutex::new(child),
-            log,
-            left: false,
-        }
+        Self { name: name.to_owned(), child: Mutex::new(child), log, left: false }
     }
 
     /// Its process id.
@@ -64,11 +59,7 @@ impl Server {
                 return Ok(status);
             }
             if started.elapsed() > deadline {
-                bail!(
-                    "{} still runs after {deadline:?}; {}",
-                    self.name,
-                    self.tail()
-                );
+                bail!("{} still runs after {deadline:?}; {}", self.name, self.tail());
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -77,10 +68,7 @@ impl Server {
     /// Sends it a signal.
     pub fn signal(&self, signal: nix::sys::signal::Signal) -> Result<()> {
         let pid = i32::try_from(self.pid())?;
-        Ok(nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(pid),
-            signal,
-        )?)
+        Ok(nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal)?)
     }
 
     /// Waits until `ready` says so. The error of a server that died or is late
@@ -94,21 +82,13 @@ impl Server {
         let started = Instant::now();
         loop {
             if let Some(status) = self.exit_status() {
-                bail!(
-                    "{} ended ({status}) before {what}; {}",
-                    self.name,
-                    self.tail()
-                );
+                bail!("{} ended ({status}) before {what}; {}", self.name, self.tail());
             }
             if ready() {
                 return Ok(());
             }
             if started.elapsed() > deadline {
-                bail!(
-                    "{}: not {what} after {deadline:?}; {}",
-                    self.name,
-                    self.tail()
-                );
+                bail!("{}: not {what} after {deadline:?}; {}", self.name, self.tail());
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -125,11 +105,7 @@ impl Server {
     }
 
     fn tail(&self) -> String {
-        format!(
-            "the end of {}:\n{}",
-            self.log.display(),
-            last_lines(&self.log(), 20)
-        )
+        format!("the end of {}:\n{}", self.log.display(), last_lines(&self.log(), 20))
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {

@@ -39,9 +39,6 @@ pub fn skip(reason: &str) {
         .open(&path)
         .and_then(|mut file| file.write_all(note.as_bytes()));
     if let Err(error) = noted {
-        panic!(
-            "cannot note the skipped test in {}: {error}",
-            path.display()
-        );
+        panic!("cannot note the skipped test in {}: {error}", path.display());
     }
 }

@@ -11,10 +11,7 @@ fn the_servers_are_the_pinned_version() -> Result<()> {
     assert!(version.contains("Server Version: v1.36.3"), "{version}");
     assert!(version.contains("Client Version: v1.36.3"), "{version}");
     let raw = Cluster::shared()?.run(&["get", "--raw=/version"])?;
-    assert!(
-        raw.contains(r#""major": "1""#) && raw.contains(r#""minor": "36""#),
-        "{raw}"
-    );
+    assert!(raw.contains(r#""major": "1""#) && raw.contains(r#""minor": "36""#), "{raw}");
     Ok(())
 }
 
@@ -33,20 +30,10 @@ spec:
     spec: {{containers: [{{name: web, image: 'registry.invalid/web:1'}}]}}
 "
     ))?;
-    let pods = [
-        "get",
-        "pods",
-        "--namespace",
-        &namespace,
-        "--output=jsonpath={..phase}",
-    ];
+    let pods = ["get", "pods", "--namespace", &namespace, "--output=jsonpath={..phase}"];
     let started = Instant::now();
     while cluster.run(&pods)? != "Pending" {
-        ensure!(
-            started.elapsed() < Duration::from_mins(1),
-            "no pod: {}",
-            cluster.run(&pods)?
-        );
+        ensure!(started.elapsed() < Duration::from_mins(1), "no pod: {}", cluster.run(&pods)?);
     }
     let audit = cluster.audit_log()?;
     assert!(
@@ -64,13 +51,7 @@ fn namespaces_are_unique_and_take_pods_at_once() -> Result<()> {
     let cluster = Cluster::shared()?;
     let (first, second) = (cluster.namespace("pair")?, cluster.namespace("pair")?);
     assert_ne!(first, second);
-    cluster.run(&[
-        "run",
-        "web",
-        "--image=registry.invalid/web:1",
-        "--namespace",
-        &second,
-    ])?;
+    cluster.run(&["run", "web", "--image=registry.invalid/web:1", "--namespace", &second])?;
     Ok(())
 }
 
@@ -89,10 +70,7 @@ fn data_survive_a_restart_of_the_api_server() -> Result<()> {
     let cluster = Cluster::start(ClusterOptions::default())?;
     let namespace = cluster.namespace("restart")?;
     cluster.stop_apiserver();
-    assert!(
-        !cluster.succeeds(&["get", "--raw=/readyz"]),
-        "it should be down"
-    );
+    assert!(!cluster.succeeds(&["get", "--raw=/readyz"]), "it should be down");
     cluster.restart_apiserver()?;
     cluster.run(&["get", "namespace", &namespace])?;
     Ok(())

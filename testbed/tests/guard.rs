@@ -50,12 +50,7 @@ fn a_dropped_guard_leaves_nothing() -> Result<()> {
     let folder = guard.folder().to_owned();
     let sleeper = guard.spawn("sleeper", &mut sleeper(&folder))?;
     assert!(sleeper.is_running());
-    assert_eq!(
-        processes_of(&folder).len(),
-        2,
-        "{:?}",
-        processes_of(&folder)
-    );
+    assert_eq!(processes_of(&folder).len(), 2, "{:?}", processes_of(&folder));
     drop(guard);
     // The supervisor killed it; we are its parent and have not reaped it.
     sleeper.wait_for_exit(Duration::from_secs(30))?;
@@ -69,9 +64,7 @@ fn a_panicking_owner_leaves_nothing() -> Result<()> {
     let owner = thread::spawn(move || {
         let guard = Guard::new().expect("a guard");
         let folder = guard.folder().to_owned();
-        let server = guard
-            .spawn("sleeper", &mut sleeper(&folder))
-            .expect("a sleeper");
+        let server = guard.spawn("sleeper", &mut sleeper(&folder)).expect("a sleeper");
         send.send(folder).expect("the test waits");
         assert!(!server.is_running(), "this panic is part of the test");
     });
@@ -91,26 +84,12 @@ fn a_killed_owner_leaves_no_server() -> Result<()> {
         .spawn()?;
     let mut line = String::new();
     BufReader::new(owner.stdout.take().context("no output")?).read_line(&mut line)?;
-    let kubeconfig = line
-        .trim()
-        .strip_prefix("export KUBECONFIG=")
-        .context(line.clone())?;
+    let kubeconfig = line.trim().strip_prefix("export KUBECONFIG=").context(line.clone())?;
     // FOLDER/pki/admin.kubeconfig
-    let folder = Path::new(kubeconfig)
-        .ancestors()
-        .nth(2)
-        .context("too short a path")?;
+    let folder = Path::new(kubeconfig).ancestors().nth(2).context("too short a path")?;
     let running = processes_of(folder).join("\n");
-    for server in [
-        "etcd",
-        "kube-apiserver",
-        "kube-controller-manager",
-        "testbed-guard",
-    ] {
-        assert!(
-            running.contains(server),
-            "{server} does not run; these do:\n{running}"
-        );
+    for server in ["etcd", "kube-apiserver", "kube-controller-manager", "testbed-guard"] {
+        assert!(running.contains(server), "{server} does not run; these do:\n{running}");
     }
     owner.kill()?;
     owner.wait()?;

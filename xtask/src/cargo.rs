@@ -26,10 +26,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         .status()
         .with_context(|| format!("cannot run {}", command.get_program().to_string_lossy()))?;
     if !status.success() {
-        let arguments: Vec<_> = command
-            .get_args()
-            .map(|word| word.to_string_lossy())
-            .collect();
+        let arguments: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
         let program = Path::new(command.get_program());
         let program = program.file_name().unwrap_or_default().to_string_lossy();
         bail!("`{program} {}` failed", arguments.join(" "));
@@ -67,10 +64,7 @@ pub(crate) fn build() -> Result<Built> {
 /// Builds one of our programs and says where it is.
 pub(crate) fn build_program(package: &str, name: &str) -> Result<PathBuf> {
     let built = build_only(&["--package", package, "--bin", name])?;
-    let found = built
-        .programs
-        .into_iter()
-        .find(|(program, _)| program == name);
+    let found = built.programs.into_iter().find(|(program, _)| program == name);
     let (_, path) = found.with_context(|| format!("cargo built no {name}"))?;
     Ok(path)
 }
@@ -112,11 +106,7 @@ fn note(message: &Value, built: &mut Built) {
             "lib" => package.into_owned(),
             _ => format!("{package}::{name}"),
         };
-        built.suites.push(TestExecutable {
-            name,
-            folder: folder.to_owned(),
-            path: path.into(),
-        });
+        built.suites.push(TestExecutable { name, folder: folder.to_owned(), path: path.into() });
     } else if kind == "bin" {
         built.programs.push((name.to_owned(), path.into()));
     }
@@ -144,26 +134,13 @@ mod tests {
         note(&artifact("bin", "sidecar-injector", false), &mut built);
         note(&artifact("lib", "certs", true), &mut built);
         note(&artifact("test", "rotation", true), &mut built);
-        note(
-            &json!({"reason": "compiler-artifact", "executable": null}),
-            &mut built,
-        );
-        note(
-            &json!({"reason": "build-finished", "success": true}),
-            &mut built,
-        );
+        note(&json!({"reason": "compiler-artifact", "executable": null}), &mut built);
+        note(&json!({"reason": "build-finished", "success": true}), &mut built);
         assert_eq!(
             built.programs,
-            [(
-                "sidecar-injector".to_owned(),
-                PathBuf::from("/target/sidecar-injector")
-            )]
+            [("sidecar-injector".to_owned(), PathBuf::from("/target/sidecar-injector"))]
         );
-        let names: Vec<&str> = built
-            .suites
-            .iter()
-            .map(|suite| suite.name.as_str())
-            .collect();
+        let names: Vec<&str> = built.suites.iter().map(|suite| suite.name.as_str()).collect();
         assert_eq!(names, ["certs", "certs::rotation"]);
         assert_eq!(built.suites[0].folder, Path::new("/src/certs"));
     }

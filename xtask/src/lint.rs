@@ -20,30 +20,18 @@ pub(crate) struct Lint {}
 type Stage = (&'static str, fn() -> Result<()>);
 
 const STAGES: &[Stage] = &[
-    ("format", || {
-        cargo::run(cargo::command().args(["fmt", "--all", "--check"]))
-    }),
+    ("format", || cargo::run(cargo::command().args(["fmt", "--all", "--check"]))),
     ("tools", || tools::ensure_for(Purpose::Lint)),
     ("scripts", scripts),
     ("dependencies", dependencies),
     ("clippy", || {
         let arguments = ["clippy", "--workspace", "--all-targets", "--locked"];
-        cargo::run(
-            cargo::command()
-                .args(arguments)
-                .args(["--", "-D", "warnings"]),
-        )
+        cargo::run(cargo::command().args(arguments).args(["--", "-D", "warnings"]))
     }),
     ("documentation", || {
         let mut doc = cargo::command();
-        doc.args([
-            "doc",
-            "--workspace",
-            "--no-deps",
-            "--locked",
-            "--document-private-items",
-        ])
-        .env("RUSTDOCFLAGS", "-D warnings");
+        doc.args(["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"])
+            .env("RUSTDOCFLAGS", "-D warnings");
         cargo::run(&mut doc)
     }),
 ];
@@ -64,11 +52,7 @@ impl Lint {
                 failed.push(*name);
             }
         }
-        if failed.is_empty() {
-            Ok(())
-        } else {
-            bail!("lint failed: {}", failed.join(", "))
-        }
+        if failed.is_empty() { Ok(()) } else { bail!("lint failed: {}", failed.join(", ")) }
     }
 }
 
@@ -76,8 +60,7 @@ impl Lint {
 /// not checked: their database is on the network and changes from day to day.
 fn dependencies() -> Result<()> {
     let mut deny = Command::new(pinned::program("cargo-deny")?);
-    deny.current_dir(cargo::root())
-        .args(["check", "--hide-inclusion-graph"]);
+    deny.current_dir(cargo::root()).args(["check", "--hide-inclusion-graph"]);
     cargo::run(deny.args(["bans", "licenses", "sources"]))
 }
 
@@ -87,13 +70,7 @@ fn scripts() -> Result<()> {
     find_scripts(cargo::root(), &mut scripts)?;
     scripts.sort();
     for script in &scripts {
-        eprintln!(
-            "{}",
-            script
-                .strip_prefix(cargo::root())
-                .unwrap_or(script)
-                .display()
-        );
+        eprintln!("{}", script.strip_prefix(cargo::root()).unwrap_or(script).display());
     }
     if scripts.is_empty() {
         bail!("found no script below {}", cargo::root().display());
@@ -124,10 +101,7 @@ fn starts_as_script(path: &Path) -> Result<bool> {
         return Ok(false);
     }
     let bytes = fs::read(path)?;
-    let first = bytes
-        .split(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
+    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     Ok(first.starts_with(b"#!") && first.ends_with(b"sh"))
 }
 
@@ -144,10 +118,7 @@ mod tests {
         }
         fs::write(root.join(".ci/run"), "#!/usr/bin/env bash\ntrue\n")?;
         fs::write(root.join("docs/guard.sh"), "true\n")?;
-        fs::write(
-            root.join("docs/notes.md"),
-            "#!/bin/sh is how a script starts\n",
-        )?;
+        fs::write(root.join("docs/notes.md"), "#!/bin/sh is how a script starts\n")?;
         fs::write(root.join("tool"), "#!/usr/bin/env python3\n")?;
         fs::write(root.join("target/generated.sh"), "true\n")?;
         let mut found = Vec::new();

@@ -20,10 +20,7 @@ impl Tools {
         let wanted: Vec<&Tool> = if self.names.is_empty() {
             TOOLS.iter().collect()
         } else {
-            self.names
-                .iter()
-                .map(|name| tools::named(name))
-                .collect::<Result<_>>()?
+            self.names.iter().map(|name| tools::named(name)).collect::<Result<_>>()?
         };
         ensure(&wanted)?;
         for tool in wanted {
@@ -37,10 +34,7 @@ impl Tools {
 
 /// Builds every tool of one purpose.
 pub(crate) fn ensure_for(purpose: Purpose) -> Result<()> {
-    let wanted: Vec<&Tool> = TOOLS
-        .iter()
-        .filter(|tool| tool.purpose == purpose)
-        .collect();
+    let wanted: Vec<&Tool> = TOOLS.iter().filter(|tool| tool.purpose == purpose).collect();
     ensure(&wanted)
 }
 
@@ -62,9 +56,5 @@ fn ensure(tools: &[&Tool]) -> Result<()> {
             failures.push(format!("{error:#}"));
         }
     }
-    if failures.is_empty() {
-        Ok(())
-    } else {
-        bail!("{}", failures.join("\n"))
-    }
+    if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("\n")) }
 }

@@ -47,10 +47,7 @@ impl Store for FolderStore {
         let files = ["ca.crt", "ca.key", "tls.crt", "tls.key"].map(|name| self.read(name));
         let [ca_crt, ca_key, tls_crt, tls_key] = files;
         let (ca_crt, ca_key, tls_crt, tls_key) = (ca_crt?, ca_key?, tls_crt?, tls_key?);
-        if [&ca_crt, &ca_key, &tls_crt, &tls_key]
-            .iter()
-            .all(|file| file.is_none())
-        {
+        if [&ca_crt, &ca_key, &tls_crt, &tls_key].iter().all(|file| file.is_none()) {
             return Ok(Stored::default());
         }
         let texts = Texts {
@@ -59,17 +56,11 @@ impl Store for FolderStore {
             tls_crt: tls_crt.unwrap_or_default(),
             tls_key: Zeroizing::new(tls_key.unwrap_or_default()),
         };
-        Ok(Stored {
-            texts: Some(texts),
-            version: None,
-        })
+        Ok(Stored { texts: Some(texts), version: None })
     }
 
     async fn save(&self, texts: &Texts, _: Option<&str>) -> Result<(), Error> {
-        let failed = |source| Error::Write {
-            path: self.path.clone(),
-            source,
-        };
+        let failed = |source| Error::Write { path: self.path.clone(), source };
         if !self.path.is_dir() {
             fs::create_dir_all(&self.path).map_err(failed)?;
             fs::set_permissions(&self.path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
@@ -82,9 +73,7 @@ impl Store for FolderStore {
         ] {
             replace(&self.path, name, text)?;
         }
-        fs::File::open(&self.path)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed)
+        fs::File::open(&self.path).and_then(|folder| folder.sync_all()).map_err(failed)
     }
 
     fn watch(&self) -> Changes {
@@ -102,17 +91,10 @@ fn replace(folder: &Path, name: &str, text: &[u8]) -> Result<(), Error> {
             _ => {}
         }
         let mut options = fs::OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&beside)?;
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(text)?;
         file.sync_all()?;
         fs::rename(&beside, &target)
     };
-    write().map_err(|source| Error::Write {
-        path: target.clone(),
-        source,
-    })
+    write().map_err(|source| Error::Write { path: target.clone(), source })
 }

@@ -35,11 +35,7 @@ impl SecretStore {
     /// Uses the Secret `name` of `namespace`.
     pub fn new(client: Client, namespace: &str, name: &str) -> Self {
         let api = Api::namespaced(client, namespace);
-        Self {
-            api,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        }
+        Self { api, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
     async fn call<T>(
@@ -48,14 +44,8 @@ impl SecretStore {
     ) -> Result<T, Error> {
         match tokio::time::timeout(DEADLINE, answer).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(source)) => Err(Error::Api {
-                place: self.place(),
-                source: Box::new(source),
-            }),
-            Err(_) => Err(Error::Deadline {
-                place: self.place(),
-                deadline: DEADLINE,
-            }),
+            Ok(Err(source)) => Err(Error::Api { place: self.place(), source: Box::new(source) }),
+            Err(_) => Err(Error::Deadline { place: self.place(), deadline: DEADLINE }),
         }
     }
 }
@@ -78,39 +68,26 @@ impl Store for SecretStore {
             tls_crt: take("tls.crt"),
             tls_key: Zeroizing::new(take("tls.key")),
         };
-        Ok(Stored {
-            texts: Some(texts),
-            version,
-        })
+        Ok(Stored { texts: Some(texts), version })
     }
 
     async fn save(&self, texts: &Texts, version: Option<&str>) -> Result<(), Error> {
-        let mut secret = Secret {
-            data: Some(data(texts)),
-            ..Secret::default()
-        };
+        let mut secret = Secret { data: Some(data(texts)), ..Secret::default() };
         let answer = if let Some(version) = version {
             secret.metadata.resource_version = Some(version.to_owned());
-            let params = PatchParams {
-                field_manager: Some(MANAGER.into()),
-                ..Default::default()
-            };
-            self.call(self.api.patch(&self.name, &params, &Patch::Merge(&secret)))
-                .await
+            let params = PatchParams { field_manager: Some(MANAGER.into()), ..Default::default() };
+            self.call(self.api.patch(&self.name, &params, &Patch::Merge(&secret))).await
         } else {
             secret.metadata.name = Some(self.name.clone());
             secret.type_ = Some("kubernetes.io/tls".into());
-            let params = PostParams {
-                field_manager: Some(MANAGER.into()),
-                ..Default::default()
-            };
+            let params = PostParams { field_manager: Some(MANAGER.into()), ..Default::default() };
             self.call(self.api.create(&params, &secret)).await
         };
         match answer {
             Ok(_) => Ok(()),
-            Err(Error::Api { source, .. }) if lost_the_race(&source) => Err(Error::Conflict {
-                place: self.place(),
-            }),
+            Err(Error::Api { source, .. }) if lost_the_race(&source) => {
+                Err(Error::Conflict { place: self.place() })
+            }
             Err(other) => Err(other),
         }
     }
@@ -140,10 +117,7 @@ fn lost_the_race(error: &kube::Error) -> bool {
 
 /// A 404 that names the namespace is no race: the namespace does not exist.
 fn missing_namespace(status: &kube::core::Status) -> bool {
-    status
-        .details
-        .as_ref()
-        .is_some_and(|d| d.kind == "namespaces")
+    status.details.as_ref().is_some_and(|d| d.kind == "namespaces")
 }
 
 fn data(texts: &Texts) -> BTreeMap<String, ByteString> {

@@ -72,18 +72,12 @@ async fn connect_with(
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(server.address).await?;
     let name = ServerName::try_from(name.to_owned()).expect("a name");
-    TlsConnector::from(Arc::new(config))
-        .connect(name, tcp)
-        .await
+    TlsConnector::from(Arc::new(config)).connect(name, tcp).await
 }
 
 /// The certificate the server presented.
 pub(crate) fn presented(stream: &TlsStream<TcpStream>) -> Certificate {
-    let chain = stream
-        .get_ref()
-        .1
-        .peer_certificates()
-        .expect("a certificate");
+    let chain = stream.get_ref().1.peer_certificates().expect("a certificate");
     Certificate::from_der(chain[0].clone().into_owned(), "peer").expect("X.509")
 }
 
@@ -131,14 +125,10 @@ mod tests {
                 echo(&mut stream, "hello").await;
             }
         }
-        let error = connect(&server, &bundle, "other.default.svc")
-            .await
-            .expect_err("not its name");
+        let error = connect(&server, &bundle, "other.default.svc").await.expect_err("not its name");
         assert!(error.to_string().contains("not valid for name"), "{error}");
         let (_, _, stranger) = issue();
-        let error = connect(&server, &stranger, "web.default.svc")
-            .await
-            .expect_err("another CA");
+        let error = connect(&server, &stranger, "web.default.svc").await.expect_err("another CA");
         assert!(
             error.to_string().contains("UnknownIssuer")
                 || error.to_string().contains("BadSignature"),
@@ -153,18 +143,12 @@ mod tests {
         let resolver = Resolver::empty();
         resolver.publish(&old);
         let server = serve(Arc::clone(&resolver)).await;
-        let mut early = connect(&server, &bundle, "web.default.svc")
-            .await
-            .expect("a handshake");
+        let mut early = connect(&server, &bundle, "web.default.svc").await.expect("a handshake");
         echo(&mut early, "before").await;
 
-        let new = authority
-            .issue(&names(), &Terms::default(), SystemTime::now())
-            .expect("a leaf");
+        let new = authority.issue(&names(), &Terms::default(), SystemTime::now()).expect("a leaf");
         resolver.publish(&new);
-        let late = connect(&server, &bundle, "web.default.svc")
-            .await
-            .expect("a handshake");
+        let late = connect(&server, &bundle, "web.default.svc").await.expect("a handshake");
         assert_eq!(presented(&late), *new.leaf());
         assert_eq!(presented(&early), *old.leaf());
         echo(&mut early, "after").await;

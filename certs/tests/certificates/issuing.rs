@@ -11,9 +11,7 @@ fn authority() -> Authority {
 }
 
 fn issue(authority: &Authority) -> Identity {
-    authority
-        .issue(&names(), &short_terms(), noon())
-        .expect("a leaf")
+    authority.issue(&names(), &short_terms(), noon()).expect("a leaf")
 }
 
 /// B40: the original's script issued leaves that were CAs, without serverAuth, for a century.
@@ -35,10 +33,7 @@ fn b40_a_leaf_is_a_server_certificate_and_no_ca() {
     assert!(usage.value.digital_signature() && !usage.value.key_cert_sign());
     let extended = x509.extended_key_usage().expect("unique").expect("present");
     assert!(extended.value.server_auth && !extended.value.any && !extended.value.client_auth);
-    assert_eq!(
-        x509.signature_algorithm.algorithm.to_id_string(),
-        "1.2.840.10045.4.3.2"
-    );
+    assert_eq!(x509.signature_algorithm.algorithm.to_id_string(), "1.2.840.10045.4.3.2");
 }
 
 #[test]
@@ -68,20 +63,18 @@ fn leaf_and_ca_are_tied_by_key_identifiers() {
     let (_, ca) = X509Certificate::from_der(authority.certificate().der()).expect("X.509");
     let (_, leaf) = X509Certificate::from_der(identity.leaf().der()).expect("X.509");
     let subject = |c: &X509Certificate<'_>| {
-        c.iter_extensions()
-            .find_map(|e| match e.parsed_extension() {
-                ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
-                _ => None,
-            })
+        c.iter_extensions().find_map(|e| match e.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
+            _ => None,
+        })
     };
     let authority_of = |c: &X509Certificate<'_>| {
-        c.iter_extensions()
-            .find_map(|e| match e.parsed_extension() {
-                ParsedExtension::AuthorityKeyIdentifier(id) => {
-                    id.key_identifier.as_ref().map(|id| id.0.to_vec())
-                }
-                _ => None,
-            })
+        c.iter_extensions().find_map(|e| match e.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(id) => {
+                id.key_identifier.as_ref().map(|id| id.0.to_vec())
+            }
+            _ => None,
+        })
     };
     assert!(subject(&ca).is_some());
     assert_eq!(authority_of(&leaf), subject(&ca));
@@ -106,23 +99,16 @@ fn the_chain_verifies_for_its_names_in_its_time_alone() {
     let identity = issue(&authority);
     let bundle = Bundle::of(authority.certificate().clone());
     let wanted = names();
-    bundle
-        .verify(&identity, wanted.iter(), noon())
-        .expect("valid now");
-    bundle
-        .verify(&identity, wanted.iter(), noon() - seconds(5))
-        .expect("for a slow clock");
+    bundle.verify(&identity, wanted.iter(), noon()).expect("valid now");
+    bundle.verify(&identity, wanted.iter(), noon() - seconds(5)).expect("for a slow clock");
 
     let stranger = [ServerName::try_from("other.default.svc").expect("a name")];
-    let error = bundle
-        .verify(&identity, &stranger, noon())
-        .expect_err("not its name");
+    let error = bundle.verify(&identity, &stranger, noon()).expect_err("not its name");
     assert!(matches!(&error, Error::WrongName { wanted, .. } if wanted == "other.default.svc"));
 
-    for (when, problem) in [
-        (noon() + seconds(101), "it has expired"),
-        (noon() - seconds(6), "not valid yet"),
-    ] {
+    for (when, problem) in
+        [(noon() + seconds(101), "it has expired"), (noon() - seconds(6), "not valid yet")]
+    {
         let error = bundle.verify(&identity, [], when).expect_err(problem);
         assert!(error.to_string().contains(problem), "{error}");
     }
@@ -131,30 +117,21 @@ fn the_chain_verifies_for_its_names_in_its_time_alone() {
     let error = other.verify(&identity, [], noon()).expect_err("another CA");
     assert!(matches!(error, Error::Untrusted { .. }), "{error}");
     let both = other.led_by(authority.certificate().clone());
-    both.verify(&identity, wanted.iter(), noon())
-        .expect("either CA is enough");
+    both.verify(&identity, wanted.iter(), noon()).expect("either CA is enough");
 }
 
 #[test]
 fn a_leaf_never_outlives_its_ca() {
     let authority = authority();
     let late = noon() + seconds(990);
-    let identity = authority
-        .issue(&names(), &short_terms(), late)
-        .expect("a leaf");
-    assert_eq!(
-        identity.leaf().not_after(),
-        authority.certificate().not_after()
-    );
+    let identity = authority.issue(&names(), &short_terms(), late).expect("a leaf");
+    assert_eq!(identity.leaf().not_after(), authority.certificate().not_after());
 }
 
 #[test]
 fn a_stored_ca_goes_on_signing() {
     let original = authority();
-    let (cert, key) = (
-        original.certificate().to_pem(),
-        original.key().expose_pem().to_owned(),
-    );
+    let (cert, key) = (original.certificate().to_pem(), original.key().expose_pem().to_owned());
     // The bundle of a CA that is being replaced: the key says which of them signs.
     let bundle = format!("{}{cert}", authority().certificate().to_pem());
     let again = Authority::from_pem(bundle.as_bytes(), key.as_bytes(), "store").expect("a CA");
@@ -190,35 +167,19 @@ fn what_does_not_belong_together_is_refused() {
 #[test]
 fn r33_a_bundle_holds_certificates_alone() {
     let (one, two) = (authority(), authority());
-    let pem = format!(
-        "# old and new\n{}{}",
-        one.certificate().to_pem(),
-        two.certificate().to_pem()
-    );
+    let pem =
+        format!("# old and new\n{}{}", one.certificate().to_pem(), two.certificate().to_pem());
     let bundle = Bundle::from_pem(pem.as_bytes(), "ca.crt").expect("a bundle");
     assert_eq!(bundle.certificates().len(), 2);
     let text = bundle.to_pem();
     assert!(!text.contains('#') && !text.contains('\r') && text.ends_with('\n'));
-    assert_eq!(
-        Bundle::from_pem(text.as_bytes(), "ca.crt").expect("again"),
-        bundle
-    );
+    assert_eq!(Bundle::from_pem(text.as_bytes(), "ca.crt").expect("again"), bundle);
 
     let leaked = format!("{pem}{}", one.key().expose_pem());
     let error = Bundle::from_pem(leaked.as_bytes(), "ca.crt").expect_err("a key in public");
-    assert!(
-        matches!(&error, Error::NotABundle { found, .. } if found == "PRIVATE KEY"),
-        "{error}"
-    );
-    for broken in [
-        "",
-        "no PEM",
-        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-    ] {
-        assert!(
-            Bundle::from_pem(broken.as_bytes(), "ca.crt").is_err(),
-            "{broken:?}"
-        );
+    assert!(matches!(&error, Error::NotABundle { found, .. } if found == "PRIVATE KEY"), "{error}");
+    for broken in ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        assert!(Bundle::from_pem(broken.as_bytes(), "ca.crt").is_err(), "{broken:?}");
     }
     let truncated = &pem.as_bytes()[..pem.len() - 40];
     assert!(Bundle::from_pem(truncated, "ca.crt").is_err());
@@ -230,11 +191,7 @@ fn no_debug_output_shows_a_key() {
     let identity = issue(&authority);
     let shown = format!("{authority:?} {identity:?}");
     for key in [authority.key(), identity.key()] {
-        for line in key
-            .expose_pem()
-            .lines()
-            .filter(|line| !line.starts_with("-----"))
-        {
+        for line in key.expose_pem().lines().filter(|line| !line.starts_with("-----")) {
             assert!(!shown.contains(line));
         }
     }
@@ -245,19 +202,12 @@ fn terms_that_end_before_renewal_are_refused() {
     let mut terms = Terms::default();
     terms.check().expect("the defaults");
     terms.leaf.renew_after = terms.leaf.lifetime;
-    assert!(matches!(
-        terms.check(),
-        Err(Error::Terms { what: "leaf", .. })
-    ));
+    assert!(matches!(terms.check(), Err(Error::Terms { what: "leaf", .. })));
 }
 
 #[test]
 fn a_long_first_name_still_makes_a_certificate() {
-    let long = Names::default()
-        .with(&format!("{0}.{0}.example", "a".repeat(60)))
-        .expect("a name");
-    let identity = authority()
-        .issue(&long, &short_terms(), noon())
-        .expect("a leaf");
+    let long = Names::default().with(&format!("{0}.{0}.example", "a".repeat(60))).expect("a name");
+    let identity = authority().issue(&long, &short_terms(), noon()).expect("a leaf");
     assert_eq!(identity.leaf().names(), long.to_vec());
 }

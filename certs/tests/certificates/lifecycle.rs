@@ -18,12 +18,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self {
-            now: noon(),
-            stored: None,
-            served: None,
-            names: names(),
-        }
+        Self { now: noon(), stored: None, served: None, names: names() }
     }
 
     /// Steps until nothing is left to do; returns the reasons of what was stored, and the time of
@@ -31,19 +26,9 @@ impl World {
     fn settle(&mut self) -> (Vec<&'static str>, SystemTime) {
         let mut reasons = Vec::new();
         for _ in 0..10 {
-            let found = self
-                .stored
-                .as_ref()
-                .map(|t| Found::read(t, "store"))
-                .unwrap_or_default();
-            match next(
-                found,
-                self.served.as_ref(),
-                &self.names,
-                &short_terms(),
-                self.now,
-            )
-            .expect("a step")
+            let found = self.stored.as_ref().map(|t| Found::read(t, "store")).unwrap_or_default();
+            match next(found, self.served.as_ref(), &self.names, &short_terms(), self.now)
+                .expect("a step")
             {
                 Step::Keep { material, until } => {
                     assert!(until > self.now, "a look that is due already would spin");
@@ -65,10 +50,7 @@ impl World {
     /// At no instant does a client that trusts the bundle refuse the leaf.
     fn check(&self) {
         let served = self.served();
-        served
-            .bundle
-            .verify(&served.identity, self.names.iter(), self.now)
-            .expect("serves");
+        served.bundle.verify(&served.identity, self.names.iter(), self.now).expect("serves");
     }
 
     fn served(&self) -> &Material {
@@ -121,20 +103,12 @@ fn a_ca_is_replaced_without_an_instant_of_distrust() {
     // A client that fetched the bundle up to one settling time ago must still be served.
     let mut known: Vec<(SystemTime, Bundle)> = Vec::new();
     while world.now < noon() + seconds(1500) {
-        told.extend(
-            world
-                .settle()
-                .0
-                .into_iter()
-                .filter(|r| *r != "the leaf is due"),
-        );
+        told.extend(world.settle().0.into_iter().filter(|r| *r != "the leaf is due"));
         let served = world.served();
         known.push((world.now, served.bundle.clone()));
         known.retain(|(at, _)| world.now.duration_since(*at).expect("the past") <= seconds(9));
         for (_, bundle) in &known {
-            bundle
-                .verify(&served.identity, world.names.iter(), world.now)
-                .expect("old bundles do");
+            bundle.verify(&served.identity, world.names.iter(), world.now).expect("old bundles do");
         }
         world.now += seconds(1);
     }
@@ -156,11 +130,7 @@ fn after_a_long_sleep_everything_is_new() {
     world.settle();
     world.now = noon() + seconds(5000);
     assert_eq!(world.settle().0, ["no usable CA was stored"]);
-    assert_eq!(
-        world.served().bundle.certificates().len(),
-        1,
-        "an expired CA is of no use"
-    );
+    assert_eq!(world.served().bundle.certificates().len(), 1, "an expired CA is of no use");
 }
 
 /// A machine that began its life with a clock in the future.
@@ -178,10 +148,7 @@ fn a_deleted_store_comes_back_as_it_was() {
     world.settle();
     let before = world.stored.take();
     assert_eq!(world.settle().0, ["the store was emptied or damaged"]);
-    assert!(
-        world.stored == before,
-        "same CA, same leaf: no client notices"
-    );
+    assert!(world.stored == before, "same CA, same leaf: no client notices");
 }
 
 #[test]
@@ -220,10 +187,7 @@ fn a_leaf_of_another_ca_or_without_a_name_is_replaced() {
     world.texts().tls_crt = foreign.tls_crt;
     world.texts().tls_key = foreign.tls_key;
     world.served = None;
-    assert_eq!(
-        world.settle().0,
-        ["the leaf is expired, misses a name, or is of another CA"]
-    );
+    assert_eq!(world.settle().0, ["the leaf is expired, misses a name, or is of another CA"]);
 
     world.names = names().with("injector.example").expect("a name");
     let reasons = {
@@ -231,18 +195,8 @@ fn a_leaf_of_another_ca_or_without_a_name_is_replaced() {
         world.served = None;
         world.settle().0
     };
-    assert_eq!(
-        reasons,
-        ["the leaf is expired, misses a name, or is of another CA"]
-    );
-    assert!(
-        world
-            .served()
-            .identity
-            .leaf()
-            .names()
-            .contains(&"injector.example".to_owned())
-    );
+    assert_eq!(reasons, ["the leaf is expired, misses a name, or is of another CA"]);
+    assert!(world.served().identity.leaf().names().contains(&"injector.example".to_owned()));
 }
 
 /// What may befall a store and a server.

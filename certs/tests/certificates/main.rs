@@ -21,14 +21,8 @@ fn seconds(n: u64) -> Duration {
 /// CA: 1000 s, renewed after 800. Leaf: 100 s, renewed after 60. Settling: 10 s. Skew: 5 s.
 fn short_terms() -> Terms {
     Terms {
-        ca: Term {
-            lifetime: seconds(1000),
-            renew_after: seconds(800),
-        },
-        leaf: Term {
-            lifetime: seconds(100),
-            renew_after: seconds(60),
-        },
+        ca: Term { lifetime: seconds(1000), renew_after: seconds(800) },
+        leaf: Term { lifetime: seconds(100), renew_after: seconds(60) },
         clock_skew: seconds(5),
         settle: seconds(10),
     }

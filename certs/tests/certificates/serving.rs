@@ -17,9 +17,7 @@ fn authority() -> Authority {
 }
 
 fn issue(authority: &Authority) -> Identity {
-    authority
-        .issue(&names(), &Terms::default(), SystemTime::now())
-        .expect("a leaf")
+    authority.issue(&names(), &Terms::default(), SystemTime::now()).expect("a leaf")
 }
 
 fn write(folder: &Path, identity: &Identity, ca: &Bundle) {
@@ -39,10 +37,7 @@ async fn until(status: &mut watch::Receiver<Status>, wanted: impl Fn(&Status) ->
 }
 
 fn with_ca(folder: &Path) -> Files {
-    Files {
-        ca: Some("ca.crt".into()),
-        ..Files::of_folder(folder)
-    }
+    Files { ca: Some("ca.crt".into()), ..Files::of_folder(folder) }
 }
 
 /// B7, B9: a kubelet writes a new folder and renames the symlink `..data` onto it.
@@ -64,29 +59,20 @@ async fn a_mounted_secret_is_swapped_under_a_live_connection() {
     let serving = Serving::of_files(with_ca(mount.path()));
     let mut status = serving.status();
     let first = until(&mut status, |s| s.leaf.is_some()).await;
-    assert_eq!(
-        (first.leaf.as_ref(), first.generation),
-        (Some(old.leaf()), 1)
-    );
+    assert_eq!((first.leaf.as_ref(), first.generation), (Some(old.leaf()), 1));
     assert_eq!(first.bundle.as_ref(), Some(&bundle));
     let server = serve(serving.resolver()).await;
-    let mut early = connect(&server, &bundle, "web.default.svc")
-        .await
-        .expect("a handshake");
+    let mut early = connect(&server, &bundle, "web.default.svc").await.expect("a handshake");
 
     symlink("..2026_2", mount.path().join("..data_tmp")).expect("linked");
     fs::rename(mount.path().join("..data_tmp"), mount.path().join("..data")).expect("swapped");
     until(&mut status, |s| s.leaf.as_ref() == Some(new.leaf())).await;
-    let late = connect(&server, &bundle, "web.default.svc")
-        .await
-        .expect("a handshake");
+    let late = connect(&server, &bundle, "web.default.svc").await.expect("a handshake");
     assert_eq!(presented(&late), *new.leaf());
     echo(&mut early, "still here").await;
 
     serving.stop().await;
-    let kept = connect(&server, &bundle, "web.default.svc")
-        .await
-        .expect("served to the end");
+    let kept = connect(&server, &bundle, "web.default.svc").await.expect("served to the end");
     assert_eq!(presented(&kept), *new.leaf());
 }
 
@@ -112,9 +98,7 @@ async fn a_half_written_or_mismatched_pair_leaves_the_last_good_in_service() {
         let told = |s: &Status| s.error.as_ref().is_some_and(|e| e.contains(complaint));
         let bad = until(&mut status, told).await;
         assert_eq!(bad.leaf.as_ref(), Some(old.leaf()));
-        let stream = connect(&server, &bundle, "web.default.svc")
-            .await
-            .expect("a handshake");
+        let stream = connect(&server, &bundle, "web.default.svc").await.expect("a handshake");
         assert_eq!(presented(&stream), *old.leaf());
     }
     fs::write(folder.path().join("tls.key"), new.key().expose_pem()).expect("written");
@@ -133,18 +117,12 @@ async fn a_leaf_of_another_ca_than_the_one_beside_it_is_not_put_in_service() {
     let mut status = serving.status();
     until(&mut status, |s| s.leaf.is_some()).await;
     write(folder.path(), &new, &Bundle::of(one.certificate().clone()));
-    let objection = |s: &Status| {
-        s.error
-            .as_ref()
-            .is_some_and(|e| e.contains("no CA of the bundle"))
-    };
+    let objection =
+        |s: &Status| s.error.as_ref().is_some_and(|e| e.contains("no CA of the bundle"));
     let doubted = until(&mut status, objection).await;
     assert_eq!(doubted.leaf.as_ref(), Some(old.leaf()));
     write(folder.path(), &new, &Bundle::of(two.certificate().clone()));
-    until(&mut status, |s| {
-        s.error.is_none() && s.leaf.as_ref() == Some(new.leaf())
-    })
-    .await;
+    until(&mut status, |s| s.error.is_none() && s.leaf.as_ref() == Some(new.leaf())).await;
 }
 
 /// Nothing better is there: it is served, as clients that do not look would take it, and said.
@@ -153,23 +131,13 @@ async fn an_expired_certificate_is_served_with_an_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let long_ago = SystemTime::now() - 100 * Duration::from_hours(24);
     let authority = Authority::generate("test CA", &Terms::default(), long_ago).expect("a CA");
-    let expired = authority
-        .issue(&names(), &Terms::default(), long_ago)
-        .expect("a leaf");
-    write(
-        folder.path(),
-        &expired,
-        &Bundle::of(authority.certificate().clone()),
-    );
+    let expired = authority.issue(&names(), &Terms::default(), long_ago).expect("a leaf");
+    write(folder.path(), &expired, &Bundle::of(authority.certificate().clone()));
     for files in [Files::of_folder(folder.path()), with_ca(folder.path())] {
         let serving = Serving::of_files(files);
         let status = until(&mut serving.status(), |s| s.error.is_some()).await;
         assert_eq!(status.leaf.as_ref(), Some(expired.leaf()));
-        assert!(
-            status
-                .error
-                .is_some_and(|e| e.contains("it has expired; renew it"))
-        );
+        assert!(status.error.is_some_and(|e| e.contains("it has expired; renew it")));
     }
 }
 
@@ -180,24 +148,12 @@ async fn a_folder_that_appears_later_is_found() {
     let serving = Serving::of_files(Files::of_folder(&path));
     let mut status = serving.status();
     let missing = until(&mut status, |s| s.error.is_some()).await;
-    assert!(
-        missing
-            .error
-            .is_some_and(|e| e.contains("check that it is mounted"))
-    );
+    assert!(missing.error.is_some_and(|e| e.contains("check that it is mounted")));
     let authority = authority();
     fs::create_dir(&path).expect("made");
-    write(
-        &path,
-        &issue(&authority),
-        &Bundle::of(authority.certificate().clone()),
-    );
+    write(&path, &issue(&authority), &Bundle::of(authority.certificate().clone()));
     let found = until(&mut status, |s| s.leaf.is_some()).await;
-    assert_eq!(
-        (found.error, found.bundle),
-        (None, None),
-        "no CA file was configured"
-    );
+    assert_eq!((found.error, found.bundle), (None, None), "no CA file was configured");
 }
 
 #[tokio::test]
@@ -208,21 +164,11 @@ async fn its_own_ca_in_a_folder_survives_a_restart_and_a_deletion() {
     let serving = start();
     let first = until(&mut serving.status(), |s| s.leaf.is_some()).await;
     for file in ["ca.crt", "ca.key", "tls.crt", "tls.key"] {
-        let mode = fs::metadata(path.join(file))
-            .expect("stored")
-            .permissions()
-            .mode();
+        let mode = fs::metadata(path.join(file)).expect("stored").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
-    assert_eq!(
-        fs::metadata(&path).expect("made").permissions().mode() & 0o777,
-        0o700
-    );
-    assert_eq!(
-        fs::read_dir(&path).expect("a folder").count(),
-        4,
-        "nothing is left beside"
-    );
+    assert_eq!(fs::metadata(&path).expect("made").permissions().mode() & 0o777, 0o700);
+    assert_eq!(fs::read_dir(&path).expect("a folder").count(), 4, "nothing is left beside");
     let bundle = first.bundle.clone().expect("a bundle");
     let server = serve(serving.resolver()).await;
     for name in names().to_vec() {
@@ -232,26 +178,15 @@ async fn its_own_ca_in_a_folder_survives_a_restart_and_a_deletion() {
 
     let serving = start();
     let again = until(&mut serving.status(), |s| s.leaf.is_some()).await;
-    assert_eq!(
-        (again.leaf, again.bundle),
-        (first.leaf.clone(), first.bundle)
-    );
+    assert_eq!((again.leaf, again.bundle), (first.leaf.clone(), first.bundle));
     fs::remove_file(path.join("ca.key")).expect("removed");
     let store = FolderStore::new(&path);
     let healed = async {
-        while store
-            .load()
-            .await
-            .expect("loaded")
-            .texts
-            .is_none_or(|t| t.ca_key.is_empty())
-        {
+        while store.load().await.expect("loaded").texts.is_none_or(|t| t.ca_key.is_empty()) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(seconds(60), healed)
-        .await
-        .expect("healed from memory");
+    tokio::time::timeout(seconds(60), healed).await.expect("healed from memory");
     assert_eq!(serving.status().borrow().leaf, first.leaf);
 }
 
@@ -259,22 +194,15 @@ async fn its_own_ca_in_a_folder_survives_a_restart_and_a_deletion() {
 #[tokio::test]
 async fn renewal_by_the_clock() {
     let folder = tempfile::tempdir().expect("a folder");
-    let terms = Terms {
-        leaf: Term {
-            lifetime: seconds(60),
-            renew_after: seconds(1),
-        },
-        ..Terms::default()
-    };
+    let terms =
+        Terms { leaf: Term { lifetime: seconds(60), renew_after: seconds(1) }, ..Terms::default() };
     let serving = Serving::of_store(FolderStore::new(folder.path()), names(), terms);
     let mut status = serving.status();
     let first = until(&mut status, |s| s.leaf.is_some()).await;
     let bundle = first.bundle.expect("a bundle");
     let server = serve(serving.resolver()).await;
     while status.borrow().generation < 3 {
-        connect(&server, &bundle, "127.0.0.1")
-            .await
-            .expect("a handshake at any time");
+        connect(&server, &bundle, "127.0.0.1").await.expect("a handshake at any time");
         tokio::task::yield_now().await;
     }
     assert_ne!(status.borrow().leaf, first.leaf);
@@ -286,11 +214,7 @@ async fn a_folder_that_cannot_be_written_is_an_error_with_a_remedy() {
     let parent = tempfile::tempdir().expect("a folder");
     let file = parent.path().join("file");
     fs::write(&file, "in the way").expect("written");
-    let serving = Serving::of_store(
-        FolderStore::new(file.join("own")),
-        names(),
-        Terms::default(),
-    );
+    let serving = Serving::of_store(FolderStore::new(file.join("own")), names(), Terms::default());
     let status = until(&mut serving.status(), |s| s.error.is_some()).await;
     assert!(status.leaf.is_none());
     assert!(status.error.is_some_and(|e| e.contains("check")));

@@ -20,11 +20,7 @@ type Held = Box<dyn Any>;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let mut next = || {
-        arguments
-            .next()
-            .context("usage: flood ADDRESS COUNT HELD CA_FILE")
-    };
+    let mut next = || arguments.next().context("usage: flood ADDRESS COUNT HELD CA_FILE");
     let (address, count, most): (SocketAddr, usize, usize) =
         (next()?.parse()?, next()?.parse()?, next()?.parse()?);
     let tls = trusting(&std::fs::read(next()?)?)?;

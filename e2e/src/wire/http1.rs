@@ -30,10 +30,7 @@ impl Http1 {
         let session = ClientConnection::new(Arc::new(config), ServerName::from(address.ip()))?;
         let mut stream = StreamOwned::new(session, tcp);
         while stream.conn.is_handshaking() {
-            stream
-                .conn
-                .complete_io(&mut stream.sock)
-                .context("TLS handshake")?;
+            stream.conn.complete_io(&mut stream.sock).context("TLS handshake")?;
         }
         Ok(Self(stream))
     }
@@ -80,10 +77,7 @@ impl Http1 {
 pub fn plain(address: SocketAddr, method: &str, path: &str) -> Result<Reply> {
     let mut tcp = TcpStream::connect(address)?;
     tcp.set_read_timeout(Some(PATIENCE))?;
-    write!(
-        tcp,
-        "{method} {path} HTTP/1.1\r\nhost: injector\r\nconnection: close\r\n\r\n"
-    )?;
+    write!(tcp, "{method} {path} HTTP/1.1\r\nhost: injector\r\nconnection: close\r\n\r\n")?;
     read_reply(&mut tcp)
 }
 
@@ -97,20 +91,13 @@ fn read_reply(stream: &mut impl Read) -> Result<Reply> {
     };
     let head = String::from_utf8(bytes[..end].to_vec())?;
     let mut lines = head.split("\r\n");
-    let status = lines
-        .next()
-        .and_then(|line| line.split(' ').nth(1))
-        .context("no status line")?;
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("no status line")?;
     let status = status.parse()?;
     let headers: Vec<_> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
         .collect();
-    let mut reply = Reply {
-        status,
-        headers,
-        body: bytes.split_off(end + 4),
-    };
+    let mut reply = Reply { status, headers, body: bytes.split_off(end + 4) };
     let length: usize = reply.header("content-length").map_or(Ok(0), str::parse)?;
     while reply.body.len() < length {
         more(stream, &mut reply.body).context("the body broke off")?;

@@ -39,21 +39,12 @@ impl Http2 {
         let (sender, connection) = runtime.block_on(async {
             let tcp = TcpStream::connect(address).await?;
             let name = ServerName::from(address.ip());
-            let tls = TlsConnector::from(Arc::new(config))
-                .connect(name, tcp)
-                .await?;
-            ensure!(
-                tls.get_ref().1.alpn_protocol() == Some(b"h2"),
-                "the server declined h2"
-            );
+            let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
+            ensure!(tls.get_ref().1.alpn_protocol() == Some(b"h2"), "the server declined h2");
             let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(tls)).await?;
             Ok((sender, tokio::spawn(connection)))
         })?;
-        Ok(Self {
-            runtime,
-            sender,
-            connection,
-        })
+        Ok(Self { runtime, sender, connection })
     }
 
     /// Posts `body` as the API server does.
@@ -80,9 +71,7 @@ impl Http2 {
     }
 
     fn send_all(&mut self, requests: Vec<Request<Full<Bytes>>>) -> Result<Vec<Reply>> {
-        let Self {
-            runtime, sender, ..
-        } = self;
+        let Self { runtime, sender, .. } = self;
         runtime.block_on(async {
             let mut answers = Vec::new();
             for mut request in requests {
@@ -101,15 +90,9 @@ impl Http2 {
 
     /// Waits until the server has ended the connection in order (GOAWAY).
     pub fn closed_by_server(self) -> Result<()> {
-        let Self {
-            runtime,
-            connection,
-            ..
-        } = self;
+        let Self { runtime, connection, .. } = self;
         runtime.block_on(async {
-            let ended = timeout(PATIENCE, connection)
-                .await
-                .context("the connection lives on")?;
+            let ended = timeout(PATIENCE, connection).await.context("the connection lives on")?;
             Ok(ended??)
         })
     }
@@ -119,21 +102,9 @@ async fn collect(answer: Response<hyper::body::Incoming>) -> Result<Reply> {
     let headers = answer
         .headers()
         .iter()
-        .map(|(name, value)| {
-            (
-                name.to_string(),
-                String::from_utf8_lossy(value.as_bytes()).into(),
-            )
-        })
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))
         .collect();
     let status = answer.status().as_u16();
-    let body = timeout(PATIENCE, answer.into_body().collect())
-        .await??
-        .to_bytes()
-        .to_vec();
-    Ok(Reply {
-        status,
-        headers,
-        body,
-    })
+    let body = timeout(PATIENCE, answer.into_body().collect()).await??.to_bytes().to_vec();
+    Ok(Reply { status, headers, body })
 }

@@ -47,17 +47,9 @@ async fn an_outage_is_survived() -> Result<()> {
     let leaf = serving.status().borrow().leaf.clone();
 
     cluster.stop_apiserver();
-    let gone = until(&state, PATIENCE, |now| {
-        matches!(now.state, State::Error { .. })
-    })
-    .await?;
-    let State::Error { message } = gone.state else {
-        unreachable!("it was waited for")
-    };
-    ensure!(
-        message.contains("check that the API server can be reached"),
-        "{message}"
-    );
+    let gone = until(&state, PATIENCE, |now| matches!(now.state, State::Error { .. })).await?;
+    let State::Error { message } = gone.state else { unreachable!("it was waited for") };
+    ensure!(message.contains("check that the API server can be reached"), "{message}");
     ensure!(serving.resolver().is_ready());
 
     cluster.start_apiserver()?;

@@ -51,9 +51,7 @@ fn get(cluster: &Cluster, name: &str) -> Result<Value> {
 /// `caBundle` of the entry at `index`, as PEM.
 fn ca_bundle(configuration: &Value, index: usize) -> Result<Option<String>> {
     let encoded = configuration["webhooks"][index]["clientConfig"]["caBundle"].as_str();
-    encoded
-        .map(|e| Ok(String::from_utf8(BASE64_STANDARD.decode(e)?)?))
-        .transpose()
+    encoded.map(|e| Ok(String::from_utf8(BASE64_STANDARD.decode(e)?)?)).transpose()
 }
 
 async fn reaches(
@@ -62,21 +60,14 @@ async fn reaches(
     wanted: State,
     writes: u64,
 ) -> Result<CaBundle> {
-    until(state, patience, |now| {
-        now.state == wanted && now.writes == writes
-    })
-    .await
+    until(state, patience, |now| now.state == wanted && now.writes == writes).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r33_our_entries_are_filled_and_nothing_else_is_touched() -> Result<()> {
     let cluster = Cluster::shared()?;
     let name = "filled";
-    let entries = [
-        "ours.mesher.io",
-        "foreign.example.com",
-        "more.ours.mesher.io",
-    ];
+    let entries = ["ours.mesher.io", "foreign.example.com", "more.ours.mesher.io"];
     let object = configuration(name, &entries);
     cluster.apply(&object.to_string())?;
     let before = get(cluster, name)?;
@@ -150,13 +141,7 @@ async fn b10_a_manifest_applied_again_heals_and_there_is_no_write_loop() -> Resu
     // A label makes the keeper look; a look alone must not write.
     for value in ["a", "b", "c"] {
         let label = format!("team={value}");
-        cluster.run(&[
-            "label",
-            "--overwrite",
-            "mutatingwebhookconfiguration",
-            name,
-            &label,
-        ])?;
+        cluster.run(&["label", "--overwrite", "mutatingwebhookconfiguration", name, &label])?;
     }
     Kubectl(cluster).run_with("replace -f -", &object)?;
     reaches(&state, PROMISED, State::Current, 4).await?;
@@ -182,12 +167,7 @@ async fn a_deleted_configuration_stays_deleted_and_is_filled_on_its_return() -> 
     // Another CA makes it look again, and want to write.
     let renewed = some_ca()?;
     certificates.send_replace(renewed.clone());
-    let list = [
-        "get",
-        "mutatingwebhookconfiguration",
-        name,
-        "--ignore-not-found",
-    ];
+    let list = ["get", "mutatingwebhookconfiguration", name, "--ignore-not-found"];
     assert_eq!(cluster.run(&list)?, "");
 
     cluster.apply(&object)?;
@@ -211,12 +191,7 @@ async fn deletions_in_a_race_with_writes_stay_deletions() -> Result<()> {
         // The keeper writes while kubectl deletes.
         certificates.send_replace(some_ca()?);
         cluster.run(&["delete", "mutatingwebhookconfiguration", name])?;
-        let list = [
-            "get",
-            "mutatingwebhookconfiguration",
-            name,
-            "--ignore-not-found",
-        ];
+        let list = ["get", "mutatingwebhookconfiguration", name, "--ignore-not-found"];
         assert_eq!(cluster.run(&list)?, "");
     }
     let state = keeper.ca_bundle();
@@ -230,9 +205,7 @@ async fn deletions_in_a_race_with_writes_stay_deletions() -> Result<()> {
         "metadata": {"name": name, "uid": "00000000-0000-0000-0000-000000000000"},
         "webhooks": [],
     });
-    let refused = Kubectl(cluster)
-        .try_run_with(line, &applied.to_string())?
-        .refused()?;
+    let refused = Kubectl(cluster).try_run_with(line, &applied.to_string())?.refused()?;
     ensure!(refused.contains("uid mismatch"), "{refused}");
     applied["metadata"] = json!({"name": name});
     Kubectl(cluster).run_with(line, &applied.to_string())?;
@@ -272,16 +245,11 @@ async fn the_shipped_roles_are_enough() -> Result<()> {
     let keeper = Keeper::start(client, Settings::default(), serving.status());
     let state = keeper.ca_bundle();
     reaches(&state, PATIENCE, State::Current, 1).await?;
-    until(&keeper.api_server(), PATIENCE, |server| {
-        server.version.is_some()
-    })
-    .await?;
+    until(&keeper.api_server(), PATIENCE, |server| server.version.is_some()).await?;
 
     // Only the watches tell of these so soon.
     let status = serving.status().borrow().clone();
-    Kubectl(&cluster).run(&format!(
-        "delete secret sidecar-injector-certificates -n {NAME}"
-    ))?;
+    Kubectl(&cluster).run(&format!("delete secret sidecar-injector-certificates -n {NAME}"))?;
     let line = format!("delete mutatingwebhookconfiguration {NAME}");
     Kubectl(&cluster).run(&line)?;
     reaches(&state, PROMISED, State::Missing, 1).await?;

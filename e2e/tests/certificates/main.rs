@@ -41,10 +41,7 @@ fn self_issued(client: &Client, namespace: &str) -> Result<Serving> {
 fn some_ca() -> Result<Status> {
     let ca = Authority::generate("test CA", &Terms::default(), SystemTime::now())?;
     let bundle = Some(Bundle::of(ca.certificate().clone()));
-    Ok(Status {
-        bundle,
-        ..Status::default()
-    })
+    Ok(Status { bundle, ..Status::default() })
 }
 
 /// Waits until what `receiver` announces is as wanted.
@@ -75,9 +72,5 @@ fn keep(client: &Client, name: &str, certificates: watch::Receiver<Status>) -> K
 
 /// The bundle as `caBundle` holds it: PEM.
 fn pem(status: &Status) -> Result<String> {
-    Ok(status
-        .bundle
-        .as_ref()
-        .context("there is a bundle")?
-        .to_pem())
+    Ok(status.bundle.as_ref().context("there is a bundle")?.to_pem())
 }

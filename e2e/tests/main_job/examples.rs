@@ -17,14 +17,9 @@ fn the_examples_are_used_as_written() -> Result<()> {
     eventually("the label is in force", PATIENCE, || {
         Ok(is_seen(kubectl.0, "chassis").then_some(()))
     })?;
-    let created = kubectl.run(&format!(
-        "create -f {} -n chassis",
-        example("with-service-ports/sc/")
-    ))?;
-    assert_eq!(
-        created.stderr, "",
-        "a pod that gets what it asked for needs no warning"
-    );
+    let created =
+        kubectl.run(&format!("create -f {} -n chassis", example("with-service-ports/sc/")))?;
+    assert_eq!(created.stderr, "", "a pod that gets what it asked for needs no warning");
 
     for (app, replicas) in [("client", 1), ("server", 2)] {
         for pod in pods(kubectl, "chassis", &format!("app={app}"), replicas)? {
@@ -46,24 +41,16 @@ fn the_examples_are_used_as_written() -> Result<()> {
             }
             assert!(sidecar.get("readinessProbe").is_none());
 
-            let own = pod
-                .container(app)
-                .context("the pod lost its own container")?;
+            let own = pod.container(app).context("the pod lost its own container")?;
             assert_eq!(env(own, "http_proxy"), Some("http://127.0.0.1:30101"));
-            let conf = pod
-                .volumes()
-                .iter()
-                .find(|volume| volume["name"] == "mesher-conf");
+            let conf = pod.volumes().iter().find(|volume| volume["name"] == "mesher-conf");
             let conf = conf.context("no volume mesher-conf")?;
             assert_eq!(conf["configMap"]["name"], "mesher-configmap");
             assert_eq!(conf["configMap"]["optional"], true);
 
             assert_eq!(pod.status(), Some("injected"));
             assert_eq!(pod.annotation("sidecar.mesher.io/inject"), Some("yes"));
-            assert_eq!(
-                pod.annotation("kubectl.kubernetes.io/default-container"),
-                Some(app)
-            );
+            assert_eq!(pod.annotation("kubectl.kubernetes.io/default-container"), Some(app));
         }
     }
     Ok(())
@@ -72,19 +59,9 @@ fn the_examples_are_used_as_written() -> Result<()> {
 #[test]
 fn each_example_leads_to_its_discovery_backend() -> Result<()> {
     for (name, folder, discovery, ports) in [
-        (
-            "with-pilot",
-            "with-service-ports/pilot/",
-            "pilot",
-            Some("rest:8080"),
-        ),
+        ("with-pilot", "with-service-ports/pilot/", "pilot", Some("rest:8080")),
         ("without-sc", "without-service-ports/sc/", "sc", None),
-        (
-            "without-pilot",
-            "without-service-ports/pilot/",
-            "pilot",
-            None,
-        ),
+        ("without-pilot", "without-service-ports/pilot/", "pilot", None),
     ] {
         let (kubectl, namespace) = enabled(name)?;
         kubectl.run(&format!("create -f {} -n {namespace}", example(folder)))?;
@@ -110,13 +87,8 @@ fn every_kind_of_workload_carries_a_native_sidecar() -> Result<()> {
         "create -f -",
         &json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}}).to_string(),
     )?;
-    kubectl.run(&format!(
-        "create -f {} -n {namespace}",
-        example("workloads")
-    ))?;
-    kubectl.run(&format!(
-        "create job now --from=cronjob/report -n {namespace}"
-    ))?;
+    kubectl.run(&format!("create -f {} -n {namespace}", example("workloads")))?;
+    kubectl.run(&format!("create job now --from=cronjob/report -n {namespace}"))?;
     for (selector, count, service) in [
         ("tier=store", 2, "store"),
         ("app=agent", 1, "agent"),
@@ -125,11 +97,7 @@ fn every_kind_of_workload_carries_a_native_sidecar() -> Result<()> {
     ] {
         for pod in pods(kubectl, &namespace, selector, count)? {
             let sidecar = pod.sidecar().with_context(|| selector.to_owned())?;
-            assert_eq!(
-                env(sidecar, "MESHER_DEFAULT_SERVICE_NAME"),
-                Some(service),
-                "{selector}"
-            );
+            assert_eq!(env(sidecar, "MESHER_DEFAULT_SERVICE_NAME"), Some(service), "{selector}");
         }
     }
     Ok(())

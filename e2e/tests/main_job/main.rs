@@ -37,9 +37,7 @@ fn example(path: &str) -> String {
 
 /// Creates the pod and returns it as it was stored, with what kubectl printed on stderr.
 fn create(kubectl: Kubectl<'_>, namespace: &str, pod: &Value) -> Result<(Pod, String)> {
-    let answer = kubectl.run_with(
-        &format!("create -n {namespace} -o json -f -"),
-        &pod.to_string(),
-    )?;
+    let answer =
+        kubectl.run_with(&format!("create -n {namespace} -o json -f -"), &pod.to_string())?;
     Ok((Pod(answer.json()?), answer.stderr))
 }

@@ -25,10 +25,8 @@ fn pod_security_restricted_admits_what_is_injected() -> Result<()> {
     pod.sidecar()?;
     assert_eq!(warnings, "");
     // It is in force: the same without a sidecar's worth of care is refused.
-    let careless = kubectl.try_run_with(
-        &format!("create -n {namespace} -f -"),
-        &asking("careless").to_string(),
-    )?;
+    let careless = kubectl
+        .try_run_with(&format!("create -n {namespace} -f -"), &asking("careless").to_string())?;
     assert!(careless.refused()?.contains("violates PodSecurity"));
     Ok(())
 }
@@ -46,15 +44,9 @@ fn a_quota_on_limits_admits_what_is_injected() -> Result<()> {
     assert_eq!(pod.sidecar()?["resources"]["limits"]["cpu"], "500m");
     // It is in force: a pod without limits is refused, and not for the sidecar's lack of them.
     let refusal = kubectl
-        .try_run_with(
-            &format!("create -n {namespace} -f -"),
-            &asking("uncounted").to_string(),
-        )?
+        .try_run_with(&format!("create -n {namespace} -f -"), &asking("uncounted").to_string())?
         .refused()?;
-    assert!(
-        refusal.contains("must specify limits.cpu for: app"),
-        "{refusal}"
-    );
+    assert!(refusal.contains("must specify limits.cpu for: app"), "{refusal}");
     Ok(())
 }
 
@@ -85,10 +77,7 @@ fn a_limit_range_fills_in_what_the_sidecar_leaves_open() -> Result<()> {
     kubectl.run_with(&format!("create -n {namespace} -f -"), &range.to_string())?;
     let (pod, _) = create(kubectl, &namespace, &asking("limited"))?;
     let resources = &pod.sidecar()?["resources"];
-    assert_eq!(
-        resources["requests"],
-        json!({"cpu": "50m", "memory": "32Mi"})
-    );
+    assert_eq!(resources["requests"], json!({"cpu": "50m", "memory": "32Mi"}));
     assert_eq!(resources["limits"]["memory"], "128Mi");
     assert!(resources["limits"]["cpu"].is_string(), "{resources}");
     Ok(())
@@ -149,9 +138,7 @@ fn r23_a_container_that_another_mutation_adds_later_is_led_to_the_proxy() -> Res
 #[test]
 fn r34_the_api_server_counts_our_calls() -> Result<()> {
     let (kubectl, namespace) = enabled("counted")?;
-    create(kubectl, &namespace, &asking("counted"))?
-        .0
-        .sidecar()?;
+    create(kubectl, &namespace, &asking("counted"))?.0.sidecar()?;
     let mut refused = asking("refused");
     refused["metadata"]["annotations"]["sidecar.mesher.io/inject"] = json!("yse");
     kubectl

@@ -64,56 +64,35 @@ fn what_the_user_wrote_survives() -> Result<()> {
         }
         // The token volume of the ServiceAccount has a random name.
         let text = pod.0.to_string();
-        let random = text
-            .find("kube-api-access-")
-            .map(|at| text[at..at + 21].to_owned());
+        let random = text.find("kube-api-access-").map(|at| text[at..at + 21].to_owned());
         let text = random.map_or(text.clone(), |name| text.replace(&name, "kube-api-access"));
         pod.0 = serde_json::from_str(&text)?;
     }
     assert_eq!(taken_out, expected);
     assert_eq!(after.annotation("prometheus.io/scrape"), Some("false"));
-    assert_eq!(
-        after.0["spec"]["terminationGracePeriodSeconds"].to_string(),
-        "9007199254740993"
-    );
+    assert_eq!(after.0["spec"]["terminationGracePeriodSeconds"].to_string(), "9007199254740993");
     let own_proxy = after.container("own-proxy").context("lost")?;
-    assert_eq!(
-        items(&own_proxy["env"]).len(),
-        1,
-        "who names a proxy keeps it, and gets no other"
-    );
+    assert_eq!(items(&own_proxy["env"]).len(), 1, "who names a proxy keeps it, and gets no other");
     Ok(())
 }
 
 /// By the documentation, not by the record: the record is part of what is tested.
 fn take_out_what_is_ours(pod: &mut Pod) -> Result<()> {
     let metadata = &mut pod.0["metadata"];
-    let annotations = metadata["annotations"]
-        .as_object_mut()
-        .context("no annotations")?;
+    let annotations = metadata["annotations"].as_object_mut().context("no annotations")?;
     for key in [
         "sidecar.mesher.io/status",
         "sidecar.mesher.io/injected",
         "kubectl.kubernetes.io/default-container",
     ] {
-        annotations
-            .remove(key)
-            .with_context(|| format!("{key} is not there"))?;
+        annotations.remove(key).with_context(|| format!("{key} is not there"))?;
     }
     let spec = &mut pod.0["spec"];
     let named = |each: &Value, start: &str| {
-        each["name"]
-            .as_str()
-            .is_some_and(|name| name.starts_with(start))
+        each["name"].as_str().is_some_and(|name| name.starts_with(start))
     };
-    spec["initContainers"]
-        .as_array_mut()
-        .context("none")?
-        .retain(|each| !named(each, SIDECAR));
-    spec["volumes"]
-        .as_array_mut()
-        .context("none")?
-        .retain(|each| !named(each, "mesher-"));
+    spec["initContainers"].as_array_mut().context("none")?.retain(|each| !named(each, SIDECAR));
+    spec["volumes"].as_array_mut().context("none")?.retain(|each| !named(each, "mesher-"));
     for list in ["initContainers", "containers"] {
         for container in spec[list].as_array_mut().into_iter().flatten() {
             let Some(variables) = container["env"].as_array_mut() else {
@@ -122,16 +101,11 @@ fn take_out_what_is_ours(pod: &mut Pod) -> Result<()> {
             variables.retain(|variable| {
                 let proxy = variable["value"] == "http://127.0.0.1:30101"
                     || variable["value"] == "http://127.0.0.1:40101"
-                    || variable["value"]
-                        .as_str()
-                        .is_some_and(|v| v.starts_with("localhost,"));
+                    || variable["value"].as_str().is_some_and(|v| v.starts_with("localhost,"));
                 !proxy
             });
             if container["env"] == json!([]) {
-                container
-                    .as_object_mut()
-                    .context("no object")?
-                    .shift_remove("env");
+                container.as_object_mut().context("no object")?.shift_remove("env");
             }
         }
     }
@@ -147,9 +121,7 @@ fn a_server_side_dry_run_shows_the_sidecar_and_creates_nothing() -> Result<()> {
     )?;
     Pod(answer.json()?).sidecar()?;
     let examples = example("with-service-ports/sc/");
-    kubectl.run(&format!(
-        "apply --dry-run=server -f {examples} -n {namespace}"
-    ))?;
+    kubectl.run(&format!("apply --dry-run=server -f {examples} -n {namespace}"))?;
     for kind in ["pods", "deployments"] {
         let list = kubectl.get(&format!("{kind} -n {namespace}"))?;
         assert!(items(&list["items"]).is_empty(), "{kind}");
@@ -173,10 +145,7 @@ fn a_copied_pod_has_one_sidecar() -> Result<()> {
     assert_eq!(copy.volumes(), original.volumes());
     assert_eq!(warnings, "");
     let seen = creation(kubectl.0, &namespace, "copy")?;
-    assert_eq!(
-        (seen.decision.as_deref(), seen.mutated),
-        (Some("already_injected"), false)
-    );
+    assert_eq!((seen.decision.as_deref(), seen.mutated), (Some("already_injected"), false));
     Ok(())
 }
 
@@ -188,11 +157,7 @@ fn a_manifest_injected_by_the_command_line_is_left_as_it_is() -> Result<()> {
         .args(["inject", "--namespace", &namespace, "-f"])
         .arg(example("with-service-ports/sc/server.yaml"))
         .output()?;
-    ensure!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let manifest = String::from_utf8(output.stdout)?;
     kubectl.run_with(&format!("create -n {namespace} -f -"), &manifest)?;
     let deployment = kubectl.get(&format!("deployment server -n {namespace}"))?;
@@ -200,14 +165,8 @@ fn a_manifest_injected_by_the_command_line_is_left_as_it_is() -> Result<()> {
         pod.sidecar()?;
         // Generated names are not in the audit log; another decision would have left another record.
         let template = &deployment["spec"]["template"];
-        assert_eq!(
-            template["metadata"]["annotations"],
-            pod.0["metadata"]["annotations"]
-        );
-        assert_eq!(
-            template["spec"]["containers"][0]["env"],
-            pod.containers()[0]["env"]
-        );
+        assert_eq!(template["metadata"]["annotations"], pod.0["metadata"]["annotations"]);
+        assert_eq!(template["spec"]["containers"][0]["env"], pod.containers()[0]["env"]);
     }
     Ok(())
 }

@@ -15,11 +15,7 @@ fn who_does_not_ask_or_may_not_ask_stays_as_it_is() -> Result<()> {
     assert_eq!(answer.stderr, "");
     let opted_out = Pod(answer.json()?);
     opted_out.is_bare()?;
-    assert_eq!(
-        opted_out.status(),
-        None,
-        "nothing was asked, nothing is answered"
-    );
+    assert_eq!(opted_out.status(), None, "nothing was asked, nothing is answered");
 
     let mut silent = asking("silent");
     silent["metadata"]["annotations"] = json!({});
@@ -60,23 +56,12 @@ fn who_asks_in_vain_is_told_why() -> Result<()> {
 fn what_cannot_be_meant_is_refused_with_what_can() -> Result<()> {
     let (kubectl, namespace) = enabled("refused")?;
     for (file, key, allowed) in [
-        (
-            "decisions/misspelt-value.yaml",
-            "sidecar.mesher.io/inject",
-            ["yes", "no"],
-        ),
-        (
-            "decisions/unknown-discovery.yaml",
-            "sidecar.mesher.io/discoveryType",
-            ["sc", "pilot"],
-        ),
+        ("decisions/misspelt-value.yaml", "sidecar.mesher.io/inject", ["yes", "no"]),
+        ("decisions/unknown-discovery.yaml", "sidecar.mesher.io/discoveryType", ["sc", "pilot"]),
     ] {
         let answer = kubectl.try_run(&format!("create -f {} -n {namespace}", example(file)))?;
         let refusal = answer.refused()?;
-        assert!(
-            refusal.contains("sidecar-injector.mesher.io"),
-            "who refused: {refusal}"
-        );
+        assert!(refusal.contains("sidecar-injector.mesher.io"), "who refused: {refusal}");
         assert!(refusal.contains(key), "{refusal}");
         for value in allowed {
             assert!(refusal.contains(value), "{value} is allowed: {refusal}");

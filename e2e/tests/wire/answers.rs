@@ -13,16 +13,8 @@ fn r08_patch_and_type_stand_together() -> Result<()> {
         let operations = patch(&response)?.expect("a patch");
         assert!(!operations.is_empty());
         for operation in operations {
-            assert!(
-                operation["op"] == "add" || operation["op"] == "replace",
-                "{operation}"
-            );
-            assert!(
-                operation["path"]
-                    .as_str()
-                    .is_some_and(|p| p.starts_with('/')),
-                "{operation}"
-            );
+            assert!(operation["op"] == "add" || operation["op"] == "replace", "{operation}");
+            assert!(operation["path"].as_str().is_some_and(|p| p.starts_with('/')), "{operation}");
         }
     }
     Ok(())
@@ -44,11 +36,7 @@ fn r09_without_a_change_both_are_absent() -> Result<()> {
 #[test]
 fn r10_a_denial_says_which_field_and_what_is_allowed() -> Result<()> {
     for (annotations, field, allowed) in [
-        (
-            json!({"sidecar.mesher.io/inject": "yse"}),
-            "sidecar.mesher.io/inject",
-            "yes",
-        ),
+        (json!({"sidecar.mesher.io/inject": "yse"}), "sidecar.mesher.io/inject", "yes"),
         (
             json!({"sidecar.mesher.io/inject": "yes", "sidecar.mesher.io/discoveryType": "eureka"}),
             "sidecar.mesher.io/discoveryType",
@@ -67,10 +55,7 @@ fn r10_a_denial_says_which_field_and_what_is_allowed() -> Result<()> {
         assert_eq!(response["status"]["status"], "Failure");
         assert_eq!(response["status"]["reason"], "Forbidden");
         let message = response["status"]["message"].as_str().unwrap_or_default();
-        assert!(
-            message.contains(field) && message.contains(allowed),
-            "{value}: {message}"
-        );
+        assert!(message.contains(field) && message.contains(allowed), "{value}: {message}");
         assert!(response.get("patch").is_none() && response.get("patchType").is_none());
     }
     Ok(())
@@ -92,20 +77,14 @@ fn r11_warnings_are_short_lines() -> Result<()> {
         assert!(!warnings.is_empty(), "{response}");
         for warning in warnings {
             let text = warning.as_str().expect("a string");
-            assert!(
-                text.chars().count() <= 120 && !text.chars().any(char::is_control),
-                "{text:?}"
-            );
+            assert!(text.chars().count() <= 120 && !text.chars().any(char::is_control), "{text:?}");
             assert!(!text.starts_with("Warning:"), "{text:?}");
         }
     }
     let host = v1(|review| review["request"]["object"]["spec"]["hostNetwork"] = true.into())?;
     let response = response(shared()?, &host)?;
     let warning = response["warnings"][0].as_str().unwrap_or_default();
-    assert!(
-        warning.contains("host_network"),
-        "the reason's word: {response}"
-    );
+    assert!(warning.contains("host_network"), "the reason's word: {response}");
     Ok(())
 }
 
@@ -114,28 +93,16 @@ fn r12_audit_annotations_have_short_stable_keys() -> Result<()> {
     let cases = [
         (V1.to_vec(), "injected"),
         (REFUSING.to_vec(), "opted_out"),
-        (
-            annotated(json!({"sidecar.mesher.io/inject": "yse"}))?,
-            "invalid_inject",
-        ),
+        (annotated(json!({"sidecar.mesher.io/inject": "yse"}))?, "invalid_inject"),
     ];
     for (body, decision) in cases {
         let response = response(shared()?, &body)?;
-        let audit = response["auditAnnotations"]
-            .as_object()
-            .cloned()
-            .unwrap_or_default();
+        let audit = response["auditAnnotations"].as_object().cloned().unwrap_or_default();
         assert_eq!(audit["decision"], decision);
         for (key, value) in &audit {
             // The API server puts `<webhook>/` before them.
-            assert!(
-                key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
-                "{key}"
-            );
-            assert!(
-                value.as_str().is_some_and(|v| v.len() < 64),
-                "{key}: {value}"
-            );
+            assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'), "{key}");
+            assert!(value.as_str().is_some_and(|v| v.len() < 64), "{key}: {value}");
         }
     }
     let response = response(shared()?, V1)?;
@@ -162,15 +129,9 @@ fn r13_what_is_not_the_creation_of_a_pod_passes_untouched() -> Result<()> {
         set("/request/operation", json!("CONNECT")),
         set("/request/operation", Value::Null),
         set("/request/subResource", json!("ephemeralcontainers")),
-        set(
-            "/request/kind",
-            json!({"group": "apps", "version": "v1", "kind": "Deployment"}),
-        ),
+        set("/request/kind", json!({"group": "apps", "version": "v1", "kind": "Deployment"})),
         set("/request/kind/kind", json!("PodTemplate")),
-        set(
-            "/request/resource",
-            json!({"group": "", "version": "v1", "resource": "services"}),
-        ),
+        set("/request/resource", json!({"group": "", "version": "v1", "resource": "services"})),
         set("/request/namespace", json!("kube-system")),
     ];
     for (name, change) in cases {
@@ -200,16 +161,10 @@ fn r13_null_and_absent_parts_of_a_pod_do_no_harm() -> Result<()> {
         let body = v1(|review| review["request"]["object"] = object.clone())?;
         let response = response(shared()?, &body)?;
         assert_eq!(response["allowed"], true, "{object}: {response}");
-        assert_ne!(
-            response["auditAnnotations"]["decision"], "internal_error",
-            "{object}"
-        );
+        assert_ne!(response["auditAnnotations"]["decision"], "internal_error", "{object}");
     }
     let without = v1(|review| {
-        review["request"]
-            .as_object_mut()
-            .expect("a request")
-            .remove("object");
+        review["request"].as_object_mut().expect("a request").remove("object");
     })?;
     assert_eq!(response(shared()?, &without)?["allowed"], true);
 
@@ -221,10 +176,7 @@ fn r13_null_and_absent_parts_of_a_pod_do_no_harm() -> Result<()> {
     });
     let body = v1(|review| review["request"]["object"] = sparse)?;
     let response = response(shared()?, &body)?;
-    assert_eq!(
-        response["auditAnnotations"]["decision"], "injected",
-        "{response}"
-    );
+    assert_eq!(response["auditAnnotations"]["decision"], "injected", "{response}");
     Ok(())
 }
 

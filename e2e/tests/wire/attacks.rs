@@ -19,18 +19,13 @@ const MOST_MEMORY: u64 = (64 - 16) << 20;
 fn with_object(text: &[u8]) -> Result<Vec<u8>> {
     let frame = v1(|review| review["request"]["object"] = "OBJECT".into())?;
     let frame = String::from_utf8(frame)?;
-    let (before, after) = frame
-        .split_once("\"OBJECT\"")
-        .context("the place of the object")?;
+    let (before, after) = frame.split_once("\"OBJECT\"").context("the place of the object")?;
     Ok([before.as_bytes(), text, after.as_bytes()].concat())
 }
 
 fn answers_as_ever(injector: &Injector) -> Result<()> {
     let response = response(injector, V1)?;
-    ensure!(
-        response["auditAnnotations"]["decision"] == "injected",
-        "{response}"
-    );
+    ensure!(response["auditAnnotations"]["decision"] == "injected", "{response}");
     Ok(())
 }
 
@@ -41,37 +36,13 @@ fn r36_hostile_bodies_get_a_clear_status() -> Result<()> {
     let cases: Vec<(&str, Vec<u8>, u16)> = vec![
         ("deep nesting", with_object(&deep(10_000))?, 400),
         ("deep nesting, unclosed", b"[".repeat(100_000), 400),
-        (
-            "deep nesting of objects",
-            with_object(&b"{\"a\":".repeat(10_000))?,
-            400,
-        ),
+        ("deep nesting of objects", with_object(&b"{\"a\":".repeat(10_000))?, 400),
         ("just deep enough", with_object(&deep(100))?, 200),
-        (
-            "invalid UTF-8 in a value",
-            with_object(b"{\"a\":\"\xff\xfe\"}")?,
-            400,
-        ),
-        (
-            "invalid UTF-8 in a key",
-            with_object(b"{\"\xc3\x28\":1}")?,
-            400,
-        ),
-        (
-            "half a surrogate pair",
-            with_object(br#"{"a":"\ud800"}"#)?,
-            400,
-        ),
-        (
-            "a control character",
-            with_object(b"{\"a\":\"\x00\"}")?,
-            400,
-        ),
-        (
-            "a byte order mark",
-            [b"\xef\xbb\xbf".as_slice(), V1].concat(),
-            400,
-        ),
+        ("invalid UTF-8 in a value", with_object(b"{\"a\":\"\xff\xfe\"}")?, 400),
+        ("invalid UTF-8 in a key", with_object(b"{\"\xc3\x28\":1}")?, 400),
+        ("half a surrogate pair", with_object(br#"{"a":"\ud800"}"#)?, 400),
+        ("a control character", with_object(b"{\"a\":\"\x00\"}")?, 400),
+        ("a byte order mark", [b"\xef\xbb\xbf".as_slice(), V1].concat(), 400),
         ("UTF-16", V1.iter().flat_map(|b| [*b, 0]).collect(), 400),
         ("too large a number", with_object(br#"{"a":1e999}"#)?, 400),
         (
@@ -85,17 +56,9 @@ fn r36_hostile_bodies_get_a_clear_status() -> Result<()> {
             200,
         ),
         ("no number", with_object(b"NaN")?, 400),
-        (
-            "two requests",
-            format!(r#"{uid}"a"}},"request":{{"uid":"b"}}}}"#).into(),
-            400,
-        ),
+        ("two requests", format!(r#"{uid}"a"}},"request":{{"uid":"b"}}}}"#).into(), 400),
         ("two uids", format!(r#"{uid}"a","uid":"b"}}}}"#).into(), 400),
-        (
-            "two values of a key in the object",
-            with_object(br#"{"a":1,"a":2}"#)?,
-            200,
-        ),
+        ("two values of a key in the object", with_object(br#"{"a":1,"a":2}"#)?, 200),
         ("more after the end", [V1, b"{}"].concat(), 400),
         ("cut short", V1[..V1.len() - 2].to_vec(), 400),
         ("many small arrays", with_object(&many(b"[]"))?, 413),
@@ -107,15 +70,8 @@ fn r36_hostile_bodies_get_a_clear_status() -> Result<()> {
     for (name, body, status) in cases {
         let reply: Reply = shared()?.review(&body)?;
         assert_eq!(reply.status, status, "{name}: {}", reply.text());
-        assert!(
-            reply.body.len() < 2000,
-            "{name}: the answer does not repeat the request"
-        );
-        assert_eq!(
-            http2.post("/mutate", &body)?.status,
-            status,
-            "{name} on HTTP/2"
-        );
+        assert!(reply.body.len() < 2000, "{name}: the answer does not repeat the request");
+        assert_eq!(http2.post("/mutate", &body)?.status, status, "{name} on HTTP/2");
     }
     answers_as_ever(shared()?)
 }
@@ -162,10 +118,7 @@ fn r36_heads_that_are_too_long_are_refused() -> Result<()> {
     let head = "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
     let long = format!("{head}x-long: {}\r\n\r\n", "x".repeat(100_000));
     let many = format!("{head}{}\r\n", "x-one: 1\r\n".repeat(1_000));
-    let target = format!(
-        "POST /mutate?{} HTTP/1.1\r\nhost: x\r\n\r\n",
-        "x".repeat(100_000)
-    );
+    let target = format!("POST /mutate?{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(100_000));
     for request in [long, many, target] {
         let status = status_of(&request)?;
         assert!(matches!(status, 414 | 431), "{request:.80}: {status}");
@@ -201,16 +154,11 @@ fn r36_who_is_slow_is_cut_off() -> Result<()> {
     // No handshake.
     let mut silent = TcpStream::connect(injector.webhook())?;
     silent.set_read_timeout(Some(PATIENCE))?;
-    assert_eq!(
-        std::io::Read::read(&mut silent, &mut [0; 1]).unwrap_or(0),
-        0
-    );
+    assert_eq!(std::io::Read::read(&mut silent, &mut [0; 1]).unwrap_or(0), 0);
     // No head, and a head a byte at a time.
     assert!(injector.http1()?.is_closed_by_server());
     let mut dripping = injector.http1()?;
-    let dripped = b"POST /mutate HTTP/1.1\r\nx-drip: "
-        .iter()
-        .chain(std::iter::repeat(&b'x'));
+    let dripped = b"POST /mutate HTTP/1.1\r\nx-drip: ".iter().chain(std::iter::repeat(&b'x'));
     let cut = dripped.take(3_000).any(|byte| {
         thread::sleep(std::time::Duration::from_millis(20));
         dripping.send(&[*byte]).is_err()
@@ -251,22 +199,16 @@ fn r36_without_file_descriptors_it_recovers() -> Result<()> {
         let program = command.get_program().to_owned();
         let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
         let mut limited = Command::new("/bin/sh");
-        limited
-            .args(["-c", "ulimit -n 48; exec \"$0\" \"$@\""])
-            .arg(program)
-            .args(arguments);
+        limited.args(["-c", "ulimit -n 48; exec \"$0\" \"$@\""]).arg(program).args(arguments);
         limited.env_clear();
         *command = limited;
         Ok(())
     })?;
-    let held: Vec<_> = (0..100)
-        .map(|_| TcpStream::connect(injector.webhook()))
-        .collect::<Result<_, _>>()?;
-    injector
-        .server()
-        .wait_until("answering with 100 connections held", PATIENCE, || {
-            answers_as_ever(&injector).is_ok()
-        })?;
+    let held: Vec<_> =
+        (0..100).map(|_| TcpStream::connect(injector.webhook())).collect::<Result<_, _>>()?;
+    injector.server().wait_until("answering with 100 connections held", PATIENCE, || {
+        answers_as_ever(&injector).is_ok()
+    })?;
     drop(held);
     answers_as_ever(&injector)?;
     assert!(injector.metric("sidecar_injector_accept_failures_total")? > 0);
@@ -315,12 +257,7 @@ fn r36_ten_thousand_connections_and_costly_bodies_leave_it_small_and_answering()
         floods.push(Flood::start(&injector, 2_500)?);
     }
     thread::scope(|scope| -> Result<()> {
-        let bodies = [
-            many(b"[]"),
-            many(b"{\"a\":0}"),
-            vec![b' '; 6 << 20],
-            b"[".repeat(300_000),
-        ];
+        let bodies = [many(b"[]"), many(b"{\"a\":0}"), vec![b' '; 6 << 20], b"[".repeat(300_000)];
         let costly = bodies.map(|body| {
             let injector = &injector;
             scope.spawn(move || {
@@ -334,18 +271,14 @@ fn r36_ten_thousand_connections_and_costly_bodies_leave_it_small_and_answering()
             flood.wait()?;
         }
         for thread in costly {
-            thread
-                .join()
-                .map_err(|_| anyhow::anyhow!("a sender panicked"))?;
+            thread.join().map_err(|_| anyhow::anyhow!("a sender panicked"))?;
         }
         Ok(())
     })?;
     // Still held, the flood keeps nobody out for longer than slow bodies are waited for.
     injector
         .server()
-        .wait_until("answering under the flood", PATIENCE, || {
-            answers_as_ever(&injector).is_ok()
-        })?;
+        .wait_until("answering under the flood", PATIENCE, || answers_as_ever(&injector).is_ok())?;
     assert!(injector.metric("sidecar_injector_connections")? <= 1024);
     drop(floods);
     for _ in 0..3 {

@@ -38,12 +38,7 @@ impl Silent {
         let asked = self.asked.lock().expect("no note-taker panics");
         asked
             .iter()
-            .map(|line| {
-                line.split(['?'])
-                    .next()
-                    .unwrap_or_default()
-                    .replace(" HTTP/1.1", "")
-            })
+            .map(|line| line.split(['?']).next().unwrap_or_default().replace(" HTTP/1.1", ""))
             .collect()
     }
 }
@@ -52,15 +47,8 @@ fn note(tcp: &TcpStream, notes: &Mutex<Vec<String>>) -> Result<()> {
     let mut tcp = tcp.try_clone()?;
     let mut lines = BufReader::new(tcp.try_clone()?).lines();
     while let Some(Ok(line)) = lines.next() {
-        notes
-            .lock()
-            .expect("no note-taker panics")
-            .push(line.clone());
-        while lines
-            .next()
-            .transpose()?
-            .is_some_and(|header| !header.is_empty())
-        {}
+        notes.lock().expect("no note-taker panics").push(line.clone());
+        while lines.next().transpose()?.is_some_and(|header| !header.is_empty()) {}
         if line.starts_with("GET /version") {
             let body = concat!(
                 r#"{"major":"1","minor":"36","gitVersion":"v1.36.3","gitCommit":"","#,
@@ -87,9 +75,7 @@ fn injector_of(silent: &Silent) -> Result<Injector> {
         });
         let file = folder.join("kubeconfig");
         fs::write(&file, kubeconfig.to_string())?;
-        command
-            .env("KUBECONFIG", file)
-            .arg("--url=https://127.0.0.1/mutate");
+        command.env("KUBECONFIG", file).arg("--url=https://127.0.0.1/mutate");
         command.arg("--tls-folder").arg(tls_folder(folder));
         Ok(())
     })
@@ -128,10 +114,7 @@ fn r13_the_injectors_own_namespace_is_never_touched() -> Result<()> {
     let injector = injector_of(&silent)?;
     let body = v1(|review| review["request"]["namespace"] = "mesher-system".into())?;
     let response = injector.review(&body)?.json()?;
-    assert_eq!(
-        response["response"]["auditAnnotations"]["decision"],
-        "ignored_namespace"
-    );
+    assert_eq!(response["response"]["auditAnnotations"]["decision"], "ignored_namespace");
     Ok(())
 }
 
@@ -140,35 +123,21 @@ fn r13_the_injectors_own_namespace_is_never_touched() -> Result<()> {
 fn r33_metrics_tell_how_the_cluster_and_the_certificate_stand() -> Result<()> {
     let silent = Silent::start()?;
     let injector = injector_of(&silent)?;
-    assert_eq!(
-        injector.metric("sidecar_injector_api_server_version_known")?,
-        1
-    );
-    injector
-        .server()
-        .wait_until("native sidecars are the default", PATIENCE, || {
-            injector
-                .metric("sidecar_injector_native_sidecar_default")
-                .is_ok_and(|v| v == 1)
-        })?;
+    assert_eq!(injector.metric("sidecar_injector_api_server_version_known")?, 1);
+    injector.server().wait_until("native sidecars are the default", PATIENCE, || {
+        injector.metric("sidecar_injector_native_sidecar_default").is_ok_and(|v| v == 1)
+    })?;
     // The API server never answers for the configuration: caBundle cannot be current.
-    assert_eq!(
-        injector.metric("sidecar_injector_ca_bundle_state{state=\"current\"}")?,
-        0
-    );
+    assert_eq!(injector.metric("sidecar_injector_ca_bundle_state{state=\"current\"}")?, 0);
     let text = injector.operations("/metrics")?.text();
-    let states = text
-        .lines()
-        .filter(|line| line.starts_with("sidecar_injector_ca_bundle_state{"));
+    let states = text.lines().filter(|line| line.starts_with("sidecar_injector_ca_bundle_state{"));
     let sum: u64 = states
         .map(|line| line.rsplit(' ').next().and_then(|v| v.parse::<u64>().ok()))
         .sum::<Option<u64>>()
         .context("numbers")?;
     assert_eq!(sum, 1, "exactly one state holds:\n{text}");
     let expiry = injector.metric("sidecar_injector_certificate_expiry_timestamp_seconds")?;
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)?
-        .as_secs();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
     assert!(expiry > now, "{expiry}");
 
     let before = injector.metric("sidecar_injector_decisions_total{decision=\"injected\"}")?;

@@ -42,10 +42,7 @@ pub(crate) fn response(injector: &Injector, body: &[u8]) -> Result<Value> {
     let reply = injector.review(body)?;
     anyhow::ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
     let review = reply.json()?;
-    review
-        .get("response")
-        .cloned()
-        .with_context(|| format!("no response in {review}"))
+    review.get("response").cloned().with_context(|| format!("no response in {review}"))
 }
 
 /// The operations of the patch in `response`; `None` where it has none.

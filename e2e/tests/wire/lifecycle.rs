@@ -10,17 +10,8 @@ use crate::data::{V1, shared};
 fn r07_readiness_names_its_parts() -> Result<()> {
     let reply = shared()?.operations("/readyz")?;
     assert_eq!(reply.status, 200);
-    for part in [
-        "serving: ok",
-        "certificate: ok",
-        "listener: ok",
-        "apiServerVersion: ok",
-    ] {
-        assert!(
-            reply.text().lines().any(|line| line == part),
-            "{part}: {}",
-            reply.text()
-        );
+    for part in ["serving: ok", "certificate: ok", "listener: ok", "apiServerVersion: ok"] {
+        assert!(reply.text().lines().any(|line| line == part), "{part}: {}", reply.text());
     }
     assert_eq!(shared()?.operations("/healthz")?.status, 200);
     Ok(())
@@ -37,10 +28,7 @@ fn r07_without_a_certificate_it_is_alive_and_not_ready() -> Result<()> {
         let tls = e2e::injector::tls_folder(folder);
         std::fs::create_dir_all(&tls)?;
         std::fs::write(tls.join("ca.crt"), authority.certificate().to_pem())?;
-        command
-            .arg("--tls-mode=files")
-            .arg("--tls-folder")
-            .arg(&tls);
+        command.arg("--tls-mode=files").arg("--tls-folder").arg(&tls);
         let log = folder.join("log/sidecar-injector.log");
         writer = Some(std::thread::spawn(move || -> Result<()> {
             // Only once it has told that it lacks them do the files come.
@@ -52,10 +40,7 @@ fn r07_without_a_certificate_it_is_alive_and_not_ready() -> Result<()> {
         }));
         Ok(())
     })?;
-    writer
-        .expect("prepared")
-        .join()
-        .expect("the writer ended")?;
+    writer.expect("prepared").join().expect("the writer ended")?;
     assert_eq!(injector.review(V1)?.status, 200);
     Ok(())
 }
@@ -79,9 +64,7 @@ fn r07_on_sigterm_readiness_fails_first_and_what_is_under_way_finishes() -> Resu
     );
     under_way.send(&[head.as_bytes(), first].concat())?;
     injector.server().wait_until("reading it", PATIENCE, || {
-        injector
-            .metric("sidecar_injector_reviews_in_flight")
-            .is_ok_and(|reviews| reviews == 1)
+        injector.metric("sidecar_injector_reviews_in_flight").is_ok_and(|reviews| reviews == 1)
     })?;
 
     injector.terminate()?;
@@ -90,11 +73,7 @@ fn r07_on_sigterm_readiness_fails_first_and_what_is_under_way_finishes() -> Resu
             reply.status == 503 && reply.text().contains("serving: shutting down")
         })
     })?;
-    assert_eq!(
-        injector.review(V1)?.status,
-        200,
-        "newcomers are still served"
-    );
+    assert_eq!(injector.review(V1)?.status, 200, "newcomers are still served");
 
     // A second signal ends the delay, so that this test need not wait for it.
     injector.terminate()?;
@@ -107,12 +86,7 @@ fn r07_on_sigterm_readiness_fails_first_and_what_is_under_way_finishes() -> Resu
     assert_eq!(reply.header("connection"), Some("close"));
     let status = injector.server().wait_for_exit(PATIENCE)?;
     assert_eq!(status.code(), Some(0));
-    assert!(
-        injector
-            .log()
-            .iter()
-            .any(|line| line["message"] == "everything finished")
-    );
+    assert!(injector.log().iter().any(|line| line["message"] == "everything finished"));
     Ok(())
 }
 
@@ -122,9 +96,7 @@ fn r07_what_never_ends_is_cut_at_the_deadline() -> Result<()> {
     let mut stuck = injector.http1()?;
     stuck.send(b"POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{")?;
     injector.server().wait_until("reading it", PATIENCE, || {
-        injector
-            .metric("sidecar_injector_reviews_in_flight")
-            .is_ok_and(|reviews| reviews == 1)
+        injector.metric("sidecar_injector_reviews_in_flight").is_ok_and(|reviews| reviews == 1)
     })?;
     injector.terminate()?;
     assert_eq!(injector.server().wait_for_exit(PATIENCE)?.code(), Some(0));
@@ -140,23 +112,15 @@ fn r07_who_is_in_a_hurry_is_heard() -> Result<()> {
     let mut stuck = injector.http1()?;
     stuck.send(b"POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{")?;
     injector.server().wait_until("reading it", PATIENCE, || {
-        injector
-            .metric("sidecar_injector_reviews_in_flight")
-            .is_ok_and(|reviews| reviews == 1)
+        injector.metric("sidecar_injector_reviews_in_flight").is_ok_and(|reviews| reviews == 1)
     })?;
     let said = |message: &str| {
         let log = injector.log();
-        log.iter().any(|line| {
-            line["message"]
-                .as_str()
-                .is_some_and(|m| m.starts_with(message))
-        })
+        log.iter().any(|line| line["message"].as_str().is_some_and(|m| m.starts_with(message)))
     };
     for message in ["leaving", "another signal"] {
         injector.terminate()?;
-        injector
-            .server()
-            .wait_until(message, PATIENCE, || said(message))?;
+        injector.server().wait_until(message, PATIENCE, || said(message))?;
     }
     injector.terminate()?;
     assert_eq!(injector.server().wait_for_exit(PATIENCE)?.code(), Some(0));
@@ -178,9 +142,6 @@ fn b13_a_port_that_is_taken_ends_the_process_and_says_which() -> Result<()> {
         .output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(
-        said.contains(&address) && said.contains("is another process there?"),
-        "{said}"
-    );
+    assert!(said.contains(&address) && said.contains("is another process there?"), "{said}");
     Ok(())
 }

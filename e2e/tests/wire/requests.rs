@@ -9,25 +9,17 @@ use crate::data::{REFUSING, UID, V1, V1BETA1, shared, v1};
 
 fn send(head: &str, body: &[u8]) -> Result<Reply> {
     let head = head.replace('\n', "\r\n");
-    let request = format!(
-        "{head}\r\nhost: injector\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    shared()?
-        .http1()?
-        .exchange(&[request.as_bytes(), body].concat())
+    let request = format!("{head}\r\nhost: injector\r\ncontent-length: {}\r\n\r\n", body.len());
+    shared()?.http1()?.exchange(&[request.as_bytes(), body].concat())
 }
 
 #[test]
 fn r01_the_path_ignores_its_query_and_has_the_originals_alias() -> Result<()> {
     let mut http1 = shared()?.http1()?;
     let mut http2 = shared()?.http2()?;
-    for path in [
-        "/mutate",
-        "/mutate?timeout=5s",
-        "/mutate?x=/y&timeout=1s",
-        "/webhookmutation?timeout=30s",
-    ] {
+    for path in
+        ["/mutate", "/mutate?timeout=5s", "/mutate?x=/y&timeout=1s", "/webhookmutation?timeout=30s"]
+    {
         for reply in [http1.post(path, V1)?, http2.post(path, V1)?] {
             assert_eq!(reply.status, 200, "{path}: {}", reply.text());
             assert_eq!(reply.json()?["response"]["uid"], UID, "{path}");
@@ -58,21 +50,9 @@ fn r02_each_failed_call_has_its_status() -> Result<()> {
     for (head, body, status) in [
         (format!("POST /mutate HTTP/1.1\n{json}"), "{", 400),
         (format!("POST /mutate HTTP/1.1\n{json}"), "", 400),
-        (
-            "POST /mutate HTTP/1.1\ncontent-type: text/plain".into(),
-            "{}",
-            415,
-        ),
-        (
-            "POST /mutate HTTP/1.1\ncontent-type: application/jsonp".into(),
-            "{}",
-            415,
-        ),
-        (
-            format!("POST /mutate HTTP/1.1\n{json}\ncontent-encoding: gzip"),
-            "{}",
-            415,
-        ),
+        ("POST /mutate HTTP/1.1\ncontent-type: text/plain".into(), "{}", 415),
+        ("POST /mutate HTTP/1.1\ncontent-type: application/jsonp".into(), "{}", 415),
+        (format!("POST /mutate HTTP/1.1\n{json}\ncontent-encoding: gzip"), "{}", 415),
         ("POST /mutate HTTP/1.1".into(), "{}", 415),
         (format!("GET /mutate HTTP/1.1\n{json}"), "", 405),
         (format!("PUT /mutate HTTP/1.1\n{json}"), "{}", 405),
@@ -92,15 +72,10 @@ fn r02_each_failed_call_has_its_status() -> Result<()> {
 /// B18: `application/json; charset=utf-8` was refused.
 #[test]
 fn r02_parameters_and_case_of_the_media_type_do_not_matter() -> Result<()> {
-    for media_type in [
-        "application/json; charset=utf-8",
-        "Application/JSON",
-        "application/json ;x=y",
-    ] {
-        let reply = send(
-            &format!("POST /mutate HTTP/1.1\ncontent-type: {media_type}"),
-            V1,
-        )?;
+    for media_type in
+        ["application/json; charset=utf-8", "Application/JSON", "application/json ;x=y"]
+    {
+        let reply = send(&format!("POST /mutate HTTP/1.1\ncontent-type: {media_type}"), V1)?;
         assert_eq!(reply.status, 200, "{media_type}: {}", reply.text());
     }
     Ok(())
@@ -130,18 +105,12 @@ fn r03_six_mebibytes_are_taken_and_one_byte_more_is_not() -> Result<()> {
     };
     let body = filled(most)?;
     assert_eq!(body.len(), most);
-    for reply in [
-        shared()?.review(&body)?,
-        shared()?.http2()?.post("/mutate", &body)?,
-    ] {
+    for reply in [shared()?.review(&body)?, shared()?.http2()?.post("/mutate", &body)?] {
         assert_eq!(reply.status, 200, "{}", reply.text());
         assert_eq!(reply.header("content-type"), Some("application/json"));
     }
     let body = filled(most + 1)?;
-    for reply in [
-        shared()?.review(&body)?,
-        shared()?.http2()?.post("/mutate", &body)?,
-    ] {
+    for reply in [shared()?.review(&body)?, shared()?.http2()?.post("/mutate", &body)?] {
         assert_eq!(reply.status, 413, "{}", reply.text());
     }
     Ok(())
@@ -159,15 +128,8 @@ fn r03_the_limit_holds_without_an_announced_length() -> Result<()> {
     let split = V1.len() / 2;
     let chunked =
         |part: &[u8]| [format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat();
-    let parts = [
-        chunked(&V1[..split]),
-        chunked(&V1[split..]),
-        b"0\r\n\r\n".to_vec(),
-    ]
-    .concat();
-    let reply = shared()?
-        .http1()?
-        .exchange(&[head.as_slice(), &parts].concat())?;
+    let parts = [chunked(&V1[..split]), chunked(&V1[split..]), b"0\r\n\r\n".to_vec()].concat();
+    let reply = shared()?.http1()?.exchange(&[head.as_slice(), &parts].concat())?;
     assert_eq!(reply.status, 200, "{}", reply.text());
     Ok(())
 }
@@ -191,10 +153,7 @@ fn r04_v1_reply_is_exact() -> Result<()> {
 
 #[test]
 fn r04_the_version_is_echoed_and_others_are_refused() -> Result<()> {
-    for (body, version) in [
-        (V1, "admission.k8s.io/v1"),
-        (V1BETA1, "admission.k8s.io/v1beta1"),
-    ] {
+    for (body, version) in [(V1, "admission.k8s.io/v1"), (V1BETA1, "admission.k8s.io/v1beta1")] {
         let review = shared()?.review(body)?.json()?;
         assert_eq!(review["apiVersion"], version);
         assert_eq!(review["kind"], "AdmissionReview");
@@ -219,16 +178,10 @@ fn r04_the_version_is_echoed_and_others_are_refused() -> Result<()> {
 #[test]
 fn r05_the_uid_comes_back_byte_for_byte_and_the_request_does_not() -> Result<()> {
     for uid in ["1", "a/b \"c\" \\ é \u{1f600}", &"x".repeat(2000)] {
-        let review = shared()?
-            .review(&v1(|review| review["request"]["uid"] = uid.into())?)?
-            .json()?;
+        let review =
+            shared()?.review(&v1(|review| review["request"]["uid"] = uid.into())?)?.json()?;
         assert_eq!(review["response"]["uid"], uid);
-        let keys: Vec<_> = review
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(key, _)| key)
-            .collect();
+        let keys: Vec<_> = review.as_object().into_iter().flatten().map(|(key, _)| key).collect();
         assert_eq!(keys, ["apiVersion", "kind", "response"]);
     }
     Ok(())
@@ -241,10 +194,7 @@ fn r05_without_a_uid_there_is_no_answer_to_give() -> Result<()> {
         assert_eq!(reply.status, 400, "{uid}: {}", reply.text());
     }
     let without = v1(|review| {
-        review["request"]
-            .as_object_mut()
-            .expect("a request")
-            .remove("uid");
+        review["request"].as_object_mut().expect("a request").remove("uid");
     })?;
     let reply = shared()?.review(&without)?;
     assert_eq!(reply.status, 400);

@@ -17,11 +17,7 @@ fn r06_the_certificate_is_for_the_service_and_for_servers() -> Result<()> {
     let chain = shared()?.http1()?.certificates();
     let leaf = Certificate::from_der(chain[0].clone(), "the wire")?;
     for name in ["sidecar-injector.default.svc", "127.0.0.1"] {
-        assert!(
-            leaf.names().iter().any(|n| n == name),
-            "{name}: {:?}",
-            leaf.names()
-        );
+        assert!(leaf.names().iter().any(|n| n == name), "{name}: {:?}", leaf.names());
     }
     assert!(leaf.is_for_servers() && !leaf.is_ca());
     Ok(())
@@ -50,9 +46,7 @@ fn r06_tls_1_2_and_1_3_on_http_1_and_2() -> Result<()> {
 #[test]
 fn r06_many_reviews_share_a_connection() -> Result<()> {
     let bodies = vec![V1; 150];
-    let replies = shared()?
-        .http2()?
-        .post_all("/mutate?timeout=30s", &bodies)?;
+    let replies = shared()?.http2()?.post_all("/mutate?timeout=30s", &bodies)?;
     assert!(replies.iter().all(|reply| reply.status == 200));
     let mut http1 = shared()?.http1()?;
     for _ in 0..20 {
@@ -89,25 +83,13 @@ fn r06_a_new_certificate_is_served_to_the_next_connection() -> Result<()> {
     assert_eq!(open.post("/mutate", V1)?.status, 200);
 
     fs::write(configuration_file(injector.folder()), "policy: [")?;
-    injector
-        .server()
-        .wait_until("told of the fault", PATIENCE, || {
-            injector
-                .metric("sidecar_injector_configuration_reload_failed")
-                .is_ok_and(|v| v == 1)
-        })?;
+    injector.server().wait_until("told of the fault", PATIENCE, || {
+        injector.metric("sidecar_injector_configuration_reload_failed").is_ok_and(|v| v == 1)
+    })?;
     write(&tls_folder(injector.folder()), &second)?;
-    injector
-        .server()
-        .wait_until("serving the new certificate", PATIENCE, || {
-            injector
-                .http1()
-                .is_ok_and(|http1| http1.certificates()[0] == *second.leaf().der())
-        })?;
-    assert_eq!(
-        open.post("/mutate", V1)?.status,
-        200,
-        "the old connection lives on"
-    );
+    injector.server().wait_until("serving the new certificate", PATIENCE, || {
+        injector.http1().is_ok_and(|http1| http1.certificates()[0] == *second.leaf().der())
+    })?;
+    assert_eq!(open.post("/mutate", V1)?.status, 200, "the old connection lives on");
     Ok(())
 }

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::review::ApiVersion;
-use super::warning::warning;
 use crate::outcome::{Outcome, Rejected};
 use crate::patch::Patch;
 use crate::reason::Reason;
+use crate::warning::warning;
 
 /// The `AdmissionReview` that answers the request `uid` in its own version. It never repeats the
 /// request; `patch` and `patchType` stand there together or not at all, and never with a denial.
@@ -33,11 +33,7 @@ pub fn answer(version: ApiVersion, uid: &str, outcome: &Outcome) -> Answer {
             },
             patch: patch.as_ref().map(|patch| STANDARD.encode(patch)),
             patch_type: patch.as_ref().map(|_| "JSONPatch"),
-            warnings: outcome
-                .warnings()
-                .iter()
-                .map(|text| warning(text))
-                .collect(),
+            warnings: outcome.warnings().iter().map(|text| warning(text)).collect(),
             audit_annotations: audit(outcome),
         },
     };
@@ -61,14 +57,7 @@ fn audit(outcome: &Outcome) -> BTreeMap<&'static str, &str> {
     let mut entries = BTreeMap::from([("decision", outcome.word())]);
     if let Outcome::Injected(injected) = outcome {
         entries.insert("template", &injected.summary.template);
-        entries.insert(
-            "mode",
-            if injected.summary.native {
-                "native"
-            } else {
-                "plain"
-            },
-        );
+        entries.insert("mode", if injected.summary.native { "native" } else { "plain" });
         if injected.summary.repaired {
             entries.insert("repaired", "true");
         }
@@ -140,13 +129,7 @@ impl<'a> Status<'a> {
             code,
             reason,
             message,
-            details: Details {
-                causes: [Cause {
-                    reason: cause,
-                    field,
-                    message,
-                }],
-            },
+            details: Details { causes: [Cause { reason: cause, field, message }] },
         }
     }
 }
@@ -164,10 +147,7 @@ mod tests {
 
     fn one_addition() -> Patch {
         let mut patch = Patch::empty();
-        patch.add(
-            Pointer::root().child("metadata").child("labels"),
-            json!({"a": "b"}),
-        );
+        patch.add(Pointer::root().child("metadata").child("labels"), json!({"a": "b"}));
         patch
     }
 
@@ -239,10 +219,7 @@ mod tests {
         assert_eq!(response["allowed"], false);
         assert_eq!(response["status"]["code"], 403);
         assert_eq!(response["status"]["reason"], "Forbidden");
-        assert_eq!(
-            response["status"]["message"],
-            "found \"yse\", allowed are yes and no"
-        );
+        assert_eq!(response["status"]["message"], "found \"yse\", allowed are yes and no");
         assert_eq!(
             response["status"]["details"]["causes"][0]["field"],
             "metadata.annotations[sidecar.mesher.io/inject]"

@@ -108,17 +108,11 @@ mod tests {
     fn count(body: &[u8]) -> Count {
         let mut scale = Scale::default();
         scale.put(body);
-        Count {
-            values: scale.values + 1,
-            objects: scale.objects,
-        }
+        Count { values: scale.values + 1, objects: scale.objects }
     }
 
     fn by_serde(value: &Value) -> Count {
-        let mut count = Count {
-            values: 1,
-            objects: 0,
-        };
+        let mut count = Count { values: 1, objects: 0 };
         let children: Vec<&Value> = match value {
             Value::Array(items) => items.iter().collect(),
             Value::Object(map) => {

@@ -8,9 +8,7 @@
 mod answer;
 mod cost;
 mod review;
-mod warning;
 
 pub use answer::{Answer, answer};
 pub use cost::{COST_PER_OBJECT, COST_PER_VALUE, Scale, cost};
 pub use review::{ApiVersion, Review, ReviewError};
-pub use warning::{LONGEST_WARNING, warning};

@@ -77,10 +77,7 @@ impl Review {
             _ => return Err(ReviewError::Version(excerpt(version))),
         };
         let request = envelope.request.ok_or(ReviewError::NoRequest)?;
-        let uid = request
-            .uid
-            .filter(|uid| !uid.is_empty())
-            .ok_or(ReviewError::NoUid)?;
+        let uid = request.uid.filter(|uid| !uid.is_empty()).ok_or(ReviewError::NoUid)?;
         let kind = request.kind.unwrap_or_default();
         Ok(Self {
             version,
@@ -91,10 +88,7 @@ impl Review {
                     version: kind.version.unwrap_or_default(),
                     kind: kind.name.unwrap_or_default(),
                 },
-                resource: request
-                    .resource
-                    .and_then(|r| r.resource)
-                    .unwrap_or_default(),
+                resource: request.resource.and_then(|r| r.resource).unwrap_or_default(),
                 sub_resource: request.sub_resource.unwrap_or_default(),
                 operation: request.operation.unwrap_or_default(),
                 namespace: request.namespace.unwrap_or_default(),
@@ -110,12 +104,7 @@ impl Review {
     /// What people call the pod: its name, or `generateName` with a `*` for the part to come;
     /// empty where it has neither.
     pub fn pod_name(&self) -> String {
-        let field = |name| {
-            self.object
-                .pointer(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
+        let field = |name| self.object.pointer(name).and_then(Value::as_str).unwrap_or_default();
         let name = match self.request.name.as_str() {
             "" => field("/metadata/name"),
             name => name,
@@ -200,10 +189,7 @@ mod tests {
         expected.dry_run = true;
         assert_eq!(review.request, expected);
         assert_eq!(review.pod_name(), "orders-*");
-        assert_eq!(
-            review.object["spec"]["big"].as_i64(),
-            Some(9_007_199_254_740_993)
-        );
+        assert_eq!(review.object["spec"]["big"].as_i64(), Some(9_007_199_254_740_993));
     }
 
     #[test]
@@ -223,37 +209,16 @@ mod tests {
             ("{}", "kind is \"\""),
             (r#"{"kind":"Pod"}"#, "kind is \"Pod\""),
             (r#"{"kind":"AdmissionReview"}"#, "apiVersion is \"\""),
-            (
-                r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v2"}"#,
-                "k8s.io/v2",
-            ),
+            (r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v2"}"#, "k8s.io/v2"),
             (&format!("{{{V1}}}"), "request is missing"),
             (&format!(r#"{{{V1},"request":null}}"#), "request is missing"),
             (&format!(r#"{{{V1},"request":{{}}}}"#), "request.uid"),
-            (
-                &format!(r#"{{{V1},"request":{{"uid":""}}}}"#),
-                "request.uid",
-            ),
-            (
-                &format!(r#"{{{V1},"request":{{"uid":7}}}}"#),
-                "expected a string",
-            ),
-            (
-                &format!(r#"{{{V1},"request":{{"uid":"u","uid":"v"}}}}"#),
-                "duplicate field",
-            ),
-            (
-                &format!(r#"{{{V1},"request":{{"uid":"u","object":1e999}}}}"#),
-                "out of range",
-            ),
-            (
-                &format!(r#"{{{V1},"request":{{"uid":"u","object":{deep}"#),
-                "recursion limit",
-            ),
-            (
-                &format!(r#"{{{V1},"request":{{"uid":"u"}}}} more"#),
-                "trailing characters",
-            ),
+            (&format!(r#"{{{V1},"request":{{"uid":""}}}}"#), "request.uid"),
+            (&format!(r#"{{{V1},"request":{{"uid":7}}}}"#), "expected a string"),
+            (&format!(r#"{{{V1},"request":{{"uid":"u","uid":"v"}}}}"#), "duplicate field"),
+            (&format!(r#"{{{V1},"request":{{"uid":"u","object":1e999}}}}"#), "out of range"),
+            (&format!(r#"{{{V1},"request":{{"uid":"u","object":{deep}"#), "recursion limit"),
+            (&format!(r#"{{{V1},"request":{{"uid":"u"}}}} more"#), "trailing characters"),
         ];
         for (body, expected) in cases {
             let error = read(body).unwrap_err();

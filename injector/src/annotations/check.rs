@@ -11,10 +11,7 @@ pub(crate) fn template(name: &str, policy: &Policy) -> Result<String, String> {
         return Ok(name.to_owned());
     }
     let names: Vec<&str> = policy.templates.keys().map(String::as_str).collect();
-    Err(format!(
-        "there is no template \"{name}\": use {}",
-        names.join(", ")
-    ))
+    Err(format!("there is no template \"{name}\": use {}", names.join(", ")))
 }
 
 /// An image reference: `[host[:port]/]path[:tag][@digest]`.
@@ -25,9 +22,7 @@ pub(crate) fn image(text: &str) -> Result<String, String> {
     if edges && text.len() <= 512 && text.chars().all(allowed) {
         return Ok(text.to_owned());
     }
-    Err(format!(
-        "\"{text}\" is not an image reference such as registry.example/mesher:1.0"
-    ))
+    Err(format!("\"{text}\" is not an image reference such as registry.example/mesher:1.0"))
 }
 
 /// When the kubelet pulls the image.
@@ -52,9 +47,7 @@ pub(crate) fn quantity(text: &str) -> Result<Quantity, String> {
     match Quantity::parse(text) {
         Some(quantity) if !quantity.is_negative() => Ok(quantity),
         Some(_) => Err(format!("\"{text}\" is negative")),
-        None => Err(format!(
-            "\"{text}\" is not a quantity such as 100m, 0.5 or 64Mi"
-        )),
+        None => Err(format!("\"{text}\" is not a quantity such as 100m, 0.5 or 64Mi")),
     }
 }
 
@@ -67,15 +60,8 @@ pub(crate) fn env(text: &str) -> Result<Vec<(String, String)>, String> {
     map.into_iter()
         .map(|(name, value)| {
             // Kubernetes: printable ASCII but the equals sign.
-            if name.is_empty()
-                || !name
-                    .bytes()
-                    .all(|b| (b' '..=b'~').contains(&b) && b != b'=')
-            {
-                return Err(format!(
-                    "\"{}\" is not a variable name",
-                    name.escape_default()
-                ));
+            if name.is_empty() || !name.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=') {
+                return Err(format!("\"{}\" is not a variable name", name.escape_default()));
             }
             match value {
                 Value::String(value) => Ok((name, value)),
@@ -103,16 +89,12 @@ pub(crate) fn config_map(text: &str) -> Result<String, String> {
         !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
     if text.len() <= 253 && text.split('.').all(label) {
         return Ok(text.to_owned());
     }
-    Err(format!(
-        "\"{text}\" is not an object's name: lower case letters, digits, - and ."
-    ))
+    Err(format!("\"{text}\" is not an object's name: lower case letters, digits, - and ."))
 }
 
 /// What the proxy does with hosts that no source knows.

@@ -7,6 +7,7 @@ use crate::pod::{Pod, text};
 use crate::policy::{Discovery, Policy};
 use crate::ports::ServicePorts;
 use crate::quantity::Quantity;
+use crate::suggestion::closest;
 
 pub(crate) mod check;
 
@@ -83,10 +84,7 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn new(key: &str, problem: impl Into<String>) -> Self {
-        Self {
-            key: key.to_owned(),
-            problem: problem.into(),
-        }
+        Self { key: key.to_owned(), problem: problem.into() }
     }
 }
 
@@ -146,10 +144,7 @@ impl Settings {
                 && limit < request
             {
                 let (limit, request) = (limit.as_str(), request.as_str());
-                return Err(Problem::new(
-                    key,
-                    format!("{limit} is below the request {request}"),
-                ));
+                return Err(Problem::new(key, format!("{limit} is below the request {request}")));
             }
         }
         Ok(settings)
@@ -166,16 +161,11 @@ fn read<T>(
         return Ok(None);
     };
     let Some(text) = value.as_str() else {
-        return Err(Problem::new(
-            key,
-            format!("{value} is not a string: put it in quotes"),
-        ));
+        return Err(Problem::new(key, format!("{value} is not a string: put it in quotes")));
     };
     match text.trim() {
         "" => Ok(None),
-        text => parse(text)
-            .map(Some)
-            .map_err(|problem| Problem::new(key, problem)),
+        text => parse(text).map(Some).map_err(|problem| Problem::new(key, problem)),
     }
 }
 
@@ -187,7 +177,7 @@ pub(crate) fn unknown_keys(pod: Pod<'_>) -> Vec<String> {
         if KEYS.contains(&short) {
             return None;
         }
-        Some(match nearest(short) {
+        Some(match closest(short, KEYS) {
             Some(near) => format!("unknown annotation {key}: did you mean {near}?"),
             None => format!("unknown annotation {key} is ignored"),
         })
@@ -195,24 +185,9 @@ pub(crate) fn unknown_keys(pod: Pod<'_>) -> Vec<String> {
     .collect()
 }
 
-fn nearest(short: &str) -> Option<&'static str> {
-    KEYS.iter()
-        .map(|known| {
-            (
-                strsim::damerau_levenshtein(&short.to_lowercase(), &known.to_lowercase()),
-                *known,
-            )
-        })
-        .min()
-        .filter(|(distance, known)| *distance <= known.len().div_ceil(3))
-        .map(|(_, known)| known)
-}
-
 /// The value of our `status` annotation.
 pub(crate) fn status(pod: Pod<'_>) -> &str {
-    pod.metadata()
-        .get("annotations")
-        .map_or("", |a| text(a, STATUS))
+    pod.metadata().get("annotations").map_or("", |a| text(a, STATUS))
 }
 
 /// The record annotation, unread.
@@ -248,11 +223,7 @@ mod tests {
             (json!("yse"), Ask::Unclear("yse".into())),
             (json!(true), Ask::Unclear("true".into())),
         ] {
-            assert_eq!(
-                ask(Pod(&pod(&json!({INJECT: value.clone()})))),
-                expected,
-                "{value}"
-            );
+            assert_eq!(ask(Pod(&pod(&json!({INJECT: value.clone()})))), expected, "{value}");
         }
         assert_eq!(ask(Pod(&json!({}))), Ask::Nothing);
     }
@@ -260,11 +231,7 @@ mod tests {
     #[test]
     fn every_value_is_checked() {
         for (key, bad, hint) in [
-            (
-                "discoveryType",
-                "eureka",
-                "use sc (service-center) or pilot (Istio)",
-            ),
+            ("discoveryType", "eureka", "use sc (service-center) or pilot (Istio)"),
             ("servicePorts", "rest", "form protocol:port"),
             ("template", "nope", "mesher"),
             ("image", "has space", "image"),

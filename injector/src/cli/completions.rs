@@ -19,11 +19,6 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
-    clap_complete::generate(
-        args.shell,
-        &mut Cli::command(),
-        "sidecar-injector",
-        &mut script,
-    );
+    clap_complete::generate(args.shell, &mut Cli::command(), "sidecar-injector", &mut script);
     print(&script)
 }

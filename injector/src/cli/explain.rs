@@ -59,14 +59,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn write(text: &mut Vec<u8>, explanation: &Explanation) -> std::io::Result<()> {
-    let Explanation {
-        object,
-        namespace,
-        passed,
-        decision,
-        detail,
-        warnings,
-    } = explanation;
+    let Explanation { object, namespace, passed, decision, detail, warnings } = explanation;
     writeln!(text, "{object} in namespace {namespace}")?;
     for answer in passed {
         writeln!(text, "  passed   {:<19} {}", answer.reason, answer.found)?;

@@ -41,7 +41,5 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if !args.only_annotated {
         settings.policy.unannotated = Unannotated::Inject;
     }
-    outputs::run(&args.inputs, &args.outputs, |text| {
-        manifest::inject(text, &settings)
-    })
+    outputs::run(&args.inputs, &args.outputs, |text| manifest::inject(text, &settings))
 }

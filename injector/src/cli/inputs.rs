@@ -52,15 +52,9 @@ impl Inputs {
                 let before = found.len();
                 self.folder(path, &mut found)?;
                 if found.len() == before {
-                    let deeper = if self.recursive {
-                        ""
-                    } else {
-                        " (-R looks into its folders too)"
-                    };
-                    bail!(
-                        "{}: no *.yaml, *.yml or *.json in this folder{deeper}",
-                        path.display()
-                    );
+                    let deeper =
+                        if self.recursive { "" } else { " (-R looks into its folders too)" };
+                    bail!("{}: no *.yaml, *.yml or *.json in this folder{deeper}", path.display());
                 }
             } else {
                 found.push(file(path)?);
@@ -81,10 +75,7 @@ impl Inputs {
                 if self.recursive {
                     self.folder(&path, found)?;
                 }
-            } else if path
-                .extension()
-                .is_some_and(|e| e == "yaml" || e == "yml" || e == "json")
-            {
+            } else if path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json") {
                 found.push(file(&path)?);
             }
         }
@@ -99,24 +90,14 @@ fn metadata(path: &Path) -> anyhow::Result<std::fs::Metadata> {
 fn file(path: &Path) -> anyhow::Result<Input> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).with_context(|| format!("{name}: cannot be read"))?;
-    Ok(Input {
-        text: text(&name, bytes)?,
-        path: Some(path.to_owned()),
-        name,
-    })
+    Ok(Input { text: text(&name, bytes)?, path: Some(path.to_owned()), name })
 }
 
 fn standard_input() -> anyhow::Result<Input> {
     let mut bytes = Vec::new();
-    std::io::stdin()
-        .read_to_end(&mut bytes)
-        .context("standard input cannot be read")?;
+    std::io::stdin().read_to_end(&mut bytes).context("standard input cannot be read")?;
     let name = "<stdin>".to_owned();
-    Ok(Input {
-        text: text(&name, bytes)?,
-        path: None,
-        name,
-    })
+    Ok(Input { text: text(&name, bytes)?, path: None, name })
 }
 
 fn text(name: &str, bytes: Vec<u8>) -> anyhow::Result<String> {

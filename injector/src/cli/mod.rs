@@ -67,8 +67,6 @@ fn print(bytes: &[u8]) -> anyhow::Result<ExitCode> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
         // As a program ends that the signal ends.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::from(141)),
-        result => result
-            .map(|()| ExitCode::SUCCESS)
-            .context("cannot write to standard output"),
+        result => result.map(|()| ExitCode::SUCCESS).context("cannot write to standard output"),
     }
 }

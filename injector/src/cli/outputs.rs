@@ -13,13 +13,7 @@ use crate::manifest::{self, Edited, Format, ManifestError, Report};
 #[derive(Debug, clap::Args)]
 pub(super) struct Outputs {
     /// Print in this format; files already in it stay as they are written [default: each its own]
-    #[arg(
-        short,
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        conflicts_with = "in_place"
-    )]
+    #[arg(short, long, value_name = "FORMAT", value_enum, conflicts_with = "in_place")]
     output: Option<OutputFormat>,
     /// Change the files rather than print them; all of them, or none on an error
     #[arg(long)]
@@ -135,11 +129,7 @@ fn converted(edited: Vec<Edited>, format: Format) -> String {
             return edited;
         }
         let text = manifest::print(&edited.documents, format);
-        Edited {
-            text,
-            format,
-            ..edited
-        }
+        Edited { text, format, ..edited }
     };
     joined(&edited.into_iter().map(convert).collect::<Vec<_>>())
 }

@@ -34,10 +34,8 @@ pub(super) struct PolicyArgs {
 impl PolicyArgs {
     /// The webhook's answer to every pod of a manifest.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let mut config = self
-            .config
-            .as_deref()
-            .map_or_else(|| Ok(Config::default()), Config::read)?;
+        let mut config =
+            self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
         if let Some(native) = self.native {
             config.policy.native_sidecar = native;
         }
@@ -51,11 +49,7 @@ impl PolicyArgs {
         if let Some(discovery) = self.default_discovery {
             policy.sidecar.discovery_type = discovery;
         }
-        Ok(Settings {
-            policy,
-            namespace: self.namespace.clone(),
-            reformat: false,
-        })
+        Ok(Settings { policy, namespace: self.namespace.clone(), reformat: false })
     }
 }
 

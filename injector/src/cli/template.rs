@@ -17,10 +17,8 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Try templates on sample pods: what passes can be put into the injector's ConfigMap
-    #[command(
-        after_help = "Example:\n  sidecar-injector template show > own.yaml\n  \
-                            sidecar-injector template validate own.yaml"
-    )]
+    #[command(after_help = "Example:\n  sidecar-injector template show > own.yaml\n  \
+                            sidecar-injector template validate own.yaml")]
     Validate {
         /// Template files
         #[arg(required = true, value_name = "FILE")]

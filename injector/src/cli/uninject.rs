@@ -29,7 +29,5 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         namespace: "default".into(),
         reformat: args.outputs.reformat,
     };
-    outputs::run(&args.inputs, &args.outputs, |text| {
-        manifest::uninject(text, &settings)
-    })
+    outputs::run(&args.inputs, &args.outputs, |text| manifest::uninject(text, &settings))
 }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Config, closest};
+use super::Config;
+use crate::suggestion::closest;
 use crate::template::TemplateError;
 
 /// A configuration that cannot be used.
@@ -53,10 +54,8 @@ impl Config {
     /// Reads the file at `path`; keys that it leaves out have their built-in values. It may be
     /// empty.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.into(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.into(), source })?;
         Self::parse(path, &text)
     }
 
@@ -64,15 +63,8 @@ impl Config {
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let parsed: Result<Option<Self>, _> = serde_saphyr::from_str(text);
         parsed.map(Option::unwrap_or_default).map_err(|error| {
-            let (line, column) = error
-                .location()
-                .map_or((1, 1), |at| (at.line(), at.column()));
-            ConfigError::Parse {
-                path: path.into(),
-                line,
-                column,
-                problem: explain(&error),
-            }
+            let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+            ConfigError::Parse { path: path.into(), line, column, problem: explain(&error) }
         })
     }
 }
@@ -82,31 +74,19 @@ fn explain(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error::{SerdeUnknownField, SerdeUnknownVariant};
     let allowed = |list: &[&str]| list.join(", ");
     match error.without_snippet() {
-        SerdeUnknownField {
-            field, expected, ..
-        } => {
+        SerdeUnknownField { field, expected, .. } => {
             let hint = closest(field, expected.iter().copied())
                 .map_or_else(String::new, |meant| format!(": did you mean \"{meant}\"?"));
-            format!(
-                "unknown key \"{field}\"{hint} (allowed here: {})",
-                allowed(expected)
-            )
+            format!("unknown key \"{field}\"{hint} (allowed here: {})", allowed(expected))
         }
-        SerdeUnknownVariant {
-            variant, expected, ..
-        } => {
-            format!(
-                "\"{variant}\" is not allowed here: write one of {}",
-                allowed(expected)
-            )
+        SerdeUnknownVariant { variant, expected, .. } => {
+            format!("\"{variant}\" is not allowed here: write one of {}", allowed(expected))
         }
         other => {
             // The place stands at the start of our message already.
             let text = other.to_string();
             let line = text.lines().next().unwrap_or_default();
-            line.split_once(" at line ")
-                .map_or(line, |(problem, _)| problem)
-                .to_owned()
+            line.split_once(" at line ").map_or(line, |(problem, _)| problem).to_owned()
         }
     }
 }
@@ -139,15 +119,9 @@ mod tests {
         assert_eq!(config.limits.memory.bytes(), 64 << 20);
         assert_eq!(config.limits.body.bytes(), 1 << 20);
         assert_eq!(config.limits.header_timeout, Duration::from_secs(90));
-        assert_eq!(
-            config.policy.native_sidecar,
-            super::super::NativeSidecar::True
-        );
+        assert_eq!(config.policy.native_sidecar, super::super::NativeSidecar::True);
         assert_eq!(config.policy.sidecar.image, "registry.example/mesher:2");
-        assert_eq!(
-            config.policy.sidecar.cpu, "50m",
-            "the rest of a section keeps its defaults"
-        );
+        assert_eq!(config.policy.sidecar.cpu, "50m", "the rest of a section keeps its defaults");
     }
 
     #[test]
@@ -168,10 +142,7 @@ mod tests {
                 "injector.yaml:2:10: \"loud\" is not allowed here: write one of",
             ),
             ("policy:\n  onError: panic\n", "write one of allow, deny"),
-            (
-                "limits:\n  body: 6MB\n",
-                "injector.yaml:2:9: \"6MB\" is no size",
-            ),
+            ("limits:\n  body: 6MB\n", "injector.yaml:2:9: \"6MB\" is no size"),
             (
                 "limits:\n  idleTimeout: 90\n",
                 ":2:16: \"90\" is no duration: write numbers with units",

@@ -18,14 +18,12 @@ mod duration;
 mod file;
 mod overrides;
 mod size;
-mod suggestion;
 mod templates;
 mod validate;
 
 pub use file::ConfigError;
 pub use overrides::Overrides;
 pub use size::Size;
-pub use suggestion::closest;
 pub use templates::load_templates;
 pub use validate::url_host;
 
@@ -67,9 +65,7 @@ pub struct Webhook {
 
 impl Default for Webhook {
     fn default() -> Self {
-        Self {
-            listen: ([0, 0, 0, 0], 9443).into(),
-        }
+        Self { listen: ([0, 0, 0, 0], 9443).into() }
     }
 }
 
@@ -83,9 +79,7 @@ pub struct Operations {
 
 impl Default for Operations {
     fn default() -> Self {
-        Self {
-            listen: ([0, 0, 0, 0], 9090).into(),
-        }
+        Self { listen: ([0, 0, 0, 0], 9090).into() }
     }
 }
 
@@ -239,10 +233,7 @@ impl<'de> Deserialize<'de> for NativeSidecar {
             "auto" => Ok(Self::Auto),
             "true" => Ok(Self::True),
             "false" => Ok(Self::False),
-            other => Err(serde::de::Error::unknown_variant(
-                other,
-                &["auto", "true", "false"],
-            )),
+            other => Err(serde::de::Error::unknown_variant(other, &["auto", "true", "false"])),
         }
     }
 }
@@ -320,10 +311,7 @@ pub struct Drain {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self {
-            delay: Duration::from_secs(5),
-            deadline: Duration::from_secs(15),
-        }
+        Self { delay: Duration::from_secs(5), deadline: Duration::from_secs(15) }
     }
 }
 
@@ -381,11 +369,7 @@ impl Config {
             ("drain", self.drain != running.drain),
             ("log", self.log != running.log),
         ];
-        sections
-            .into_iter()
-            .filter(|(_, differs)| *differs)
-            .map(|(name, _)| name)
-            .collect()
+        sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
 
     /// The JSON Schema of the configuration file.

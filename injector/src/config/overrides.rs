@@ -15,12 +15,7 @@ pub struct Overrides {
     pub config: Option<PathBuf>,
 
     /// Address of the HTTPS port the API server calls [default: 0.0.0.0:9443]
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "SIDECAR_INJECTOR_LISTEN",
-        help_heading = "Ports"
-    )]
+    #[arg(long, value_name = "ADDRESS", env = "SIDECAR_INJECTOR_LISTEN", help_heading = "Ports")]
     listen: Option<SocketAddr>,
     /// Address of the plain HTTP port for probes and metrics [default: 0.0.0.0:9090]
     #[arg(
@@ -86,20 +81,10 @@ pub struct Overrides {
     #[arg(long, env = "SIDECAR_INJECTOR_NO_KUBERNETES", help_heading = "Cluster")]
     no_kubernetes: bool,
     /// The injector's own namespace
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "POD_NAMESPACE",
-        help_heading = "Cluster"
-    )]
+    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE", help_heading = "Cluster")]
     namespace: Option<String>,
     /// The Service in front of the injector [default: sidecar-injector]
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "SIDECAR_INJECTOR_SERVICE",
-        help_heading = "Cluster"
-    )]
+    #[arg(long, value_name = "NAME", env = "SIDECAR_INJECTOR_SERVICE", help_heading = "Cluster")]
     service: Option<String>,
     /// The MutatingWebhookConfiguration whose caBundle the injector keeps [default: sidecar-injector]
     #[arg(
@@ -110,37 +95,17 @@ pub struct Overrides {
     )]
     webhook_configuration: Option<String>,
     /// The URL the API server calls, where it does not go through the Service
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "SIDECAR_INJECTOR_URL",
-        help_heading = "Cluster"
-    )]
+    #[arg(long, value_name = "URL", env = "SIDECAR_INJECTOR_URL", help_heading = "Cluster")]
     url: Option<String>,
 
     /// Folder of templates, or one file [default: only the built-in template]
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "SIDECAR_INJECTOR_TEMPLATES",
-        help_heading = "Pods"
-    )]
+    #[arg(long, value_name = "PATH", env = "SIDECAR_INJECTOR_TEMPLATES", help_heading = "Pods")]
     templates: Option<PathBuf>,
     /// Image of the sidecar
-    #[arg(
-        long,
-        value_name = "IMAGE",
-        env = "SIDECAR_INJECTOR_IMAGE",
-        help_heading = "Pods"
-    )]
+    #[arg(long, value_name = "IMAGE", env = "SIDECAR_INJECTOR_IMAGE", help_heading = "Pods")]
     image: Option<String>,
     /// Whether sidecars are native (init containers that keep running) [default: auto]
-    #[arg(
-        long,
-        value_name = "WHEN",
-        env = "SIDECAR_INJECTOR_NATIVE",
-        help_heading = "Pods"
-    )]
+    #[arg(long, value_name = "WHEN", env = "SIDECAR_INJECTOR_NATIVE", help_heading = "Pods")]
     native: Option<NativeSidecar>,
 
     /// How long to go on serving after SIGTERM, for example 5s [default: 5s]
@@ -167,10 +132,8 @@ pub struct Overrides {
 impl Overrides {
     /// The configuration in force: the file (if one is named) under these overrides, checked.
     pub fn resolve(&self) -> Result<Config, ConfigError> {
-        let mut config = self
-            .config
-            .as_deref()
-            .map_or_else(|| Ok(Config::default()), Config::read)?;
+        let mut config =
+            self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
         self.apply(&mut config);
         config.validate()?;
         Ok(config)
@@ -183,10 +146,7 @@ impl Overrides {
 
     fn apply(&self, config: &mut Config) {
         set(&mut config.webhook.listen, self.listen.as_ref());
-        set(
-            &mut config.operations.listen,
-            self.operations_listen.as_ref(),
-        );
+        set(&mut config.operations.listen, self.operations_listen.as_ref());
         set(&mut config.tls.mode, self.tls_mode.as_ref());
         set_option(&mut config.tls.folder, self.tls_folder.as_ref());
         set(&mut config.tls.certificate, self.tls_certificate.as_ref());
@@ -198,10 +158,7 @@ impl Overrides {
         }
         set_option(&mut config.kubernetes.namespace, self.namespace.as_ref());
         set(&mut config.kubernetes.service, self.service.as_ref());
-        set(
-            &mut config.kubernetes.webhook_configuration,
-            self.webhook_configuration.as_ref(),
-        );
+        set(&mut config.kubernetes.webhook_configuration, self.webhook_configuration.as_ref());
         set_option(&mut config.kubernetes.url, self.url.as_ref());
         set_option(&mut config.templates, self.templates.as_ref());
         set(&mut config.policy.sidecar.image, self.image.as_ref());

@@ -70,9 +70,7 @@ impl Serialize for Size {
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // YAML's plain scalars read as strings too, so `6291456` needs no quotes.
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -97,13 +95,9 @@ mod tests {
 
     #[test]
     fn sizes_read_as_they_are_written() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("17", 17),
-            ("3Ki", 3072),
-            ("6Mi", 6 << 20),
-            ("1Gi", 1 << 30),
-        ] {
+        for (text, bytes) in
+            [("0", 0), ("17", 17), ("3Ki", 3072), ("6Mi", 6 << 20), ("1Gi", 1 << 30)]
+        {
             let size: Size = text.parse().unwrap();
             assert_eq!((size.bytes(), size.to_string().as_str()), (bytes, text));
         }
@@ -111,17 +105,9 @@ mod tests {
 
     #[test]
     fn what_is_no_size_is_refused() {
-        for text in [
-            "",
-            "Mi",
-            "-1",
-            "+1",
-            "1.5Mi",
-            "6MB",
-            "6 Mi",
-            "99999999999999999999",
-            "17179869184Gi",
-        ] {
+        for text in
+            ["", "Mi", "-1", "+1", "1.5Mi", "6MB", "6 Mi", "99999999999999999999", "17179869184Gi"]
+        {
             assert!(text.parse::<Size>().is_err(), "{text:?}");
         }
     }

@@ -14,19 +14,11 @@ pub fn load_templates(path: Option<&Path>) -> Result<BTreeMap<String, Arc<Templa
     let mut templates = BTreeMap::from([(builtin.name().to_owned(), builtin)]);
     let mut from = BTreeMap::<String, PathBuf>::new();
     for file in path.map_or_else(|| Ok(Vec::new()), files)? {
-        let name = file
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let text = std::fs::read_to_string(&file).map_err(|source| ConfigError::Read {
-            path: file.clone(),
-            source,
-        })?;
-        let template = Template::parse(&name, &text).map_err(|source| ConfigError::Template {
-            path: file.clone(),
-            source,
-        })?;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&file)
+            .map_err(|source| ConfigError::Read { path: file.clone(), source })?;
+        let template = Template::parse(&name, &text)
+            .map_err(|source| ConfigError::Template { path: file.clone(), source })?;
         if let Some(other) = from.insert(name.clone(), file.clone()) {
             return Err(ConfigError::Templates(format!(
                 "{} and {} are both named {name}: rename one",
@@ -42,19 +34,14 @@ pub fn load_templates(path: Option<&Path>) -> Result<BTreeMap<String, Arc<Templa
 /// The template files at `path`, sorted. Names with a leading dot are Kubernetes' own (`..data`)
 /// or an editor's.
 fn files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let failed = |source| ConfigError::Read {
-        path: path.into(),
-        source,
-    };
+    let failed = |source| ConfigError::Read { path: path.into(), source };
     if !std::fs::metadata(path).map_err(failed)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let file = entry.map_err(failed)?.path();
-        let hidden = file
-            .file_name()
-            .is_some_and(|n| n.to_string_lossy().starts_with('.'));
+        let hidden = file.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
         let yaml = file.extension().is_some_and(|e| e == "yaml" || e == "yml");
         if yaml && !hidden && file.is_file() {
             files.push(file);
@@ -85,10 +72,7 @@ mod tests {
         std::fs::write(folder.path().join("b.yml"), "").unwrap();
         std::fs::write(folder.path().join("a.yaml"), "").unwrap();
         let names: Vec<_> = files(folder.path()).unwrap();
-        assert_eq!(
-            names,
-            [folder.path().join("a.yaml"), folder.path().join("b.yml")]
-        );
+        assert_eq!(names, [folder.path().join("a.yaml"), folder.path().join("b.yml")]);
     }
 
     #[test]

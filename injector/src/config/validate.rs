@@ -15,18 +15,12 @@ impl Config {
     /// Checks what the types alone cannot.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         let wrong = |key: &str, problem: &str| {
-            Err(ConfigError::Value {
-                key: key.into(),
-                problem: problem.into(),
-            })
+            Err(ConfigError::Value { key: key.into(), problem: problem.into() })
         };
         let tls = &self.tls;
         match tls.mode {
             TlsMode::Files if tls.folder.is_none() => {
-                wrong(
-                    "tls.folder",
-                    "mode files needs it: name the folder of certificate and key",
-                )?;
+                wrong("tls.folder", "mode files needs it: name the folder of certificate and key")?;
             }
             TlsMode::SelfIssued if !self.kubernetes.enabled && tls.folder.is_none() => wrong(
                 "tls.folder",
@@ -74,10 +68,9 @@ impl Config {
                 wrong(key, "has to be from 10ms to 1day")?;
             }
         }
-        for (key, duration) in [
-            ("drain.delay", self.drain.delay),
-            ("drain.deadline", self.drain.deadline),
-        ] {
+        for (key, duration) in
+            [("drain.delay", self.drain.delay), ("drain.deadline", self.drain.deadline)]
+        {
             if duration > LONGEST {
                 wrong(key, "has to be at most 1day")?;
             }
@@ -147,9 +140,7 @@ pub fn url_host(url: &str) -> Option<&str> {
     let authority = rest.split(['/', '?', '#']).next()?;
     let host = match authority.strip_prefix('[') {
         Some(bracketed) => bracketed.split_once(']')?.0,
-        None => authority
-            .split_once(':')
-            .map_or(authority, |(host, _)| host),
+        None => authority.split_once(':').map_or(authority, |(host, _)| host),
     };
     (!host.is_empty() && !host.contains('@')).then_some(host)
 }
@@ -162,10 +153,7 @@ mod tests {
 
     fn checked(text: &str) -> Result<Config, String> {
         let config = Config::parse(Path::new("f"), text).map_err(|e| e.to_string())?;
-        config
-            .validate()
-            .map(|()| config)
-            .map_err(|e| e.to_string())
+        config.validate().map(|()| config).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -192,30 +180,21 @@ mod tests {
     #[test]
     fn the_own_namespace_is_ignored_too() {
         let config = checked("policy: {ignoredNamespaces: [a]}").unwrap();
-        let policy = config
-            .policy(load_templates(None).unwrap(), false, Some("mesh"))
-            .unwrap();
-        assert_eq!(
-            policy.ignored_namespaces.iter().collect::<Vec<_>>(),
-            ["a", "mesh"]
-        );
+        let policy = config.policy(load_templates(None).unwrap(), false, Some("mesh")).unwrap();
+        assert_eq!(policy.ignored_namespaces.iter().collect::<Vec<_>>(), ["a", "mesh"]);
         assert!(!policy.native_by_default);
     }
 
     #[test]
     fn an_unknown_default_template_is_refused() {
         let config = checked("policy: {defaultTemplate: envoy}").unwrap();
-        let error = config
-            .policy(load_templates(None).unwrap(), true, None)
-            .unwrap_err();
+        let error = config.policy(load_templates(None).unwrap(), true, None).unwrap_err();
         assert!(error.to_string().contains("only mesher"), "{error}");
     }
 
     #[test]
     fn the_built_in_section_is_the_built_in_policy() {
-        let policy = Config::default()
-            .policy(load_templates(None).unwrap(), true, None)
-            .unwrap();
+        let policy = Config::default().policy(load_templates(None).unwrap(), true, None).unwrap();
         let builtin = Policy::builtin();
         assert_eq!(policy.ignored_namespaces, builtin.ignored_namespaces);
         assert_eq!(policy.default_template, builtin.default_template);

@@ -45,13 +45,7 @@ pub(super) async fn run(
         let pause = match probe(&client, settle_at, &state).await {
             Ok(version) => {
                 backoff.reset();
-                publish(&state, |s| {
-                    *s = ApiServer {
-                        version,
-                        settled: true,
-                        error: None,
-                    }
-                });
+                publish(&state, |s| *s = ApiServer { version, settled: true, error: None });
                 every
             }
             Err(error) => {
@@ -74,10 +68,8 @@ async fn probe(
     settle_at: Instant,
     state: &watch::Sender<ApiServer>,
 ) -> Result<Option<(u32, u32)>, String> {
-    let mut asked = std::pin::pin!(call(
-        "reading the API server's version",
-        client.apiserver_version()
-    ));
+    let mut asked =
+        std::pin::pin!(call("reading the API server's version", client.apiserver_version()));
     let answer = if state.borrow().settled {
         asked.await
     } else if let Ok(answer) = timeout_at(settle_at, &mut asked).await {
@@ -127,10 +119,7 @@ fn publish(state: &watch::Sender<ApiServer>, change: impl FnOnce(&mut ApiServer)
 /// Major, and the leading digits of minor: hosted clusters say `33+`. `gitVersion` is free text of
 /// whoever built the server.
 fn version_of(info: &Info) -> Option<(u32, u32)> {
-    let digits = info
-        .minor
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(info.minor.len());
+    let digits = info.minor.find(|c: char| !c.is_ascii_digit()).unwrap_or(info.minor.len());
     Some((info.major.parse().ok()?, info.minor[..digits].parse().ok()?))
 }
 
@@ -183,10 +172,7 @@ mod tests {
         let wait = Duration::from_millis(50);
         let task = tokio::spawn(run(client(address), wait, Duration::from_mins(10), sender));
         let settled = until(&mut state, |s| s.settled).await;
-        assert_eq!(
-            (settled.version, settled.native_by_default()),
-            (None, false)
-        );
+        assert_eq!((settled.version, settled.native_by_default()), (None, false));
         // The connection waits in the backlog until now.
         let server = tokio::spawn(answer(listener, "36"));
         let known = until(&mut state, |s| s.version.is_some()).await;
@@ -206,10 +192,7 @@ mod tests {
         let settled = until(&mut state, |s| s.settled).await;
         assert!(!settled.native_by_default());
         let error = settled.error.expect("why");
-        assert!(
-            error.contains("check that the API server can be reached"),
-            "{error}"
-        );
+        assert!(error.contains("check that the API server can be reached"), "{error}");
         task.abort();
     }
 
@@ -222,17 +205,9 @@ mod tests {
         let server = tokio::spawn(answer(listener, "31+"));
         let (sender, mut state) = watch::channel(ApiServer::default());
         let wait = Duration::from_mins(1);
-        let task = tokio::spawn(run(
-            client(address),
-            wait,
-            Duration::from_millis(20),
-            sender,
-        ));
+        let task = tokio::spawn(run(client(address), wait, Duration::from_millis(20), sender));
         let old = until(&mut state, |s| s.settled).await;
-        assert_eq!(
-            (old.version, old.native_by_default()),
-            (Some((1, 31)), false)
-        );
+        assert_eq!((old.version, old.native_by_default()), (Some((1, 31)), false));
         server.abort();
         let _ = server.await;
         let failed = until(&mut state, |s| s.error.is_some()).await;
@@ -268,16 +243,8 @@ mod tests {
             };
             let version = version_of(&info);
             assert_eq!(version.is_some(), native.is_some(), "{major}.{minor}");
-            let server = ApiServer {
-                version,
-                settled: true,
-                error: None,
-            };
-            assert_eq!(
-                server.native_by_default(),
-                native.unwrap_or(false),
-                "{major}.{minor}"
-            );
+            let server = ApiServer { version, settled: true, error: None };
+            assert_eq!(server.native_by_default(), native.unwrap_or(false), "{major}.{minor}");
         }
     }
 }

@@ -48,12 +48,7 @@ pub struct CaBundle {
 impl Default for CaBundle {
     fn default() -> Self {
         let since = SystemTime::UNIX_EPOCH;
-        Self {
-            state: State::Unknown,
-            since,
-            writes: 0,
-            watch_error: None,
-        }
+        Self { state: State::Unknown, since, writes: 0, watch_error: None }
     }
 }
 
@@ -80,14 +75,8 @@ pub enum State {
 
 impl State {
     /// Every word [`Self::as_str`] can say, for the label of a metric.
-    pub const WORDS: [&'static str; 6] = [
-        "unknown",
-        "unmanaged",
-        "current",
-        "missing",
-        "not_ours",
-        "error",
-    ];
+    pub const WORDS: [&'static str; 6] =
+        ["unknown", "unmanaged", "current", "missing", "not_ours", "error"];
 
     /// The state in one word.
     pub const fn as_str(&self) -> &'static str {
@@ -132,13 +121,7 @@ pub(super) async fn run(
             }
             Err(error) => {
                 if !error.is_conflict() {
-                    publish(
-                        &state,
-                        State::Error {
-                            message: error.to_string(),
-                        },
-                        false,
-                    );
+                    publish(&state, State::Error { message: error.to_string() }, false);
                 }
                 backoff.delay()
             }
@@ -192,17 +175,12 @@ enum Plan {
 
 fn plan(found: &MutatingWebhookConfiguration, webhooks: &[String], pem: &[u8]) -> Plan {
     let entries = found.webhooks.iter().flatten();
-    let ours: Vec<_> = entries
-        .filter(|entry| is_ours(&entry.name, webhooks))
-        .collect();
+    let ours: Vec<_> = entries.filter(|entry| is_ours(&entry.name, webhooks)).collect();
     if ours.is_empty() {
         return Plan::NotOurs;
     }
     let filled = |b: &k8s_openapi::ByteString| b.0 == pem;
-    if ours
-        .iter()
-        .all(|entry| entry.client_config.ca_bundle.as_ref().is_some_and(filled))
-    {
+    if ours.iter().all(|entry| entry.client_config.ca_bundle.as_ref().is_some_and(filled)) {
         return Plan::Current;
     }
     let ca_bundle = k8s_openapi::ByteString(pem.to_vec());
@@ -226,9 +204,7 @@ fn plan(found: &MutatingWebhookConfiguration, webhooks: &[String], pem: &[u8]) -
 
 fn is_ours(entry: &str, webhooks: &[String]) -> bool {
     webhooks.iter().any(|name| {
-        entry
-            .strip_suffix(name.as_str())
-            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        entry.strip_suffix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     })
 }
 
@@ -313,10 +289,7 @@ mod tests {
 
     #[test]
     fn ours_by_name_or_by_suffix_after_a_dot() {
-        let webhooks = [
-            "sidecar-injector.mesher.io".to_owned(),
-            "other.io".to_owned(),
-        ];
+        let webhooks = ["sidecar-injector.mesher.io".to_owned(), "other.io".to_owned()];
         for (entry, ours) in [
             ("sidecar-injector.mesher.io", true),
             ("pods.sidecar-injector.mesher.io", true),
@@ -356,13 +329,7 @@ mod tests {
     fn nothing_is_written_where_nothing_changes_or_is_ours() {
         let found = configuration(&[("a.injector.io", Some("new")), ("other.io", Some("x"))]);
         assert_eq!(plan(&found, &["injector.io".into()], b"new"), Plan::Current);
-        assert_eq!(
-            plan(&found, &["elsewhere.io".into()], b"new"),
-            Plan::NotOurs
-        );
-        assert_eq!(
-            plan(&configuration(&[]), &["injector.io".into()], b"new"),
-            Plan::NotOurs
-        );
+        assert_eq!(plan(&found, &["elsewhere.io".into()], b"new"), Plan::NotOurs);
+        assert_eq!(plan(&configuration(&[]), &["injector.io".into()], b"new"), Plan::NotOurs);
     }
 }

@@ -77,10 +77,7 @@ async fn call<T>(
 ) -> Result<T, Error> {
     match tokio::time::timeout(DEADLINE, answer).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(source)) => Err(Error::Api {
-            doing,
-            source: Box::new(source),
-        }),
+        Ok(Err(source)) => Err(Error::Api { doing, source: Box::new(source) }),
         Err(_) => Err(Error::Deadline { doing }),
     }
 }
@@ -95,9 +92,7 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> {
                 .await
                 .map_err(|e| Error::Config(e.to_string()))?
         }
-        None => Config::infer()
-            .await
-            .map_err(|e| Error::Config(e.to_string()))?,
+        None => Config::infer().await.map_err(|e| Error::Config(e.to_string()))?,
     };
     Client::try_from(config).map_err(|e| Error::Config(e.to_string()))
 }
@@ -157,16 +152,9 @@ impl Keeper {
             version_state,
         );
         let keep = ca_bundle::run(client, settings, certificates, bundle_state);
-        let tasks = [
-            tokio::spawn(until(stopped.clone(), probe)),
-            tokio::spawn(until(stopped, keep)),
-        ];
-        Self {
-            ca_bundle,
-            api_server,
-            stop: Some(stop),
-            tasks,
-        }
+        let tasks =
+            [tokio::spawn(until(stopped.clone(), probe)), tokio::spawn(until(stopped, keep))];
+        Self { ca_bundle, api_server, stop: Some(stop), tasks }
     }
 
     /// How `caBundle` stands; changes are announced. For the metric, readiness detail and `check`.

@@ -50,12 +50,7 @@ pub fn read(text: &str) -> Result<Vec<Value>, ManifestError> {
 }
 
 fn values(reading: Reading) -> Vec<Value> {
-    reading
-        .documents
-        .into_iter()
-        .map(|(_, value)| value)
-        .filter(|v| !v.is_null())
-        .collect()
+    reading.documents.into_iter().map(|(_, value)| value).filter(|v| !v.is_null()).collect()
 }
 
 /// Puts sidecars into the pods of a file.
@@ -68,11 +63,7 @@ pub fn inject(text: &str, settings: &Settings) -> Result<Edited, ManifestError> 
     }
     let bare = edit(text, reading, settings, &|number, object, pod| {
         let selected = outdated.contains(&(number, object.at.as_str().to_owned()));
-        if selected {
-            plan::take_out(pod)
-        } else {
-            plan::leave()
-        }
+        if selected { plan::take_out(pod) } else { plan::leave() }
     })?;
     let mut edited = edit(&bare.text, value::read(&bare.text)?, settings, &put_in)?;
     for (patch, first) in edited.patches.iter_mut().zip(bare.patches) {
@@ -104,14 +95,10 @@ impl<'r> Work<'r> {
 
     /// What new lines shall look like: the first of the pods.
     fn sample(&self) -> &'r Node {
-        let pod = self
-            .objects
-            .first()
-            .and_then(|(object, _)| object.pod.as_ref());
+        let pod = self.objects.first().and_then(|(object, _)| object.pod.as_ref());
         let tokens: Vec<String> = pod.map(|at| at.tokens().collect()).unwrap_or_default();
         let root = &self.tree.root;
-        root.descend(tokens.iter().map(String::as_str))
-            .unwrap_or(root)
+        root.descend(tokens.iter().map(String::as_str)).unwrap_or(root)
     }
 }
 
@@ -145,41 +132,20 @@ fn edit(
             }
             reports.push(report);
         }
-        works.push(Work {
-            tree,
-            value,
-            objects: planned,
-            reformat: false,
-        });
+        works.push(Work { tree, value, objects: planned, reformat: false });
     }
-    let format = if reading.json {
-        Format::Json
-    } else {
-        Format::Yaml
-    };
+    let format = if reading.json { Format::Json } else { Format::Yaml };
     if !works.iter().any(Work::is_touched) {
         let documents = values(reading);
         let patches = vec![Patch::empty(); documents.len()];
-        return Ok(Edited {
-            text: text.to_owned(),
-            documents,
-            patches,
-            format,
-            reports,
-        });
+        return Ok(Edited { text: text.to_owned(), documents, patches, format, reports });
     }
     loop {
         let (new, expected) = splice_all(text, &mut works, settings, reading.json)?;
         let Some((number, read)) = differing(&new, &expected, &works) else {
             let full = expected.into_iter().filter(|(value, _)| !value.is_null());
             let (documents, patches) = full.unzip();
-            return Ok(Edited {
-                text: new,
-                documents,
-                patches,
-                format,
-                reports,
-            });
+            return Ok(Edited { text: new, documents, patches, format, reports });
         };
         let work = &mut works[number];
         if !settings.reformat || work.reformat {
@@ -213,10 +179,7 @@ fn splice_all(
                 Err(error) => return Err(error),
             }
         }
-        let patches = work
-            .objects
-            .iter()
-            .map(|(object, plan)| (object, plan.patch.clone()));
+        let patches = work.objects.iter().map(|(object, plan)| (object, plan.patch.clone()));
         let done = patched(text, work, patches)?;
         reprint(text, work.tree, &done.0, json, &mut splices);
         expected.push(done);
@@ -272,9 +235,7 @@ fn patched<'o>(
     work: &Work<'_>,
     patches: impl Iterator<Item = (&'o Object, Patch)>,
 ) -> Result<(Value, Patch), ManifestError> {
-    let whole: Patch = patches
-        .flat_map(|(object, patch)| under(object.pod_at(), &patch))
-        .collect();
+    let whole: Patch = patches.flat_map(|(object, patch)| under(object.pod_at(), &patch)).collect();
     let mut value = work.value.clone();
     whole.apply(&mut value).map_err(|e| ManifestError::Patch {
         place: place(text, work.tree.root.span.start),
@@ -288,14 +249,8 @@ fn under(prefix: &Pointer, patch: &Patch) -> Vec<Operation> {
     let moved = patch.operations().iter().map(|operation| {
         let path = operation.path().under(prefix);
         match operation {
-            Operation::Add { value, .. } => Operation::Add {
-                path,
-                value: value.clone(),
-            },
-            Operation::Replace { value, .. } => Operation::Replace {
-                path,
-                value: value.clone(),
-            },
+            Operation::Add { value, .. } => Operation::Add { path, value: value.clone() },
+            Operation::Replace { value, .. } => Operation::Replace { path, value: value.clone() },
             Operation::Remove { .. } => Operation::Remove { path },
         }
     });
@@ -306,10 +261,7 @@ fn under(prefix: &Pointer, patch: &Patch) -> Vec<Operation> {
 fn reprint(text: &str, tree: &Document, value: &Value, json: bool, splices: &mut Splices<'_>) {
     let lines = Lines { text };
     let root = &tree.root;
-    let start = tree
-        .anchors
-        .first()
-        .map_or(root.span.start, |(_, at)| root.span.start.min(*at));
+    let start = tree.anchors.first().map_or(root.span.start, |(_, at)| root.span.start.min(*at));
     let end = lines.content_end(root);
     let printed = if json {
         print::print(std::slice::from_ref(value), Format::Json)
@@ -317,18 +269,10 @@ fn reprint(text: &str, tree: &Document, value: &Value, json: bool, splices: &mut
         print::yaml(value, layout::block_style(lines, root, root))
     };
     let printed = printed.replace('\n', lines.line_break());
-    let above = if json || lines.is_first(start) {
-        ""
-    } else {
-        lines.line_break()
-    };
+    let above = if json || lines.is_first(start) { "" } else { lines.line_break() };
     // A block scalar's end is the start of the next line.
     let own_break = end > start && lines.start(end) == end;
-    let printed = if own_break {
-        &printed
-    } else {
-        printed.trim_end()
-    };
+    let printed = if own_break { &printed } else { printed.trim_end() };
     splices.exchange(start..end, &format!("{above}{printed}"));
 }
 
@@ -362,15 +306,9 @@ fn mismatch(text: &str, tree: &Document, read: Result<&Value, &ManifestError>) -
         .map(|(name, at)| format!("&{name} on line {}", place(text, *at).line))
         .collect();
     let hint = match (anchors.is_empty(), read) {
-        (false, _) => format!(
-            ", as others use what is anchored here ({})",
-            anchors.join(", ")
-        ),
+        (false, _) => format!(", as others use what is anchored here ({})", anchors.join(", ")),
         (true, Err(error)) => format!(" (the result reads: {error})"),
         (true, Ok(_)) => String::new(),
     };
-    ManifestError::Mismatch {
-        place: place(text, tree.root.span.start),
-        hint,
-    }
+    ManifestError::Mismatch { place: place(text, tree.root.span.start), hint }
 }

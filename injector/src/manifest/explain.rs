@@ -52,10 +52,7 @@ pub fn explain(text: &str, settings: &Settings) -> Result<Vec<Explanation>, Mani
             };
             if let Some(pod) = object.pod_in(&document) {
                 let (passed, outcome) = crate::explain(pod, &object.request, &settings.policy);
-                let answer = |r: crate::Reason| Answer {
-                    reason: r.as_str(),
-                    found: r.absence(),
-                };
+                let answer = |r: crate::Reason| Answer { reason: r.as_str(), found: r.absence() };
                 explanation.passed = passed.into_iter().map(answer).collect();
                 outcome.word().clone_into(&mut explanation.decision);
                 explanation.detail = detail(&outcome, pod);
@@ -78,11 +75,7 @@ fn detail(outcome: &Outcome, pod: &Value) -> String {
             } else {
                 "as a plain container"
             };
-            let stale = if crate::uninject(pod).is_some() {
-                "anew or repaired, "
-            } else {
-                ""
-            };
+            let stale = if crate::uninject(pod).is_some() { "anew or repaired, " } else { "" };
             let variables = match summary.intercepted.as_slice() {
                 [] => "no proxy variables".to_owned(),
                 containers => format!("proxy variables in {}", containers.join(", ")),

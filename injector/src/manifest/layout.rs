@@ -15,11 +15,7 @@ impl<'t> Lines<'t> {
     /// The first byte of the line that holds `at`.
     pub(super) fn start(self, at: usize) -> usize {
         let start = self.text[..at].rfind('\n').map_or(0, |n| n + 1);
-        if start == 0 && self.text.starts_with('\u{feff}') {
-            '\u{feff}'.len_utf8()
-        } else {
-            start
-        }
+        if start == 0 && self.text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { start }
     }
 
     /// The first byte after the line that holds `at`; a line of its own is not needed where `at`
@@ -28,9 +24,7 @@ impl<'t> Lines<'t> {
         if at > 0 && at == self.start(at) {
             return at;
         }
-        self.text[at..]
-            .find('\n')
-            .map_or(self.text.len(), |n| at + n + 1)
+        self.text[at..].find('\n').map_or(self.text.len(), |n| at + n + 1)
     }
 
     /// Characters from the start of the line to `at`.
@@ -55,9 +49,7 @@ impl<'t> Lines<'t> {
         let mut passed = at;
         let mut next = at;
         while next < self.text.len() {
-            let line_end = self.text[next..]
-                .find('\n')
-                .map_or(self.text.len(), |n| next + n + 1);
+            let line_end = self.text[next..].find('\n').map_or(self.text.len(), |n| next + n + 1);
             let line = &self.text[next..line_end];
             let content = line.trim_start_matches(' ');
             if content.starts_with('#') && line.len() - content.len() >= column {
@@ -99,11 +91,7 @@ impl<'t> Lines<'t> {
         }
         let end = leaf.span.end;
         // The parser reads on into the next line's indentation.
-        let end = if end == self.text.len() {
-            end
-        } else {
-            self.start(end)
-        };
+        let end = if end == self.text.len() { end } else { self.start(end) };
         if keeps(self.text, leaf) || end < leaf.span.start {
             return end;
         }
@@ -128,8 +116,7 @@ fn keeps(text: &str, leaf: &Node) -> bool {
     let above = text[..leaf.span.start].trim_end();
     let line = &above[above.rfind('\n').map_or(0, |n| n + 1)..];
     let code = line.find(" #").map_or(line, |n| &line[..n]).trim_end();
-    code.rfind(['|', '>'])
-        .is_some_and(|sign| code[sign..].contains('+'))
+    code.rfind(['|', '>']).is_some_and(|sign| code[sign..].contains('+'))
 }
 
 /// The style of the block collections around `pod`, else that of the whole document.
@@ -156,10 +143,7 @@ struct Found {
 impl Found {
     fn look(&mut self, lines: Lines<'_>, node: &Node) {
         match &node.kind {
-            Kind::Map {
-                flow: false,
-                entries,
-            } => {
+            Kind::Map { flow: false, entries } => {
                 for entry in entries {
                     let column = lines.column(entry.key.start);
                     let below = lines.column(entry.value.span.start).checked_sub(column);
@@ -193,9 +177,7 @@ pub(super) fn gap(lines: Lines<'_>, item: &super::tree::Item) -> Option<usize> {
     let value = &item.value;
     let same_line = lines.start(item.mark) == lines.start(value.span.start);
     let plain = matches!(value.kind, Kind::Map { flow: false, .. }) && !value.decorated;
-    (same_line && plain)
-        .then(|| value.span.start - item.mark)
-        .filter(|n| (2..=8).contains(n))
+    (same_line && plain).then(|| value.span.start - item.mark).filter(|n| (2..=8).contains(n))
 }
 
 /// How to write new members of the flow collection `node`, or a new flow collection where `node`
@@ -213,18 +195,12 @@ pub(super) fn flow_style(lines: Lines<'_>, node: &Node, root: &Node) -> FlowStyl
         _ => Vec::new(),
     };
     let many_lines = |node: &Node| lines.text[node.span.clone()].contains('\n');
-    let sibling = children
-        .iter()
-        .find(|c| c.is_flow() && !c.is_empty(lines.text));
+    let sibling = children.iter().find(|c| c.is_flow() && !c.is_empty(lines.text));
     let spread = match sibling {
         Some(sibling) => many_lines(sibling),
         None => root.is_flow() && many_lines(if children.is_empty() { root } else { node }),
     };
-    FlowStyle {
-        json,
-        spaced,
-        lines: spread.then(|| step(lines, root)),
-    }
+    FlowStyle { json, spaced, lines: spread.then(|| step(lines, root)) }
 }
 
 /// The first key, and what follows its colon, of the flow mappings in and below `node`.

@@ -23,11 +23,7 @@ pub(super) struct Object {
 impl Object {
     /// `deployment/web`, as kubectl prints it.
     pub(super) fn label(&self) -> String {
-        let kind = if self.kind.is_empty() {
-            "object"
-        } else {
-            &self.kind
-        };
+        let kind = if self.kind.is_empty() { "object" } else { &self.kind };
         format!("{}/{}", kind.to_ascii_lowercase(), self.name)
     }
 
@@ -46,25 +42,16 @@ impl Object {
         let (Some(pod), Some(object)) = (&self.pod, document.pointer(self.at.as_str())) else {
             return Vec::new();
         };
-        let own = object
-            .pointer("/metadata/annotations")
-            .and_then(Value::as_object);
+        let own = object.pointer("/metadata/annotations").and_then(Value::as_object);
         let misplaced = own
             .into_iter()
             .flat_map(serde_json::Map::keys)
             .filter(|key| *pod != self.at && key.starts_with("sidecar.mesher.io/"));
         let inside = &pod.as_str()[self.at.as_str().len()..];
-        let right = format!(
-            "{}.metadata.annotations",
-            inside[inside.len().min(1)..].replace('/', ".")
-        );
+        let right =
+            format!("{}.metadata.annotations", inside[inside.len().min(1)..].replace('/', "."));
         misplaced
-            .map(|key| {
-                format!(
-                    "{key} has no effect on the {}; move it to {right}",
-                    self.kind
-                )
-            })
+            .map(|key| format!("{key} has no effect on the {}; move it to {right}", self.kind))
             .collect()
     }
 }
@@ -76,11 +63,7 @@ pub(super) fn objects(document: &Value, namespace: &str) -> Vec<Object> {
     match items {
         Some(items) if text(document, "/kind").ends_with("List") => {
             let list = Pointer::root().child("items");
-            for (n, item) in items
-                .iter()
-                .enumerate()
-                .filter(|(_, item)| item.is_object())
-            {
+            for (n, item) in items.iter().enumerate().filter(|(_, item)| item.is_object()) {
                 found.push(object(item, list.index(n), namespace));
             }
         }
@@ -99,26 +82,15 @@ fn object(value: &Value, at: Pointer, namespace: &str) -> Object {
     let pod = template(text(value, "/apiVersion"), kind)
         .map(|path| path.iter().fold(at.clone(), |at, step| at.child(step)));
     if kind == "Pod" {
-        given("/metadata/name")
-            .unwrap_or_default()
-            .clone_into(&mut request.name);
+        given("/metadata/name").unwrap_or_default().clone_into(&mut request.name);
     } else if pod.is_some() {
-        request.workload = Some(Workload {
-            kind: kind.to_owned(),
-            name: name.clone(),
-        });
+        request.workload = Some(Workload { kind: kind.to_owned(), name: name.clone() });
     }
     let pod = pod.filter(|pod| {
         let inside = &pod.as_str()[at.as_str().len()..];
         value.pointer(inside).is_some_and(Value::is_object)
     });
-    Object {
-        kind: kind.to_owned(),
-        name,
-        at,
-        pod,
-        request,
-    }
+    Object { kind: kind.to_owned(), name, at, pod, request }
 }
 
 /// The steps from an object of this kind to its pod.
@@ -136,10 +108,7 @@ fn template(api_version: &str, kind: &str) -> Option<&'static [&'static str]> {
 }
 
 fn text<'v>(value: &'v Value, path: &str) -> &'v str {
-    value
-        .pointer(path)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    value.pointer(path).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -164,11 +133,7 @@ mod tests {
             ("apps/v1", "ReplicaSet", "/spec/template"),
             ("batch/v1", "Job", "/spec/template"),
             ("batch/v1", "CronJob", "/spec/jobTemplate/spec/template"),
-            (
-                "batch/v1beta1",
-                "CronJob",
-                "/spec/jobTemplate/spec/template",
-            ),
+            ("batch/v1beta1", "CronJob", "/spec/jobTemplate/spec/template"),
             ("apps.openshift.io/v1", "DeploymentConfig", "/spec/template"),
         ] {
             let mut value = json!({"apiVersion": api, "kind": kind, "metadata": {"name": "x"}});
@@ -179,11 +144,7 @@ mod tests {
             };
             value["spec"] = spec;
             let label = format!("{}/x", kind.to_lowercase());
-            assert_eq!(
-                pods(&value),
-                [(label, Some(path.to_owned()))],
-                "{api} {kind}"
-            );
+            assert_eq!(pods(&value), [(label, Some(path.to_owned()))], "{api} {kind}");
         }
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "x-"}});
         assert_eq!(pods(&pod), [("pod/x-".to_owned(), Some(String::new()))]);
@@ -207,10 +168,7 @@ mod tests {
             pods(&value),
             [
                 ("service/a".to_owned(), None),
-                (
-                    "deployment/b".to_owned(),
-                    Some("/items/1/spec/template".to_owned())
-                ),
+                ("deployment/b".to_owned(), Some("/items/1/spec/template".to_owned())),
             ]
         );
     }

@@ -72,11 +72,7 @@ pub(super) struct Context<'t> {
 impl<'t> Overlay<'t> {
     /// A document that nothing happens to yet.
     pub(super) const fn new(node: &'t Node, original: &'t Value) -> Self {
-        Self {
-            node,
-            original,
-            change: Change::Same,
-        }
+        Self { node, original, change: Change::Same }
     }
 
     /// Lays the operations over, in order; `prefix` is where their pointers start.
@@ -89,10 +85,7 @@ impl<'t> Overlay<'t> {
         for operation in patch.operations() {
             let full = operation.path().under(prefix);
             let tokens: Vec<String> = full.tokens().collect();
-            let context = Context {
-                text,
-                path: full.as_str().to_owned(),
-            };
+            let context = Context { text, path: full.as_str().to_owned() };
             self.edit(&context, &tokens, operation)?;
         }
         Ok(())
@@ -145,10 +138,7 @@ impl<'t> Overlay<'t> {
                 }
             }
             Change::Map { entries, .. } => {
-                let Kind::Map {
-                    entries: written, ..
-                } = &self.node.kind
-                else {
+                let Kind::Map { entries: written, .. } = &self.node.kind else {
                     return;
                 };
                 for (entry, overlay) in written.iter().zip(entries) {
@@ -218,10 +208,7 @@ impl<'t> Overlay<'t> {
                     }
                     (Some(Some(_)), true, Operation::Remove { .. }) => {
                         // All of them, or a shadowed duplicate would come to light.
-                        let Kind::Map {
-                            entries: written, ..
-                        } = &node.kind
-                        else {
+                        let Kind::Map { entries: written, .. } = &node.kind else {
                             return Ok(());
                         };
                         for (entry, state) in written.iter().zip(entries) {
@@ -242,11 +229,7 @@ impl<'t> Overlay<'t> {
             Change::Seq(slots) => {
                 if let (true, Operation::Add { value, .. }) = (rest.is_empty(), operation) {
                     let there = slots.iter().filter(|s| s.is_there()).count();
-                    let at = if token == "-" {
-                        Some(there)
-                    } else {
-                        token.parse().ok()
-                    };
+                    let at = if token == "-" { Some(there) } else { token.parse().ok() };
                     let Some(at) = at.filter(|at| *at <= there) else {
                         return Err(context.misfit(node, "the index is out of range"));
                     };
@@ -298,10 +281,7 @@ impl<'t> Overlay<'t> {
                     Some(Overlay::new(&entry.value, original.unwrap_or(&Value::Null)))
                 };
                 let entries = entries.iter().map(child).collect();
-                self.change = Change::Map {
-                    entries,
-                    added: Vec::new(),
-                };
+                self.change = Change::Map { entries, added: Vec::new() };
             }
             Kind::Seq { items, .. } => {
                 let child = |(index, item): (usize, &'t super::tree::Item)| {
@@ -361,27 +341,18 @@ fn is_empty(value: &Value) -> bool {
 
 /// Where the `at`-th of the items that are still there stands.
 fn nth(slots: &[Slot<'_>], at: usize) -> Option<usize> {
-    slots
-        .iter()
-        .enumerate()
-        .filter(|(_, s)| s.is_there())
-        .map(|(n, _)| n)
-        .nth(at)
+    slots.iter().enumerate().filter(|(_, s)| s.is_there()).map(|(n, _)| n).nth(at)
 }
 
 /// Applies an operation to a value that an earlier one of the same patch brought.
 fn within(value: &mut Value, tokens: &[String], operation: &Operation) -> Result<(), String> {
-    let path = tokens
-        .iter()
-        .fold(Pointer::root(), |path, token| path.child(token));
+    let path = tokens.iter().fold(Pointer::root(), |path, token| path.child(token));
     let operation = match operation.clone() {
         Operation::Add { value, .. } => Operation::Add { path, value },
         Operation::Replace { value, .. } => Operation::Replace { path, value },
         Operation::Remove { .. } => Operation::Remove { path },
     };
-    Patch::from_iter([operation])
-        .apply(value)
-        .map_err(|e| e.problem.to_owned())
+    Patch::from_iter([operation]).apply(value).map_err(|e| e.problem.to_owned())
 }
 
 impl Context<'_> {
@@ -393,9 +364,6 @@ impl Context<'_> {
     }
 
     fn merged(&self, node: &Node) -> ManifestError {
-        ManifestError::Merged {
-            place: place(self.text, node.span.start),
-            what: self.path.clone(),
-        }
+        ManifestError::Merged { place: place(self.text, node.span.start), what: self.path.clone() }
     }
 }

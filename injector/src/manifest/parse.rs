@@ -30,10 +30,7 @@ pub(super) fn documents(text: &str) -> Result<Vec<Document>, ManifestError> {
                     builder.cursor = range(&span).end;
                 }
                 let root = builder.node()?;
-                found.push(Document {
-                    root,
-                    anchors: std::mem::take(&mut builder.anchors),
-                });
+                found.push(Document { root, anchors: std::mem::take(&mut builder.anchors) });
             }
             Event::DocumentEnd => builder.cursor = range(&span).end,
             _ => {}
@@ -47,10 +44,7 @@ pub(super) fn place(text: &str, at: usize) -> Place {
     let before = &text[..at];
     let line_start = before.rfind('\n').map_or(0, |n| n + 1);
     let line = before[line_start..].trim_start_matches('\u{feff}');
-    Place {
-        line: before.matches('\n').count() + 1,
-        column: line.chars().count() + 1,
-    }
+    Place { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 }
 }
 
 struct Builder<'t> {
@@ -69,16 +63,10 @@ fn range(span: &Span) -> Range<usize> {
 
 impl<'t> Builder<'t> {
     fn next(&mut self) -> Result<Option<(Event<'t>, Span)>, ManifestError> {
-        self.events
-            .next()
-            .transpose()
-            .map_err(|e| ManifestError::Syntax {
-                place: Place {
-                    line: e.marker().line(),
-                    column: e.marker().col() + 1,
-                },
-                problem: e.info(),
-            })
+        self.events.next().transpose().map_err(|e| ManifestError::Syntax {
+            place: Place { line: e.marker().line(), column: e.marker().col() + 1 },
+            problem: e.info(),
+        })
     }
 
     /// The next event within a document, where the parser has always another one.
@@ -130,11 +118,7 @@ impl<'t> Builder<'t> {
                 });
             }
         };
-        Ok(Node {
-            kind,
-            span,
-            decorated,
-        })
+        Ok(Node { kind, span, decorated })
     }
 
     fn sequence(
@@ -151,19 +135,12 @@ impl<'t> Builder<'t> {
             if matches!(event, Event::SequenceEnd) {
                 let end = if flow { range(&span).end } else { self.cursor };
                 self.cursor = end;
-                let from = if flow {
-                    start.start
-                } else {
-                    items.first().map_or(end, |i| i.mark)
-                };
+                let from = if flow { start.start } else { items.first().map_or(end, |i| i.mark) };
                 return Ok((Kind::Seq { flow, items }, from..end));
             }
             let dash = if flow { None } else { Some(self.dash()?) };
             let value = self.node_from(&event, &span)?;
-            items.push(Item {
-                mark: dash.unwrap_or(value.span.start),
-                value,
-            });
+            items.push(Item { mark: dash.unwrap_or(value.span.start), value });
         }
     }
 
@@ -205,11 +182,8 @@ impl<'t> Builder<'t> {
             if matches!(event, Event::MappingEnd) {
                 let end = if flow { range(&span).end } else { self.cursor };
                 self.cursor = end;
-                let from = if flow {
-                    start.start
-                } else {
-                    entries.first().map_or(end, |e| e.key.start)
-                };
+                let from =
+                    if flow { start.start } else { entries.first().map_or(end, |e| e.key.start) };
                 return Ok((Kind::Map { flow, entries }, from..end));
             }
             let name = match &event {
@@ -224,12 +198,7 @@ impl<'t> Builder<'t> {
                 // The parser puts an absent value before the colon.
                 value.span = colon..colon;
             }
-            entries.push(Entry {
-                name,
-                key: key.span,
-                colon,
-                value,
-            });
+            entries.push(Entry { name, key: key.span, colon, value });
         }
     }
 

@@ -52,13 +52,7 @@ pub(super) fn put_in(object: &Object, pod: &Value, settings: &Settings) -> Plan 
         Finding::Injected(summary) if summary.repaired => Records::Parents,
         _ => Records::Everything,
     };
-    Plan {
-        finding,
-        warnings,
-        patch,
-        bytes: BTreeMap::new(),
-        records,
-    }
+    Plan { finding, warnings, patch, bytes: BTreeMap::new(), records }
 }
 
 /// The patch of an injection with `new` in its record.
@@ -69,17 +63,10 @@ pub(super) fn with_text(
     new: TextRecord,
 ) -> Patch {
     // A repaired pod keeps what its first injection replaced.
-    let mut text = crate::uninject(pod)
-        .and_then(|u| u.text)
-        .unwrap_or_default();
+    let mut text = crate::uninject(pod).and_then(|u| u.text).unwrap_or_default();
     text.replaced.extend(new.replaced);
-    let request = RequestInfo {
-        text: Some(text),
-        ..object.request.clone()
-    };
-    crate::inject(pod, &request, &settings.policy)
-        .patch()
-        .clone()
+    let request = RequestInfo { text: Some(text), ..object.request.clone() };
+    crate::inject(pod, &request, &settings.policy).patch().clone()
 }
 
 /// The plan of an injection's undoing.

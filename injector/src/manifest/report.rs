@@ -48,11 +48,7 @@ impl fmt::Display for Report {
         write!(f, "{}  ", self.object)?;
         match &self.finding {
             Finding::Injected(summary) => {
-                let verb = if summary.repaired {
-                    "repaired"
-                } else {
-                    "injected"
-                };
+                let verb = if summary.repaired { "repaired" } else { "injected" };
                 let way = if summary.native { "native" } else { "plain" };
                 write!(f, "{verb} ({way}, template {}", summary.template)?;
                 if !summary.intercepted.is_empty() {

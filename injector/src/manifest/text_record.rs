@@ -21,9 +21,7 @@ pub(super) fn of(text: &str, overlay: &Overlay<'_>, pod: &Pointer, what: Records
             return;
         };
         let parent = overlay.node.descend(parents.iter().map(String::as_str));
-        let colon = parent
-            .and_then(|p| p.entry(last))
-            .map(|(_, entry)| entry.colon);
+        let colon = parent.and_then(|p| p.entry(last)).map(|(_, entry)| entry.colon);
         let bytes = &text[colon.unwrap_or(node.span.start)..node.span.end];
         let start = overlay.original.pointer(pod.as_str());
         replaced.insert(named(start, inside), bytes.to_owned());
@@ -38,9 +36,7 @@ fn named(start: Option<&Value>, steps: &[String]) -> String {
     for step in steps {
         at = at.and_then(|value| child(value, step));
         let in_list = step.bytes().all(|b| b.is_ascii_digit());
-        let name = at
-            .and_then(|value| value.get("name"))
-            .and_then(Value::as_str);
+        let name = at.and_then(|value| value.get("name")).and_then(Value::as_str);
         path = path.child(name.filter(|_| in_list).unwrap_or(step));
     }
     path.as_str().to_owned()
@@ -50,15 +46,9 @@ fn named(start: Option<&Value>, steps: &[String]) -> String {
 pub(super) fn resolve(document: &Value, pod: &Pointer, path: &str) -> Vec<String> {
     let mut steps: Vec<String> = pod.tokens().collect();
     let mut at = document.pointer(pod.as_str());
-    let full = steps
-        .iter()
-        .fold(Pointer::root(), |path, step| path.child(step));
+    let full = steps.iter().fold(Pointer::root(), |path, step| path.child(step));
     debug_assert_eq!(full, *pod);
-    for step in path
-        .split('/')
-        .skip(1)
-        .map(|t| t.replace("~1", "/").replace("~0", "~"))
-    {
+    for step in path.split('/').skip(1).map(|t| t.replace("~1", "/").replace("~0", "~")) {
         let found = match at {
             Some(Value::Array(items)) => items
                 .iter()

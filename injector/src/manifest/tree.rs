@@ -88,10 +88,7 @@ impl Node {
             Kind::Map { entries, .. } => entries.is_empty(),
             Kind::Seq { items, .. } => items.is_empty(),
             Kind::Scalar(Scalar::Plain) => {
-                matches!(
-                    &text[self.span.clone()],
-                    "" | "~" | "null" | "Null" | "NULL"
-                )
+                matches!(&text[self.span.clone()], "" | "~" | "null" | "Null" | "NULL")
             }
             Kind::Scalar(_) | Kind::Alias => false,
         }
@@ -99,18 +96,12 @@ impl Node {
 
     /// Whether it is a collection written as lines.
     pub(super) const fn is_block_collection(&self) -> bool {
-        matches!(
-            self.kind,
-            Kind::Map { flow: false, .. } | Kind::Seq { flow: false, .. }
-        )
+        matches!(self.kind, Kind::Map { flow: false, .. } | Kind::Seq { flow: false, .. })
     }
 
     /// Whether it is a collection in brackets or braces.
     pub(super) const fn is_flow(&self) -> bool {
-        matches!(
-            self.kind,
-            Kind::Map { flow: true, .. } | Kind::Seq { flow: true, .. }
-        )
+        matches!(self.kind, Kind::Map { flow: true, .. } | Kind::Seq { flow: true, .. })
     }
 
     /// The entry of a mapping that counts for `name`, and its position.
@@ -118,11 +109,7 @@ impl Node {
         let Kind::Map { entries, .. } = &self.kind else {
             return None;
         };
-        entries
-            .iter()
-            .enumerate()
-            .rev()
-            .find(|(_, e)| e.name.as_deref() == Some(name))
+        entries.iter().enumerate().rev().find(|(_, e)| e.name.as_deref() == Some(name))
     }
 
     /// The child that a step of a pointer names.
@@ -142,10 +129,9 @@ impl Node {
     /// The last node of the text below this one.
     pub(super) fn last_leaf(&self) -> &Node {
         match &self.kind {
-            Kind::Map {
-                flow: false,
-                entries,
-            } => entries.last().map_or(self, |e| e.value.last_leaf()),
+            Kind::Map { flow: false, entries } => {
+                entries.last().map_or(self, |e| e.value.last_leaf())
+            }
             Kind::Seq { flow: false, items } => items.last().map_or(self, |i| i.value.last_leaf()),
             _ => self,
         }

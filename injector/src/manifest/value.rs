@@ -47,30 +47,16 @@ fn read_json(text: &str, start: usize) -> Result<Reading, ManifestError> {
         }
         from = to;
     }
-    Ok(Reading {
-        json: true,
-        documents,
-    })
+    Ok(Reading { json: true, documents })
 }
 
 /// Turns the place of a JSON error within `text[start..]` into one of the file.
 fn syntax(text: &str, start: usize, error: &serde_json::Error) -> ManifestError {
     let above = text[..start].matches('\n').count();
-    let first = if error.line() == 1 {
-        parse::place(text, start).column - 1
-    } else {
-        0
-    };
+    let first = if error.line() == 1 { parse::place(text, start).column - 1 } else { 0 };
     let problem = error.to_string();
-    let problem = problem
-        .split(" at line ")
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    let place = Place {
-        line: above + error.line(),
-        column: (first + error.column()).max(1),
-    };
+    let problem = problem.split(" at line ").next().unwrap_or_default().to_owned();
+    let place = Place { line: above + error.line(), column: (first + error.column()).max(1) };
     ManifestError::Syntax { place, problem }
 }
 
@@ -90,10 +76,7 @@ fn read_yaml(text: &str) -> Result<Reading, ManifestError> {
         };
         documents.push((tree, value));
     }
-    Ok(Reading {
-        json: false,
-        documents,
-    })
+    Ok(Reading { json: false, documents })
 }
 
 fn values(text: &str) -> Result<Vec<Value>, ManifestError> {
@@ -105,12 +88,10 @@ fn values(text: &str) -> Result<Vec<Value>, ManifestError> {
         with_snippet: false,
     };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|e| {
-        let place = e
-            .location()
-            .map_or(Place { line: 1, column: 1 }, |l| Place {
-                line: usize::try_from(l.line()).unwrap_or(usize::MAX),
-                column: usize::try_from(l.column()).unwrap_or(usize::MAX),
-            });
+        let place = e.location().map_or(Place { line: 1, column: 1 }, |l| Place {
+            line: usize::try_from(l.line()).unwrap_or(usize::MAX),
+            column: usize::try_from(l.column()).unwrap_or(usize::MAX),
+        });
         let problem = e.to_string();
         let problem = problem.lines().next().unwrap_or_default();
         // The place stands in front already.
@@ -127,10 +108,7 @@ impl Node {
         self.span = self.span.start + by..self.span.end + by;
         match &mut self.kind {
             Kind::Map { entries, .. } => {
-                for Entry {
-                    key, colon, value, ..
-                } in entries
-                {
+                for Entry { key, colon, value, .. } in entries {
                     *key = key.start + by..key.end + by;
                     *colon += by;
                     value.shift(by);

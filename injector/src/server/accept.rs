@@ -202,11 +202,7 @@ impl Port {
             .max_header_list_size(READ_BUFFER)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW);
-        if h2 {
-            builder.http2_only()
-        } else {
-            builder.http1_only()
-        }
+        if h2 { builder.http2_only() } else { builder.http1_only() }
     }
 }
 

@@ -29,9 +29,7 @@ pub(super) async fn receive(
     }
     let (mut received, mut scale) = (Vec::new(), Scale::default());
     loop {
-        let frame = timeout_at(deadline, body.frame())
-            .await
-            .map_err(|_| Refusal::BodyTimeout)?;
+        let frame = timeout_at(deadline, body.frame()).await.map_err(|_| Refusal::BodyTimeout)?;
         let Some(frame) = frame else {
             return Ok(received);
         };

@@ -32,22 +32,13 @@ impl Pool {
 
 impl Budget {
     pub(super) fn new(reviews: usize, memory: usize) -> Arc<Self> {
-        let pool = |most| Pool {
-            used: AtomicUsize::new(0),
-            most,
-        };
-        Arc::new(Self {
-            reviews: pool(reviews),
-            memory: pool(memory),
-        })
+        let pool = |most| Pool { used: AtomicUsize::new(0), most };
+        Arc::new(Self { reviews: pool(reviews), memory: pool(memory) })
     }
 
     /// Lets one review in; `None`: as many as allowed are under way.
     pub(super) fn enter(self: &Arc<Self>) -> Option<Ticket> {
-        self.reviews.take(1).then(|| Ticket {
-            budget: Arc::clone(self),
-            memory: 0,
-        })
+        self.reviews.take(1).then(|| Ticket { budget: Arc::clone(self), memory: 0 })
     }
 
     /// Reviews under way.

@@ -28,11 +28,7 @@ pub(super) fn serving(
         )),
         (TlsMode::SelfIssued, None, Some(client)) => {
             let store = certs::store::SecretStore::new(client.clone(), namespace, &tls.secret);
-            Ok(Serving::of_store(
-                store,
-                names(config, namespace)?,
-                Terms::default(),
-            ))
+            Ok(Serving::of_store(store, names(config, namespace)?, Terms::default()))
         }
         // `Config::validate` has refused these.
         (TlsMode::Files, None, _) | (TlsMode::SelfIssued, None, None) => Err(ServerError::NoFolder),

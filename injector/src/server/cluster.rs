@@ -11,11 +11,7 @@ use crate::kubernetes::{ApiServer, CaBundle, Keeper, Settings, connect};
 
 /// The way to the API server; there is none with `kubernetes.enabled: false`.
 pub(super) async fn client(config: &Config) -> Result<Option<kube::Client>, ServerError> {
-    if config.kubernetes.enabled {
-        Ok(Some(connect(None).await?))
-    } else {
-        Ok(None)
-    }
+    if config.kubernetes.enabled { Ok(Some(connect(None).await?)) } else { Ok(None) }
 }
 
 /// The injector's own namespace; `None`: there is no cluster, and nobody said.
@@ -54,9 +50,6 @@ pub(super) struct ClusterState {
 
 impl ClusterState {
     pub(super) fn of(keeper: &Keeper) -> Self {
-        Self {
-            api_server: keeper.api_server(),
-            ca_bundle: keeper.ca_bundle(),
-        }
+        Self { api_server: keeper.api_server(), ca_bundle: keeper.ca_bundle() }
     }
 }

@@ -62,11 +62,7 @@ pub(super) enum Admission {
 
 impl Connections {
     pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self {
-            most,
-            open: Mutex::default(),
-            closed: Notify::new(),
-        })
+        Arc::new(Self { most, open: Mutex::default(), closed: Notify::new() })
     }
 
     /// Open connections.
@@ -81,28 +77,13 @@ impl Connections {
         if full && !open.evict() {
             return Admission::Full;
         }
-        let state = State {
-            stage: Stage::Handshake,
-            under_way: 0,
-            since: Instant::now(),
-        };
-        let entry = Arc::new(Entry {
-            state: Mutex::new(state),
-            evict: Notify::new(),
-        });
+        let state = State { stage: Stage::Handshake, under_way: 0, since: Instant::now() };
+        let entry = Arc::new(Entry { state: Mutex::new(state), evict: Notify::new() });
         let id = open.next;
         open.next += 1;
         open.by_id.insert(id, Arc::clone(&entry));
-        let connection = Connection {
-            table: Arc::clone(self),
-            id,
-            entry,
-        };
-        if full {
-            Admission::InsteadOfAnother(connection)
-        } else {
-            Admission::Room(connection)
-        }
+        let connection = Connection { table: Arc::clone(self), id, entry };
+        if full { Admission::InsteadOfAnother(connection) } else { Admission::Room(connection) }
     }
 
     /// Closes the connection that is worth least; `false`: all are busy.

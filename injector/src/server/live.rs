@@ -59,13 +59,7 @@ impl Live {
         };
         Ok(Self {
             policy: ArcSwap::from_pointee(policy),
-            inputs: Mutex::new(Inputs {
-                config,
-                templates,
-                native,
-                own_namespace,
-                state,
-            }),
+            inputs: Mutex::new(Inputs { config, templates, native, own_namespace, state }),
         })
     }
 
@@ -90,11 +84,8 @@ impl Live {
             let mut config = inputs.config.clone();
             config.policy = new.policy;
             config.templates = new.templates;
-            let policy = config.policy(
-                templates.clone(),
-                inputs.native,
-                inputs.own_namespace.as_deref(),
-            )?;
+            let policy =
+                config.policy(templates.clone(), inputs.native, inputs.own_namespace.as_deref())?;
             Ok((config, templates, policy, restart_needed))
         });
         match outcome {
@@ -108,18 +99,11 @@ impl Live {
                     error: None,
                     restart_needed,
                 };
-                let Reloads {
-                    generation,
-                    restart_needed,
-                    ..
-                } = &inputs.state;
+                let Reloads { generation, restart_needed, .. } = &inputs.state;
                 tracing::info!(generation, "configuration and templates in force");
                 if !restart_needed.is_empty() {
                     let sections = restart_needed.join(", ");
-                    tracing::warn!(
-                        sections,
-                        "changed, but read only at the start: restart to use"
-                    );
+                    tracing::warn!(sections, "changed, but read only at the start: restart to use");
                 }
             }
             Err(error) => {
@@ -134,10 +118,7 @@ impl Live {
         let mut inputs = self.lock();
         inputs.native = native;
         let namespace = inputs.own_namespace.as_deref();
-        if let Ok(policy) = inputs
-            .config
-            .policy(inputs.templates.clone(), native, namespace)
-        {
+        if let Ok(policy) = inputs.config.policy(inputs.templates.clone(), native, namespace) {
             self.policy.store(Arc::new(policy));
         }
     }

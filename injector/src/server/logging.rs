@@ -22,11 +22,7 @@ pub fn start(log: &Log) {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     // Libraries speak up from warnings on, and otherwise only when everything is asked for.
-    let theirs = if ours == LevelFilter::TRACE {
-        ours
-    } else {
-        ours.min(LevelFilter::WARN)
-    };
+    let theirs = if ours == LevelFilter::TRACE { ours } else { ours.min(LevelFilter::WARN) };
     let filter = EnvFilter::builder()
         .with_default_directive(theirs.into())
         .parse_lossy(format!("injector={ours},certs={ours}"));
@@ -36,16 +32,12 @@ pub fn start(log: &Log) {
             .with_ansi(std::io::stderr().is_terminal())
             .with_target(false)
             .boxed(),
-        LogFormat::Json => fmt::layer()
-            .with_writer(std::io::stderr)
-            .json()
-            .flatten_event(true)
-            .boxed(),
+        LogFormat::Json => {
+            fmt::layer().with_writer(std::io::stderr).json().flatten_event(true).boxed()
+        }
     };
     // A second call, as in tests, leaves the first in place.
-    let _ = Registry::default()
-        .with(lines.with_filter(filter))
-        .try_init();
+    let _ = Registry::default().with(lines.with_filter(filter)).try_init();
     std::panic::set_hook(Box::new(panicked));
 }
 

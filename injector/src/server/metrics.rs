@@ -16,9 +16,8 @@ use crate::outcome::Outcome;
 use crate::reason::Reason;
 
 /// Bounds in seconds, from 0.05 ms to 100 ms: a review takes well below a millisecond.
-const DURATIONS: [f64; 11] = [
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1,
-];
+const DURATIONS: [f64; 11] =
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1];
 const PATCH_SIZES: [f64; 6] = [1_024.0, 2_048.0, 4_096.0, 8_192.0, 16_384.0, 65_536.0];
 /// The statuses a review can be answered with; anything else counts as the last.
 const STATUSES: [u16; 8] = [200, 400, 408, 413, 415, 503, 504, 500];
@@ -83,17 +82,9 @@ impl Metrics {
         let decisions = Family::<Decision, Counter>::default();
         let (patch_bytes, duration) = (Histogram::new(PATCH_SIZES), Histogram::new(DURATIONS));
         let (gauges, connections) = (Gauges::default(), ConnectionCounters::default());
-        registry.register(
-            "requests",
-            "Requests for a review, by status",
-            requests.clone(),
-        );
+        registry.register("requests", "Requests for a review, by status", requests.clone());
         registry.register("decisions", "Reviews, by decision", decisions.clone());
-        registry.register(
-            "patch_bytes",
-            "Length of patches before base64",
-            patch_bytes.clone(),
-        );
+        registry.register("patch_bytes", "Length of patches before base64", patch_bytes.clone());
         registry.register_with_unit(
             "review_duration",
             "From the head of a request to its answer",
@@ -131,10 +122,7 @@ impl Metrics {
             Outcome::Rejected(rejected) => self.decisions[rejected.reason as usize].inc(),
         };
         if patch_bytes > 0 {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "patches are shorter than 2^52 bytes"
-            )]
+            #[expect(clippy::cast_precision_loss, reason = "patches are shorter than 2^52 bytes")]
             self.patch_bytes.observe(patch_bytes as f64);
         }
     }
@@ -158,29 +146,19 @@ impl Gauges {
     pub(super) fn ca_bundle(&self, state: &CaBundleState) {
         for word in CaBundleState::WORDS {
             let label = StateLabel { state: word };
-            self.ca_bundle
-                .get_or_create(&label)
-                .set((word == state.as_str()).into());
+            self.ca_bundle.get_or_create(&label).set((word == state.as_str()).into());
         }
     }
 
     fn register(&self, to: &mut Registry) {
-        to.register(
-            "reviews_in_flight",
-            "Reviews under way",
-            self.in_flight.clone(),
-        );
+        to.register("reviews_in_flight", "Reviews under way", self.in_flight.clone());
         to.register_with_unit(
             "reviews_memory",
             "Memory that reviews under way are counted with",
             Unit::Bytes,
             self.memory.clone(),
         );
-        to.register(
-            "connections",
-            "Open connections to the webhook",
-            self.connections.clone(),
-        );
+        to.register("connections", "Open connections to the webhook", self.connections.clone());
         to.register(
             "configuration_generation",
             "How often configuration and templates were put in force",
@@ -219,11 +197,7 @@ impl Gauges {
 
 impl ConnectionCounters {
     fn register(&self, to: &mut Registry) {
-        to.register(
-            "connections_accepted",
-            "Connections taken",
-            self.accepted.clone(),
-        );
+        to.register("connections_accepted", "Connections taken", self.accepted.clone());
         to.register(
             "connections_evicted",
             "Connections closed to make room for newer ones",

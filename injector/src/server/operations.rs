@@ -50,17 +50,9 @@ async fn readyz(State(operations): State<Arc<Operations>>) -> Response {
         .iter()
         .map(|part| format!("{}: {}", part.name, part.problem.as_deref().unwrap_or("ok")))
         .collect();
-    lines.push(if ready {
-        "ready\n".into()
-    } else {
-        "not ready\n".into()
-    });
+    lines.push(if ready { "ready\n".into() } else { "not ready\n".into() });
     let text = lines.join("\n");
-    let code = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, text).into_response()
 }
 
@@ -122,31 +114,18 @@ impl Operations {
         gauges.memory.set(count(self.budget.memory_in_use()));
         gauges.connections.set(count(self.connections.count()));
         let reloads = self.live.reloads();
-        gauges
-            .generation
-            .set(i64::try_from(reloads.generation).unwrap_or(i64::MAX));
+        gauges.generation.set(i64::try_from(reloads.generation).unwrap_or(i64::MAX));
         gauges.reload_failed.set(reloads.error.is_some().into());
-        let expiry = self
-            .certificate
-            .borrow()
-            .leaf
-            .as_ref()
-            .map(|leaf| seconds(leaf.not_after()));
+        let expiry = self.certificate.borrow().leaf.as_ref().map(|leaf| seconds(leaf.not_after()));
         gauges.certificate_expiry.set(expiry.unwrap_or_default());
-        gauges
-            .native
-            .set(self.live.policy().native_by_default.into());
+        gauges.native.set(self.live.policy().native_by_default.into());
         if let Some(cluster) = &self.cluster {
-            gauges
-                .version_known
-                .set(cluster.api_server.borrow().version.is_some().into());
+            gauges.version_known.set(cluster.api_server.borrow().version.is_some().into());
             gauges.ca_bundle(&cluster.ca_bundle.borrow().state);
         }
     }
 }
 
 fn seconds(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64()
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

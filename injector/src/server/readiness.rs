@@ -153,14 +153,9 @@ impl TlsClient {
     }
 
     async fn connect(&self, address: SocketAddr) -> Result<(), String> {
-        let tcp = TcpStream::connect(address)
-            .await
-            .map_err(|e| format!("{address}: {e}"))?;
+        let tcp = TcpStream::connect(address).await.map_err(|e| format!("{address}: {e}"))?;
         let name = ServerName::IpAddress(address.ip().into());
-        self.0
-            .connect(name, tcp)
-            .await
-            .map_err(|e| format!("{address}: TLS: {e}"))?;
+        self.0.connect(name, tcp).await.map_err(|e| format!("{address}: TLS: {e}"))?;
         Ok(())
     }
 }
@@ -186,12 +181,7 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -200,12 +190,7 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -28,10 +28,8 @@ pub(super) async fn follow(overrides: Overrides, config: Config, live: Arc<Live>
         if folders.is_empty() {
             return std::future::pending().await;
         }
-        let mut watches: Vec<_> = folders
-            .iter()
-            .map(|folder| Folder::new(folder).watch(POLL))
-            .collect();
+        let mut watches: Vec<_> =
+            folders.iter().map(|folder| Folder::new(folder).watch(POLL)).collect();
         loop {
             // The first look comes before the first change: files may have changed since they
             // were read for the start.
@@ -44,10 +42,7 @@ pub(super) async fn follow(overrides: Overrides, config: Config, live: Arc<Live>
                     let templates = load_templates(config.templates.as_deref())?;
                     Ok((config, templates))
                 });
-                let path = loaded
-                    .as_ref()
-                    .ok()
-                    .map(|(config, _)| config.templates.clone());
+                let path = loaded.as_ref().ok().map(|(config, _)| config.templates.clone());
                 live.reload(loaded);
                 if let Some(path) = path
                     && path != templates
@@ -72,11 +67,7 @@ fn parent(path: &Path) -> PathBuf {
 }
 
 fn folder_of(templates: &Path) -> PathBuf {
-    if templates.is_dir() {
-        templates.to_owned()
-    } else {
-        parent(templates)
-    }
+    if templates.is_dir() { templates.to_owned() } else { parent(templates) }
 }
 
 /// Tells whether any file is another than before. Faults count too, so that a file which turns
@@ -102,10 +93,7 @@ fn fingerprint(config: Option<&Path>, templates: Option<&Path>) -> [u8; 32] {
             .unwrap_or_default();
         files.sort();
         add(templates);
-        files
-            .iter()
-            .filter(|file| file.is_file())
-            .for_each(|file| add(file));
+        files.iter().filter(|file| file.is_file()).for_each(|file| add(file));
     }
     hash.finalize().into()
 }

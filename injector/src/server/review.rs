@@ -57,21 +57,14 @@ pub(super) async fn review(
             let (status, problem) = (refusal.status().as_u16(), refusal.to_string());
             if matches!(refusal, Refusal::Overloaded) {
                 reviews.metrics.overloaded();
-                tracing::info!(
-                    status,
-                    reason = Reason::Overloaded.as_str(),
-                    problem,
-                    "refused"
-                );
+                tracing::info!(status, reason = Reason::Overloaded.as_str(), problem, "refused");
             } else {
                 tracing::debug!(status, problem, "refused");
             }
             refusal.into_response()
         }
     };
-    reviews
-        .metrics
-        .answered(response.status(), started.elapsed());
+    reviews.metrics.answered(response.status(), started.elapsed());
     response
 }
 
@@ -96,15 +89,9 @@ impl Reviews {
         let received = match admitted {
             Ok(mut ticket) => {
                 let until = deadline.min(started + self.longest_receiving);
-                receive(
-                    &mut body,
-                    announced,
-                    self.longest_body,
-                    until.into(),
-                    &mut ticket,
-                )
-                .await
-                .map(|bytes| (bytes, ticket))
+                receive(&mut body, announced, self.longest_body, until.into(), &mut ticket)
+                    .await
+                    .map(|bytes| (bytes, ticket))
             }
             Err(refusal) => Err(refusal),
         };
@@ -195,12 +182,7 @@ fn internal_error(on_error: OnError) -> Outcome {
 
 /// `application/json` in any case and with any parameters, and not compressed.
 fn is_plain_json(request: &Request<Body>) -> bool {
-    let text = |name| {
-        request
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
+    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let media_type = text(header::CONTENT_TYPE).and_then(|value| value.split(';').next());
     let encoding = text(header::CONTENT_ENCODING).unwrap_or("identity");
     media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
@@ -208,13 +190,7 @@ fn is_plain_json(request: &Request<Body>) -> bool {
 }
 
 fn announced_length(request: &Request<Body>) -> Option<usize> {
-    request
-        .headers()
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// The API server says in `?timeout=5s` how long it waits; the answer has to be there before. A
@@ -222,11 +198,7 @@ fn announced_length(request: &Request<Body>) -> Option<usize> {
 fn time_allowed(uri: &Uri, longest: Duration) -> Duration {
     let asked = uri
         .query()
-        .and_then(|query| {
-            query
-                .split('&')
-                .find_map(|pair| pair.strip_prefix("timeout="))
-        })
+        .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("timeout=")))
         .and_then(|text| humantime::parse_duration(text).ok())
         .filter(|asked| !asked.is_zero());
     asked.map_or(longest, |asked| {
@@ -276,10 +248,7 @@ mod tests {
             .header("content-type", "Application/JSON; charset=utf-8")
             .body(body.into())
             .unwrap();
-        let response = super::super::routes::webhook(reviews)
-            .oneshot(request)
-            .await
-            .unwrap();
+        let response = super::super::routes::webhook(reviews).oneshot(request).await.unwrap();
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -310,24 +279,11 @@ mod tests {
         assert_eq!(body["response"]["allowed"], true);
         assert!(body["response"].get("patch").is_none());
         let warning = body["response"]["warnings"][0].as_str().unwrap();
-        assert!(
-            warning.starts_with("no sidecar: internal_error"),
-            "{warning}"
-        );
-        assert_eq!(
-            body["response"]["auditAnnotations"]["decision"],
-            "internal_error"
-        );
+        assert!(warning.starts_with("no sidecar: internal_error"), "{warning}");
+        assert_eq!(body["response"]["auditAnnotations"]["decision"], "internal_error");
         let metrics = reviews.metrics.text();
-        assert!(
-            metrics.contains("decisions_total{decision=\"internal_error\"} 1"),
-            "{metrics}"
-        );
-        assert_eq!(
-            (budget.in_flight(), budget.memory_in_use()),
-            (0, 0),
-            "nothing leaks"
-        );
+        assert!(metrics.contains("decisions_total{decision=\"internal_error\"} 1"), "{metrics}");
+        assert_eq!((budget.in_flight(), budget.memory_in_use()), (0, 0), "nothing leaks");
     }
 
     #[tokio::test]
@@ -346,29 +302,17 @@ mod tests {
         let reviews = reviews("", skip, Arc::clone(&budget));
         let mut other = budget.enter().unwrap();
         assert_eq!(other.hold(99_900), Hold::Fits);
-        assert_eq!(
-            post(&reviews, REVIEW).await.0,
-            StatusCode::SERVICE_UNAVAILABLE
-        );
+        assert_eq!(post(&reviews, REVIEW).await.0, StatusCode::SERVICE_UNAVAILABLE);
         drop(other);
         assert_eq!(post(&reviews, REVIEW).await.0, StatusCode::OK);
 
         let both = (budget.enter().unwrap(), budget.enter().unwrap());
-        assert_eq!(
-            post(&reviews, REVIEW).await.0,
-            StatusCode::SERVICE_UNAVAILABLE
-        );
+        assert_eq!(post(&reviews, REVIEW).await.0, StatusCode::SERVICE_UNAVAILABLE);
         drop(both);
         assert_eq!(post(&reviews, REVIEW).await.0, StatusCode::OK);
         let metrics = reviews.metrics.text();
-        assert!(
-            metrics.contains("decisions_total{decision=\"overloaded\"} 2"),
-            "{metrics}"
-        );
-        assert!(
-            metrics.contains("requests_total{code=\"503\"} 2"),
-            "{metrics}"
-        );
+        assert!(metrics.contains("decisions_total{decision=\"overloaded\"} 2"), "{metrics}");
+        assert!(metrics.contains("requests_total{code=\"503\"} 2"), "{metrics}");
     }
 
     #[tokio::test]
@@ -393,11 +337,7 @@ mod tests {
             ("?timeout=soon", 10_000),
         ] {
             let uri: Uri = format!("/mutate{query}").parse().unwrap();
-            assert_eq!(
-                time_allowed(&uri, longest),
-                Duration::from_millis(millis),
-                "{query}"
-            );
+            assert_eq!(time_allowed(&uri, longest), Duration::from_millis(millis), "{query}");
         }
     }
 }

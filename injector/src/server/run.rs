@@ -89,9 +89,7 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
     });
     let webhook_port = Port {
         router: routes::webhook(&reviews),
-        tls: Some(TlsAcceptor::from(Arc::new(certs::server_config(
-            serving.resolver(),
-        )))),
+        tls: Some(TlsAcceptor::from(Arc::new(certs::server_config(serving.resolver())))),
         limits: Arc::clone(&limits),
         connections: Arc::clone(&connections),
         counters: metrics.connections.clone(),
@@ -102,9 +100,7 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
             webhook_address,
             lifecycle.clone(),
             serving.status(),
-            cluster_state
-                .as_ref()
-                .map(|cluster| cluster.api_server.clone()),
+            cluster_state.as_ref().map(|cluster| cluster.api_server.clone()),
         ),
         metrics: Arc::clone(&metrics),
         budget,
@@ -129,10 +125,7 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
         tokio::spawn(reload::follow(overrides, config, Arc::clone(&live))),
     ];
     if let Some(cluster) = cluster_state {
-        background.push(tokio::spawn(cluster::follow_version(
-            cluster.api_server,
-            live,
-        )));
+        background.push(tokio::spawn(cluster::follow_version(cluster.api_server, live)));
     }
     let accepting = tokio::spawn(webhook_port.serve(webhook));
     tracing::info!(webhook = %webhook_address, operations = %plain_address, "serving");
@@ -169,11 +162,5 @@ async fn finish(connections: &Arc<Connections>, deadline: Duration, signals: &mu
 }
 
 async fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ServerError::Listen {
-            address,
-            key,
-            source,
-        })
+    TcpListener::bind(address).await.map_err(|source| ServerError::Listen { address, key, source })
 }

@@ -77,10 +77,7 @@ impl Template {
         let tree: Value = serde_saphyr::from_str_with_options(yaml, options)
             .map_err(|e| error("document", e.to_string()))?;
         let Value::Object(sections) = &tree else {
-            return Err(error(
-                "document",
-                "expected a map with the key sidecar".into(),
-            ));
+            return Err(error("document", "expected a map with the key sidecar".into()));
         };
         for key in sections.keys() {
             if !SECTIONS.iter().any(|(known, _)| known == key) {
@@ -90,10 +87,7 @@ impl Template {
         }
         let literal_name = |at: &str, item: &Value| match item.get("name").and_then(Value::as_str) {
             Some(name) if !name.is_empty() && !name.contains("{{") => Ok(name.to_owned()),
-            _ => Err(error(
-                &format!("{at}.name"),
-                "expected a name without expression".into(),
-            )),
+            _ => Err(error(&format!("{at}.name"), "expected a name without expression".into())),
         };
         let sidecar = sections.get("sidecar").filter(|s| s.is_object());
         let sidecar = sidecar.ok_or_else(|| error("sidecar", "expected a container".into()))?;
@@ -102,21 +96,14 @@ impl Template {
         for key in ["volumes", "containers", "initContainers"] {
             for (i, item) in crate::pod::list(&tree, key).iter().enumerate() {
                 let name = literal_name(&format!("{key}[{i}]"), item)?;
-                let names = if key == "volumes" {
-                    &mut volume_names
-                } else {
-                    &mut container_names
-                };
+                let names = if key == "volumes" { &mut volume_names } else { &mut container_names };
                 names.push(name);
             }
         }
         let ports = crate::pod::list(sidecar, "ports")
             .iter()
             .filter_map(|p| {
-                Some((
-                    p.get("containerPort")?.as_u64()?,
-                    crate::pod::name(p).to_owned(),
-                ))
+                Some((p.get("containerPort")?.as_u64()?, crate::pod::name(p).to_owned()))
             })
             .collect();
         let mut environment = minijinja::Environment::new();
@@ -126,9 +113,7 @@ impl Template {
         let tree = Node::compile(&tree, String::new(), &mut environment)
             .map_err(|(at, problem)| error(&at, problem))?;
         let digest = Sha256::digest(yaml.as_bytes());
-        let hash = digest
-            .iter()
-            .fold(String::new(), |hash, b| hash + &format!("{b:02x}"));
+        let hash = digest.iter().fold(String::new(), |hash, b| hash + &format!("{b:02x}"));
         let name = name.to_owned();
         Ok(Self {
             name,

@@ -59,9 +59,9 @@ pub(super) fn format(
     value: &Jinja,
 ) -> Result<(), minijinja::Error> {
     match value.kind() {
-        ValueKind::Bool => out
-            .write_str(if value.is_true() { "true" } else { "false" })
-            .map_err(Into::into),
+        ValueKind::Bool => {
+            out.write_str(if value.is_true() { "true" } else { "false" }).map_err(Into::into)
+        }
         ValueKind::String | ValueKind::Number => minijinja::escape_formatter(out, state, value),
         kind => Err(minijinja::Error::new(
             minijinja::ErrorKind::BadSerialization,
@@ -96,15 +96,10 @@ impl Node {
         at: String,
         environment: &mut Environment<'static>,
     ) -> Result<Self, Problem> {
-        let inner = text
-            .trim()
-            .strip_prefix("{{")
-            .and_then(|t| t.strip_suffix("}}"));
+        let inner = text.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}"));
         // `{{ a }}-{{ b }}` also begins and ends like one expression, but does not compile as one.
         if let Some(inner) = inner
-            && environment
-                .compile_expression_owned(inner.to_owned())
-                .is_ok()
+            && environment.compile_expression_owned(inner.to_owned()).is_ok()
         {
             return Compiled::expression(inner, at, environment).map(Self::Expression);
         }
@@ -142,11 +137,7 @@ impl Node {
                 let usage = "keys are literal; use $if, $each and $as".to_owned();
                 return Err((format!("{at}.{key}"), usage));
             }
-            let path = if at.is_empty() {
-                key.clone()
-            } else {
-                format!("{at}.{key}")
-            };
+            let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
             entries.push((key.clone(), Self::compile(value, path, environment)?));
         }
         let node = Self::Map(entries);
@@ -154,11 +145,7 @@ impl Node {
             return Ok(node);
         }
         let each = each.map(|list| (list, variable.to_owned()));
-        Ok(Self::Guarded(Guarded {
-            condition,
-            each,
-            node: Box::new(node),
-        }))
+        Ok(Self::Guarded(Guarded { condition, each, node: Box::new(node) }))
     }
 
     /// The value of this node; `None` where it is omitted.
@@ -170,9 +157,7 @@ impl Node {
         match self {
             Self::Literal(value) => Ok(Some(value.clone())),
             Self::Expression(expression) => expression.scalar(environment, context),
-            Self::Text(text) => text
-                .text(environment, context)
-                .map(|t| Some(Value::String(t))),
+            Self::Text(text) => text.text(environment, context).map(|t| Some(Value::String(t))),
             Self::List(items) => {
                 let mut list = Vec::with_capacity(items.len());
                 for item in items {
@@ -210,20 +195,12 @@ impl Node {
         context: &Jinja,
         list: &mut Vec<Value>,
     ) -> Result<(), Problem> {
-        let Self::Guarded(
-            guarded @ Guarded {
-                each: Some((over, variable)),
-                ..
-            },
-        ) = self
-        else {
+        let Self::Guarded(guarded @ Guarded { each: Some((over, variable)), .. }) = self else {
             list.extend(self.render(environment, context)?);
             return Ok(());
         };
         let items = over.value(environment, context)?;
-        let items = items
-            .try_iter()
-            .map_err(|e| (over.at.clone(), problem(&e)))?;
+        let items = items.try_iter().map_err(|e| (over.at.clone(), problem(&e)))?;
         for item in items {
             let bound = Jinja::from_pairs([(variable.as_str(), item)]);
             let inner = context! { ..bound, ..context.clone() };
@@ -252,9 +229,7 @@ impl Compiled {
         at: String,
         environment: &mut Environment<'static>,
     ) -> Result<Self, Problem> {
-        let compiled = environment
-            .compile_expression_owned(source.to_owned())
-            .map(drop);
+        let compiled = environment.compile_expression_owned(source.to_owned()).map(drop);
         compiled.map_err(|e| (at.clone(), problem(&e)))?;
         let text = format!("{{% set value = ({source}) %}}");
         let added = environment.add_template_owned(at.clone(), text);
@@ -296,17 +271,12 @@ impl Compiled {
             },
             ValueKind::Undefined => wrong("is undefined: check the name, or write `else omit`"),
             ValueKind::None => wrong("is none: write `or omit` behind it, or guard it with $if"),
-            kind => wrong(&format!(
-                "is a {kind}: a leaf holds text, a number or true and false"
-            )),
+            kind => wrong(&format!("is a {kind}: a leaf holds text, a number or true and false")),
         }
     }
 }
 
 /// The engine's message with what it adds of detail.
 fn problem(error: &minijinja::Error) -> String {
-    error.detail().map_or_else(
-        || error.kind().to_string(),
-        |d| format!("{}: {d}", error.kind()),
-    )
+    error.detail().map_or_else(|| error.kind().to_string(), |d| format!("{}: {d}", error.kind()))
 }

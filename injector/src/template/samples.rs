@@ -49,17 +49,12 @@ fn try_one(policy: &Policy, pod: &Value) -> Result<(), (String, String)> {
         Outcome::Rejected(r) => return Err((r.field, r.message)),
     };
     let mut result = pod.clone();
-    injected
-        .patch
-        .apply(&mut result)
-        .map_err(|e| at(&e.to_string()))?;
+    injected.patch.apply(&mut result).map_err(|e| at(&e.to_string()))?;
     let typed: TypedPod =
         serde_json::from_value(result.clone()).map_err(|e| at(&format!("no valid pod: {e}")))?;
     let typed = serde_json::to_value(typed).map_err(|e| at(&e.to_string()))?;
     for list in ["containers", "initContainers", "volumes"] {
-        let items = crate::pod::list(Pod(&result).spec(), list)
-            .iter()
-            .enumerate();
+        let items = crate::pod::list(Pod(&result).spec(), list).iter().enumerate();
         let own = crate::pod::list(Pod(pod).spec(), list);
         for (i, item) in items.filter(|(_, item)| !own.iter().any(|o| name(o) == name(item))) {
             let path = format!("/spec/{list}/{i}");
@@ -71,19 +66,13 @@ fn try_one(policy: &Policy, pod: &Value) -> Result<(), (String, String)> {
     }
     match inject(&result, &request, policy) {
         Outcome::Skipped(s) if s.reason == crate::Reason::AlreadyInjected => Ok(()),
-        other => Err(at(&format!(
-            "a second injection is not a no-op: {}",
-            other.word()
-        ))),
+        other => Err(at(&format!("a second injection is not a no-op: {}", other.word()))),
     }
 }
 
 fn at(problem: &str) -> (String, String) {
     // A message of the template engine begins with the path already.
-    match problem
-        .strip_prefix("template ")
-        .and_then(|p| p.split_once(": ")?.1.split_once(": "))
-    {
+    match problem.strip_prefix("template ").and_then(|p| p.split_once(": ")?.1.split_once(": ")) {
         Some((at, problem)) => (at.to_owned(), problem.to_owned()),
         None => ("document".to_owned(), problem.to_owned()),
     }
@@ -136,24 +125,16 @@ fn samples() -> Vec<(&'static str, Value)> {
             "initContainers": [{"name": "setup", "image": "setup:1"}]}),
     );
     labelled["metadata"]["labels"] = json!({"app": "shop", "version": "v2"});
-    let mut strange = pod(
-        annotate(&[]),
-        json!({"containers": [{"name": "app", "image": "app:1"}]}),
-    );
+    let mut strange =
+        pod(annotate(&[]), json!({"containers": [{"name": "app", "image": "app:1"}]}));
     strange["metadata"]["labels"] = json!({"app": hostile, "version": hostile});
     strange["metadata"]["annotations"]["example.com/note"] = json!(hostile);
     vec![
         (
             "a bare pod",
-            pod(
-                annotate(&[]),
-                json!({"containers": [{"name": "app", "image": "app:1"}]}),
-            ),
+            pod(annotate(&[]), json!({"containers": [{"name": "app", "image": "app:1"}]})),
         ),
-        (
-            "a pod with labels, ports, volumes and an init container",
-            labelled,
-        ),
+        ("a pod with labels, ports, volumes and an init container", labelled),
         ("a pod with hostile text in its metadata", strange),
         (
             "every annotation",

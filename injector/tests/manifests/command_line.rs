@@ -42,12 +42,7 @@ fn printed(arguments: &[&str], folder: &Path, input: &str) -> String {
 /// Standard error of a run that has to fail with 1 and print nothing.
 fn complaint(arguments: &[&str], folder: &Path, input: &str) -> String {
     let output = run(arguments, folder, input);
-    assert_eq!(
-        output.status.code(),
-        Some(1),
-        "{arguments:?}: {}",
-        err(&output)
-    );
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", err(&output));
     assert_eq!(out(&output), "", "{arguments:?}");
     err(&output).to_owned()
 }
@@ -79,33 +74,15 @@ fn standard_input_is_injected_and_restored() {
 
 #[test]
 fn in_place_changes_files_keeps_their_mode_and_leaves_no_others() {
-    let files = folder(&[
-        ("a.yaml", POD),
-        ("b.yml", "a: 1 # no object\n"),
-        ("notes.txt", "x"),
-    ]);
+    let files = folder(&[("a.yaml", POD), ("b.yml", "a: 1 # no object\n"), ("notes.txt", "x")]);
     let a = files.path().join("a.yaml");
     std::fs::set_permissions(&a, std::fs::Permissions::from_mode(0o640)).unwrap();
     std::os::unix::fs::symlink("a.yaml", files.path().join("link.yaml")).unwrap();
-    assert_eq!(
-        printed(
-            &["inject", "--in-place", "link.yaml", "b.yml"],
-            files.path(),
-            ""
-        ),
-        ""
-    );
-    assert!(
-        std::fs::read_to_string(&a)
-            .unwrap()
-            .contains("sidecar-mesher")
-    );
+    assert_eq!(printed(&["inject", "--in-place", "link.yaml", "b.yml"], files.path(), ""), "");
+    assert!(std::fs::read_to_string(&a).unwrap().contains("sidecar-mesher"));
     assert_eq!(a.metadata().unwrap().permissions().mode() & 0o777, 0o640);
     assert!(files.path().join("link.yaml").is_symlink());
-    assert_eq!(
-        printed(&["uninject", "--in-place", "."], files.path(), ""),
-        ""
-    );
+    assert_eq!(printed(&["uninject", "--in-place", "."], files.path(), ""), "");
     assert_eq!(std::fs::read_to_string(&a).unwrap(), POD);
     assert_eq!(std::fs::read_dir(files.path()).unwrap().count(), 4);
 }
@@ -115,10 +92,7 @@ fn one_bad_file_keeps_all_from_being_changed_or_printed() {
     let files = folder(&[("a.yaml", POD), ("b.yaml", "a: 1\nb: [\n")]);
     let error = complaint(&["inject", "--in-place", "."], files.path(), "");
     assert!(error.contains("./b.yaml:2:4: "), "{error}");
-    assert_eq!(
-        std::fs::read_to_string(files.path().join("a.yaml")).unwrap(),
-        POD
-    );
+    assert_eq!(std::fs::read_to_string(files.path().join("a.yaml")).unwrap(), POD);
     complaint(&["inject", "."], files.path(), "");
     complaint(&["uninject", "."], files.path(), "");
 }
@@ -128,28 +102,16 @@ fn inputs_that_cannot_be_read_are_named() {
     let files = folder(&[("deep/a.yaml", POD)]);
     std::fs::write(files.path().join("latin.yaml"), b"a: b\nc: h\xe4\n").unwrap();
     for (arguments, expected) in [
-        (
-            &["inject", "none.yaml"][..],
-            "none.yaml: cannot be read: No such file or directory",
-        ),
-        (
-            &["inject", "-f", "latin.yaml"],
-            "latin.yaml:2:5: this is not UTF-8",
-        ),
-        (
-            &["inject", "--in-place", "-"],
-            "--in-place cannot change standard input",
-        ),
+        (&["inject", "none.yaml"][..], "none.yaml: cannot be read: No such file or directory"),
+        (&["inject", "-f", "latin.yaml"], "latin.yaml:2:5: this is not UTF-8"),
+        (&["inject", "--in-place", "-"], "--in-place cannot change standard input"),
     ] {
         let error = complaint(arguments, files.path(), POD);
         assert!(error.contains(expected), "{arguments:?}: {error}");
     }
     std::fs::remove_file(files.path().join("latin.yaml")).unwrap();
     let error = complaint(&["inject", "."], files.path(), "");
-    assert!(
-        error.contains("no *.yaml, *.yml or *.json in this folder (-R looks"),
-        "{error}"
-    );
+    assert!(error.contains("no *.yaml, *.yml or *.json in this folder (-R looks"), "{error}");
     let text = printed(&["inject", "-R", "-f", "."], files.path(), "");
     assert!(text.contains("sidecar-mesher"));
 }
@@ -157,10 +119,7 @@ fn inputs_that_cannot_be_read_are_named() {
 #[test]
 fn a_pod_that_asks_for_nonsense_fails_the_run_and_names_the_field() {
     let files = folder(&[]);
-    let pod = POD.replace(
-        "spec:",
-        "  annotations: {sidecar.mesher.io/inject: yse}\nspec:",
-    );
+    let pod = POD.replace("spec:", "  annotations: {sidecar.mesher.io/inject: yse}\nspec:");
     let error = complaint(&["inject"], files.path(), &format!("{POD}---\n{pod}"));
     let expected = "<stdin>:10: pod/web  rejected: invalid_inject: sidecar.mesher.io/inject: ";
     assert!(error.contains(expected), "{error}");
@@ -180,11 +139,7 @@ fn several_files_are_one_stream_to_kubectl() {
     let all = printed(&["inject", "."], files.path(), "");
     let documents = kubectl::read(&all).unwrap();
     assert_eq!(documents.len(), 5, "{all}");
-    assert!(
-        documents
-            .iter()
-            .all(|d| d["spec"]["initContainers"][0]["name"] == "sidecar-mesher")
-    );
+    assert!(documents.iter().all(|d| d["spec"]["initContainers"][0]["name"] == "sidecar-mesher"));
     let jsons = printed(&["inject", "3.json", "3.json"], files.path(), "");
     assert_eq!(kubectl::read(&jsons).unwrap().len(), 2);
 }
@@ -196,21 +151,14 @@ fn the_other_format_says_the_same() {
         "# lost\n{POD}---\napiVersion: v1\nkind: ConfigMap\ndata: {{a: \"yes\", b: '0644', c: \"x\\ny\\n\"}}\n"
     );
     let same = printed(&["inject"], files.path(), &text);
-    assert_eq!(
-        printed(&["inject", "-o", "yaml"], files.path(), &text),
-        same
-    );
+    assert_eq!(printed(&["inject", "-o", "yaml"], files.path(), &text), same);
     let expected = kubectl::read(&same).unwrap();
     let json = printed(&["inject", "-o", "json"], files.path(), &text);
     assert!(json.starts_with("{\n    \"apiVersion\": \"v1\","), "{json}");
     assert_eq!(kubectl::read(&json).unwrap(), expected);
     // A file in that format already is not printed anew.
     std::fs::write(files.path().join("pod.json"), "{\"kind\": 1}  \n").unwrap();
-    let both = printed(
-        &["inject", "-o", "json", "-", "pod.json"],
-        files.path(),
-        &text,
-    );
+    let both = printed(&["inject", "-o", "json", "-", "pod.json"], files.path(), &text);
     assert_eq!(both, format!("{json}{{\"kind\": 1}}  \n"));
     // Printed anew it has no bytes to restore, but the values.
     let yaml = printed(&["uninject", "-o", "yaml"], files.path(), &json);
@@ -230,10 +178,7 @@ fn flags_decide_what_the_pod_does_not() {
     assert!(log.starts_with("pod/web  skipped: not_requested"), "{log}");
     let (text, log) = inject(&["--namespace", "kube-system"]);
     assert_eq!(text, POD);
-    assert!(
-        log.starts_with("pod/web  skipped: ignored_namespace"),
-        "{log}"
-    );
+    assert!(log.starts_with("pod/web  skipped: ignored_namespace"), "{log}");
     let (text, log) = inject(&["--native", "false"]);
     assert!(!text.contains("initContainers"), "{text}");
     assert!(log.contains("injected (plain, template mesher"), "{log}");
@@ -287,12 +232,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         .spawn()
         .unwrap();
     drop(child.stdout.take());
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(POD.as_bytes())
-        .unwrap();
+    child.stdin.take().unwrap().write_all(POD.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(141));
     assert!(
@@ -307,17 +247,11 @@ fn completions_and_manual_pages_know_the_subcommands() {
     let files = folder(&[]);
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = printed(&["completions", shell], files.path(), "");
-        assert!(
-            script.contains("uninject") && script.contains("in-place"),
-            "{shell}"
-        );
+        assert!(script.contains("uninject") && script.contains("in-place"), "{shell}");
     }
     assert!(printed(&["man"], files.path(), "").contains(".SH SUBCOMMANDS"));
     let page = printed(&["man", "uninject"], files.path(), "");
-    assert!(
-        page.contains("sidecar\\-injector uninject \\-f deploy.yaml"),
-        "{page}"
-    );
+    assert!(page.contains("sidecar\\-injector uninject \\-f deploy.yaml"), "{page}");
     printed(&["man", "--folder", "."], files.path(), "");
     assert!(files.path().join("sidecar-injector-inject.1").is_file());
     assert!(complaint(&["man", "none"], files.path(), "").contains("no subcommand \"none\""));

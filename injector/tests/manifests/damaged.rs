@@ -52,10 +52,7 @@ fn damaged(mut text: String, damages: &[Damage]) -> String {
 
 fn manifests() -> Vec<String> {
     let small = |(_, text): &(String, String)| text.len() < 1500;
-    corpus::texts("edited")
-        .filter(small)
-        .map(|(_, text)| text)
-        .collect()
+    corpus::texts("edited").filter(small).map(|(_, text)| text).collect()
 }
 
 proptest! {

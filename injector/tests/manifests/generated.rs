@@ -62,9 +62,7 @@ fn texts() -> impl Strategy<Value = Option<Value>> {
 
 /// An object of the members that are there, in an order that `turn` decides.
 fn object(members: Vec<(&str, Option<Value>)>, turn: usize) -> Value {
-    let there = members
-        .into_iter()
-        .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    let there = members.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
     let mut there: Vec<(String, Value)> = there.collect();
     let by = turn % there.len().max(1);
     there.rotate_left(by);
@@ -91,9 +89,7 @@ fn container(name: &'static str) -> impl Strategy<Value = Value> {
 fn pod() -> impl Strategy<Value = Value> {
     let containers =
         (container("one"), prop::option::of(container("two"))).prop_map(|(one, two)| {
-            Some(Value::Array(
-                [Some(one), two].into_iter().flatten().collect(),
-            ))
+            Some(Value::Array([Some(one), two].into_iter().flatten().collect()))
         });
     let volume = Just(json!({"name": "own", "emptyDir": {}}));
     let metadata = prop_oneof![
@@ -122,13 +118,7 @@ fn pod() -> impl Strategy<Value = Value> {
                 ("volumes", volumes),
                 ("futureField", Some(json!({"deep": [other]}))),
             ];
-            object(
-                vec![
-                    ("metadata", metadata),
-                    ("spec", Some(object(members, turn))),
-                ],
-                turn / 7,
-            )
+            object(vec![("metadata", metadata), ("spec", Some(object(members, turn)))], turn / 7)
         },
     )
 }
@@ -151,11 +141,7 @@ fn document() -> impl Strategy<Value = Value> {
                 pod["kind"] = json!("Pod");
                 pod
             }
-            1 => workload(
-                "apps/v1",
-                "Deployment",
-                json!({"replicas": 1, "template": pod}),
-            ),
+            1 => workload("apps/v1", "Deployment", json!({"replicas": 1, "template": pod})),
             2 => {
                 let template = json!({"spec": {"template": pod}});
                 workload(

@@ -38,36 +38,21 @@ fn start() -> Reader {
         .unwrap();
     let questions = process.stdin.take().unwrap();
     let answers = BufReader::new(process.stdout.take().unwrap());
-    Reader {
-        _process: process,
-        questions,
-        answers,
-    }
+    Reader { _process: process, questions, answers }
 }
 
 /// The objects that kubectl itself reads in `text`, the items of Lists among them, each with a
 /// label more: it has no command that only prints without asking a server.
 pub(crate) fn objects(text: &str) -> Result<Vec<Value>, String> {
     let mut process = Command::new(testbed::tools::program("kubectl").unwrap())
-        .args([
-            "label",
-            "--local",
-            "--filename=-",
-            "--output=json",
-            "read-by=kubectl",
-        ])
+        .args(["label", "--local", "--filename=-", "--output=json", "read-by=kubectl"])
         .env("KUBECONFIG", "/dev/null")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    process
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
+    process.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = process.wait_with_output().unwrap();
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());

@@ -10,11 +10,7 @@ use crate::kubectl;
 /// What the command line takes without flags.
 pub(crate) fn settings() -> Settings {
     Settings {
-        policy: Policy {
-            unannotated: Unannotated::Inject,
-            renew: true,
-            ..Policy::builtin()
-        },
+        policy: Policy { unannotated: Unannotated::Inject, renew: true, ..Policy::builtin() },
         namespace: "default".into(),
         reformat: false,
     }
@@ -32,10 +28,7 @@ pub(crate) fn keep(text: &str) -> Result<Edited, String> {
     comments(text, &once.text)?;
     let lone = |text: &str| text.replace("\r\n", "").contains('\n');
     if text.contains("\r\n") && !lone(text) && lone(&once.text) {
-        return Err(format!(
-            "lines end in other ways than before:\n{:?}",
-            once.text
-        ));
+        return Err(format!("lines end in other ways than before:\n{:?}", once.text));
     }
 
     let mut expected = kubectl::read(text).map_err(|e| format!("kubectl cannot read: {e}"))?;
@@ -52,55 +45,35 @@ pub(crate) fn keep(text: &str) -> Result<Edited, String> {
     let found =
         kubectl::read(&once.text).map_err(|e| format!("kubectl cannot read the result: {e}"))?;
     if found != expected {
-        return Err(format!(
-            "kubectl reads something else in the result:\n{}",
-            once.text
-        ));
+        return Err(format!("kubectl reads something else in the result:\n{}", once.text));
     }
     Ok(once)
 }
 
 /// How many objects got a sidecar.
 pub(crate) fn injected(edited: &Edited) -> usize {
-    edited
-        .reports
-        .iter()
-        .filter(|r| matches!(r.finding, Finding::Injected(_)))
-        .count()
+    edited.reports.iter().filter(|r| matches!(r.finding, Finding::Injected(_))).count()
 }
 
 fn same(law: &str, expected: &str, found: &str) -> Result<(), String> {
     if expected == found {
         return Ok(());
     }
-    let at = expected
-        .bytes()
-        .zip(found.bytes())
-        .take_while(|(a, b)| a == b)
-        .count();
+    let at = expected.bytes().zip(found.bytes()).take_while(|(a, b)| a == b).count();
     let context = |text: &str| {
         let from = text.floor_char_boundary(at.saturating_sub(60));
         let to = text.floor_char_boundary((at + 60).min(text.len()));
         format!("{:?}", &text[from..to])
     };
-    Err(format!(
-        "{law} differs at byte {at}:\n  {}\n  {}",
-        context(expected),
-        context(found)
-    ))
+    Err(format!("{law} differs at byte {at}:\n  {}\n  {}", context(expected), context(found)))
 }
 
 /// Every line that is a comment is still there, in order.
 fn comments(before: &str, after: &str) -> Result<(), String> {
     let mut lines = after.lines();
-    for comment in before
-        .lines()
-        .filter(|line| line.trim_start().starts_with('#'))
-    {
+    for comment in before.lines().filter(|line| line.trim_start().starts_with('#')) {
         if !lines.any(|line| line == comment) {
-            return Err(format!(
-                "the comment {comment:?} is gone or has moved:\n{after}"
-            ));
+            return Err(format!("the comment {comment:?} is gone or has moved:\n{after}"));
         }
     }
     Ok(())
@@ -127,10 +100,7 @@ pub(crate) fn keep_to_kubectl(text: &str, edited: &Edited) -> Result<usize, Stri
     }
     let after = kubectl::objects(&edited.text)?;
     if after != expected {
-        return Err(format!(
-            "kubectl reads something else in the result:\n{}",
-            edited.text
-        ));
+        return Err(format!("kubectl reads something else in the result:\n{}", edited.text));
     }
     Ok(after.len())
 }

@@ -40,13 +40,7 @@ pub(crate) fn yaml(value: &Value, choices: &mut Choices) -> String {
     let step = *choices.of(&[&2_usize, &4, &1, &3]);
     let dash = *choices.of(&[&0, &step]);
     let gap = *choices.of(&[&2_usize, &4]);
-    let mut yaml = Yaml {
-        choices,
-        step,
-        dash,
-        gap,
-        out: String::new(),
-    };
+    let mut yaml = Yaml { choices, step, dash, gap, out: String::new() };
     if yaml.choices.once_in(8) {
         yaml.flow(value, 0);
         yaml.out.push('\n');
@@ -88,8 +82,7 @@ impl Yaml<'_> {
     /// The end of a line, sometimes with a comment.
     fn end(&mut self) {
         if self.choices.once_in(5) {
-            self.out
-                .push_str(self.choices.of(&[" # why", "   #", " # a: 'b", "\t# tab"]));
+            self.out.push_str(self.choices.of(&[" # why", "   #", " # a: 'b", "\t# tab"]));
         }
         self.out.push('\n');
     }
@@ -156,14 +149,12 @@ impl Yaml<'_> {
 
     /// Writes a text of whole lines as `|`, sometimes; `false` where it did not.
     fn block_scalar(&mut self, text: &str, column: usize) -> bool {
-        let lines_only = text
-            .lines()
-            .all(|line| !line.is_empty() && !line.starts_with([' ', '\t']));
+        let lines_only =
+            text.lines().all(|line| !line.is_empty() && !line.starts_with([' ', '\t']));
         if !lines_only || !text.ends_with('\n') || text == "\n" || !self.choices.once_in(2) {
             return false;
         }
-        self.out
-            .push_str(self.choices.of(&[" |", " |+", " | # text"]));
+        self.out.push_str(self.choices.of(&[" |", " |+", " | # text"]));
         self.out.push('\n');
         for line in text.lines() {
             self.indent(column);

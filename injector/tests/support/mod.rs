@@ -29,10 +29,7 @@ pub(crate) fn answer(pod: &Value) -> Outcome {
 
 /// The policy of a cluster older than 1.32.
 pub(crate) fn plain() -> Policy {
-    Policy {
-        native_by_default: false,
-        ..Policy::builtin()
-    }
+    Policy { native_by_default: false, ..Policy::builtin() }
 }
 
 /// The pod with its sidecar.
@@ -45,10 +42,7 @@ pub(crate) fn injected_by(pod: &Value, policy: &Policy) -> (Value, Injected) {
     match inject(pod, &RequestInfo::pod_create(NAMESPACE), policy) {
         Outcome::Injected(injected) => {
             let mut result = pod.clone();
-            injected
-                .patch
-                .apply(&mut result)
-                .expect("our patch applies");
+            injected.patch.apply(&mut result).expect("our patch applies");
             (result, injected)
         }
         other => panic!("no sidecar: {other:?}\n{pod:#}"),

@@ -11,19 +11,10 @@ impl Cluster {
     /// Writes a kubeconfig for the ServiceAccount `name` of `namespace`: whoever uses it may do
     /// what the cluster's roles let that account do, and nothing else. The token is good for a day.
     pub fn account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
-        let token = self.run(&[
-            "create",
-            "token",
-            name,
-            "--namespace",
-            namespace,
-            "--duration=24h",
-        ])?;
+        let token =
+            self.run(&["create", "token", name, "--namespace", namespace, "--duration=24h"])?;
         let token = token.trim();
-        ensure!(
-            !token.is_empty(),
-            "the API server issued no token for {namespace}/{name}"
-        );
+        ensure!(!token.is_empty(), "the API server issued no token for {namespace}/{name}");
         let path = self.folder().join(format!("{namespace}-{name}.kubeconfig"));
         let text = format!(
             "apiVersion: v1

@@ -43,11 +43,7 @@ impl Ports {
             TcpListener::bind("127.0.0.1:0")?,
         ];
         let port = |index: usize| held[index].local_addr().map(|address| address.port());
-        Ok(Self {
-            etcd: port(0)?,
-            etcd_peer: port(1)?,
-            api: port(2)?,
-        })
+        Ok(Self { etcd: port(0)?, etcd_peer: port(1)?, api: port(2)? })
     }
 }
 
@@ -59,18 +55,8 @@ pub(super) fn etcd(folder: &Path, ports: Ports) -> Result<Command> {
     etcd.arg("--data-dir")
         .arg(folder.join("etcd"))
         .args(["--unsafe-no-fsync", "--log-level=warn"])
-        .args([
-            "--listen-client-urls",
-            &client,
-            "--advertise-client-urls",
-            &client,
-        ])
-        .args([
-            "--listen-peer-urls",
-            &peer,
-            "--initial-advertise-peer-urls",
-            &peer,
-        ])
+        .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+        .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
         .args(["--initial-cluster", &format!("default={peer}")]);
     Ok(etcd)
 }
@@ -86,10 +72,7 @@ pub(super) fn apiserver(folder: &Path, ports: Ports, pki: &Pki) -> Result<Comman
         argument.push(value);
         apiserver.arg(argument);
     };
-    flag(
-        "--etcd-servers",
-        &format!("http://127.0.0.1:{}", ports.etcd),
-    );
+    flag("--etcd-servers", &format!("http://127.0.0.1:{}", ports.etcd));
     flag("--bind-address", &"127.0.0.1");
     flag("--secure-port", &ports.api.to_string());
     // Endpoints of the Service `kubernetes` must not be loopback addresses, and
@@ -100,18 +83,9 @@ pub(super) fn apiserver(folder: &Path, ports: Ports, pki: &Pki) -> Result<Comman
     flag("--tls-cert-file", &pki.certificate("apiserver"));
     flag("--tls-private-key-file", &pki.key("apiserver"));
     flag("--client-ca-file", &pki.ca());
-    flag(
-        "--service-account-issuer",
-        &"https://kubernetes.default.svc",
-    );
-    flag(
-        "--service-account-key-file",
-        &pki.public_key("service-account"),
-    );
-    flag(
-        "--service-account-signing-key-file",
-        &pki.key("service-account"),
-    );
+    flag("--service-account-issuer", &"https://kubernetes.default.svc");
+    flag("--service-account-key-file", &pki.public_key("service-account"));
+    flag("--service-account-signing-key-file", &pki.key("service-account"));
     flag("--authorization-mode", &"Node,RBAC");
     flag("--enable-admission-plugins", &"NodeRestriction");
     flag("--allow-privileged", &"true");
@@ -140,10 +114,7 @@ pub(super) fn controller_manager(pki: &Pki) -> Result<Command> {
         .arg(pki.key("service-account"))
         .arg("--root-ca-file")
         .arg(pki.ca())
-        .args([
-            "--use-service-account-credentials=true",
-            "--leader-elect=false",
-        ])
+        .args(["--use-service-account-credentials=true", "--leader-elect=false"])
         // No port of its own: nothing asks it.
         .args(["--secure-port=0", "--profiling=false"]);
     Ok(manager)

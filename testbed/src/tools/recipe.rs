@@ -89,9 +89,7 @@ fn build_with_go(
     let count = programs.len();
     for (index, (program, package)) in programs.iter().enumerate() {
         let number = index + 1;
-        let step = Step::start(&format!(
-            "building {program} ({number} of {count}) with {version}"
-        ));
+        let step = Step::start(&format!("building {program} ({number} of {count}) with {version}"));
         let mut go = Command::new("go");
         go.current_dir(tool.pins())
             .env("CGO_ENABLED", "0")
@@ -125,22 +123,13 @@ fn install_with_cargo(package: &str, version: &str, folder: &Path) -> Result<()>
 fn install_with_pip(tool: &Tool, folder: &Path) -> Result<()> {
     let step = Step::start(&format!("fetching {} with pip", tool.name));
     let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ])
-    .args(["--no-deps", "--only-binary=:all:", "--require-hashes"])
-    .arg("--target")
-    .arg(folder)
-    .arg("--requirement")
-    .arg(tool.pins().join("requirements.txt"));
-    run(
-        &mut pip,
-        "install Python 3 with pip: apt-get install python3-pip",
-    )?;
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(["--no-deps", "--only-binary=:all:", "--require-hashes"])
+        .arg("--target")
+        .arg(folder)
+        .arg("--requirement")
+        .arg(tool.pins().join("requirements.txt"));
+    run(&mut pip, "install Python 3 with pip: apt-get install python3-pip")?;
     step.done();
     Ok(())
 }
@@ -150,9 +139,7 @@ pub(super) fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     // System administration programs lie where a user's PATH may not look.
     let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    folders
-        .map(|folder| folder.join(program))
-        .find(|path| path.is_file())
+    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 const NEED_GO: &str = "install Go 1.26 or newer (https://go.dev/dl) and put it on the PATH";
@@ -163,31 +150,21 @@ fn go_version(tool: &Tool) -> Result<String> {
     if let Some(version) = VERSION.get() {
         return Ok(version.clone());
     }
-    let output = run(
-        Command::new("go")
-            .current_dir(tool.pins())
-            .args(["env", "GOVERSION"]),
-        NEED_GO,
-    )?;
+    let output =
+        run(Command::new("go").current_dir(tool.pins()).args(["env", "GOVERSION"]), NEED_GO)?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     Ok(VERSION.get_or_init(|| version).clone())
 }
 
 fn install_with_apt(tool: &Tool, package: &str) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
-        bail!(
-            "{} comes from Debian: run `sudo apt-get install {package}`",
-            tool.name
-        );
+        bail!("{} comes from Debian: run `sudo apt-get install {package}`", tool.name);
     }
     let step = Step::start(&format!("installing Debian's {package}"));
     let apt = |arguments: &[&str]| {
         let mut apt = Command::new("apt-get");
         apt.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
-        run(
-            &mut apt,
-            &format!("install {package} with this system's package manager"),
-        )
+        run(&mut apt, &format!("install {package} with this system's package manager"))
     };
     let install = ["install", "-y", "--no-install-recommends", package];
     // The package lists may be missing or old: then they are fetched once.
@@ -213,11 +190,7 @@ fn run(command: &mut Command, remedy: &str) -> Result<Output> {
     if !output.status.success() {
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.push_str(&String::from_utf8_lossy(&output.stderr));
-        bail!(
-            "{name} failed ({}):\n{}",
-            output.status,
-            crate::server::last_lines(&text, 30)
-        );
+        bail!("{name} failed ({}):\n{}", output.status, crate::server::last_lines(&text, 30));
     }
     Ok(output)
 }

@@ -32,12 +32,7 @@ impl Injector {
     /// Chooses its ports and writes the kustomization that has the API server call it there.
     pub(super) fn prepare(cluster: &Cluster, program: PathBuf) -> Result<Self> {
         let [webhook, operations] = free_ports()?;
-        let mut injector = Self {
-            program,
-            kustomization: PathBuf::new(),
-            webhook,
-            operations,
-        };
+        let mut injector = Self { program, kustomization: PathBuf::new(), webhook, operations };
         let url = json!([
             {"op": "replace", "path": "/webhooks/0/clientConfig/url", "value": injector.url()},
         ]);
@@ -62,21 +57,11 @@ impl Injector {
 
     /// Starts it, and waits until the API server calls it.
     pub(super) fn start(&self, cluster: &Cluster) -> Result<Server> {
-        let config_map = [
-            "get",
-            "configmap",
-            NAME,
-            "--namespace",
-            NAME,
-            "--output=json",
-        ];
+        let config_map = ["get", "configmap", NAME, "--namespace", NAME, "--output=json"];
         let config_map: Value = serde_json::from_str(&cluster.run(&config_map)?)?;
         let text = config_map["data"]["config.yaml"].as_str();
         let configuration = cluster.folder().join("config.yaml");
-        fs::write(
-            &configuration,
-            text.context("the ConfigMap holds no config.yaml")?,
-        )?;
+        fs::write(&configuration, text.context("the ConfigMap holds no config.yaml")?)?;
 
         let mut command = Command::new(&self.program);
         command
@@ -88,10 +73,7 @@ impl Injector {
             .args(["--namespace", NAME, "--log-format", "text"])
             .args(["--url", &self.url()])
             .args(["--listen", &format!("127.0.0.1:{}", self.webhook)])
-            .args([
-                "--operations-listen",
-                &format!("127.0.0.1:{}", self.operations),
-            ]);
+            .args(["--operations-listen", &format!("127.0.0.1:{}", self.operations)]);
         cluster.apply(&format!(
             "{{apiVersion: v1, kind: Namespace, metadata: \
              {{name: {PROBED}, labels: {{sidecar-injector: enabled}}}}}}"

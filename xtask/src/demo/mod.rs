@@ -25,22 +25,10 @@ const EXAMPLES: &str = "examples/with-service-ports/sc/";
 const ASKING: usize = 3;
 /// The examples that get no sidecar.
 const OTHERS: [(&str, &str); 4] = [
-    (
-        "It says no. The API server does not even call the injector.",
-        "opted-out",
-    ),
-    (
-        "It asks, but cannot have one. It is created, and its creator is told why.",
-        "host-network",
-    ),
-    (
-        "It says neither yes nor no. A typo is refused, not guessed at.",
-        "misspelt-value",
-    ),
-    (
-        "It asks for a discovery backend that does not exist.",
-        "unknown-discovery",
-    ),
+    ("It says no. The API server does not even call the injector.", "opted-out"),
+    ("It asks, but cannot have one. It is created, and its creator is told why.", "host-network"),
+    ("It says neither yes nor no. A typo is refused, not guessed at.", "misspelt-value"),
+    ("It asks for a discovery backend that does not exist.", "unknown-discovery"),
 ];
 /// The table at the end, as anybody can ask for it.
 const TABLE: &str = "get pods -n chassis -o custom-columns=\
@@ -70,9 +58,7 @@ impl Demo {
 
         screen.chapter("A Kubernetes control plane on this machine");
         let started = Instant::now();
-        let cluster = Cluster::start(ClusterOptions {
-            controller_manager: true,
-        })?;
+        let cluster = Cluster::start(ClusterOptions { controller_manager: true })?;
         screen.say(&format!(
             "etcd, kube-apiserver and kube-controller-manager run at {} after {:.1} s.",
             cluster.api_url(),
@@ -84,23 +70,15 @@ impl Demo {
         screen.chapter("Install the injector");
         let injector = Injector::prepare(&cluster, program)?;
         screen.say("The overlay manifests/overlays/local, on a free port of this machine:");
-        screen.kubectl(
-            &cluster,
-            &format!("apply -k {}", injector.kustomization().display()),
-        )?;
+        screen.kubectl(&cluster, &format!("apply -k {}", injector.kustomization().display()))?;
         let server = injector.start(&cluster)?;
         screen.say("sidecar-injector runs, with the rights these roles give it and no others.");
-        screen.say(&format!(
-            "It wrote its CA into caBundle, and answers at {}.",
-            injector.url()
-        ));
+        screen.say(&format!("It wrote its CA into caBundle, and answers at {}.", injector.url()));
 
         screen.chapter("Pods that ask");
         screen.kubectl(&cluster, &format!("create namespace {NAMESPACE}"))?;
-        screen.kubectl(
-            &cluster,
-            &format!("label namespace {NAMESPACE} sidecar-injector=enabled"),
-        )?;
+        screen
+            .kubectl(&cluster, &format!("label namespace {NAMESPACE} sidecar-injector=enabled"))?;
         injector::wait_until_seen(&cluster, &server, NAMESPACE)?;
         screen.kubectl(&cluster, &format!("create -f {EXAMPLES} -n {NAMESPACE}"))?;
 
@@ -120,16 +98,10 @@ impl Demo {
         screen.chapter("What became of them");
         let pods = wait_for_pods(&cluster)?;
         screen.kubectl(&cluster, TABLE)?;
-        if let Some(pod) = pods
-            .iter()
-            .find(|pod| pod["metadata"]["labels"]["app"] == "server")
-        {
+        if let Some(pod) = pods.iter().find(|pod| pod["metadata"]["labels"]["app"] == "server") {
             summary::inside(&screen, pod);
         }
-        let injected = pods
-            .iter()
-            .filter(|pod| summary::sidecar(pod).is_some())
-            .count();
+        let injected = pods.iter().filter(|pod| summary::sidecar(pod).is_some()).count();
         ensure!(
             injected == ASKING,
             "{injected} pods have a sidecar, and {ASKING} should; the injector's log:\n{}",
@@ -154,10 +126,8 @@ fn wait_for_pods(cluster: &Cluster) -> Result<Vec<Value>> {
         let list = cluster.run(&["get", "pods", "--namespace", NAMESPACE, "--output=json"])?;
         let list: Value = serde_json::from_str(&list)?;
         let pods = list["items"].as_array().cloned().unwrap_or_default();
-        let of_deployments = pods
-            .iter()
-            .filter(|pod| pod["metadata"]["ownerReferences"].is_array())
-            .count();
+        let of_deployments =
+            pods.iter().filter(|pod| pod["metadata"]["ownerReferences"].is_array()).count();
         if of_deployments == ASKING {
             return Ok(pods);
         }

@@ -60,10 +60,7 @@ impl Screen {
 
     /// Something found, with its name in a column before it.
     pub(super) fn fact(&self, name: &str, text: &str) {
-        put(&format!(
-            "   {} {text}",
-            self.paint(GREEN, &format!("{name:<20}"))
-        ));
+        put(&format!("   {} {text}", self.paint(GREEN, &format!("{name:<20}"))));
     }
 
     /// Commands for the user to type.
@@ -86,10 +83,7 @@ impl Screen {
     }
 
     fn show(&self, cluster: &Cluster, line: &str) -> Result<Output> {
-        put(&format!(
-            "   {}",
-            self.paint(CYAN, &format!("$ kubectl {}", quoted(line)))
-        ));
+        put(&format!("   {}", self.paint(CYAN, &format!("$ kubectl {}", quoted(line)))));
         let output = cluster
             .kubectl()?
             .args(line.split_whitespace())
@@ -98,11 +92,7 @@ impl Screen {
             .output()
             .context("cannot run kubectl")?;
         for line in String::from_utf8_lossy(&output.stderr).lines() {
-            let colour = if line.starts_with("Warning") {
-                YELLOW
-            } else {
-                RED
-            };
+            let colour = if line.starts_with("Warning") { YELLOW } else { RED };
             put(&format!("     {}", self.paint(colour, line)));
         }
         for line in String::from_utf8_lossy(&output.stdout).lines() {
@@ -113,11 +103,7 @@ impl Screen {
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {
-        if self.colour {
-            format!("\x1b[{colour}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.colour { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -129,16 +115,9 @@ fn put(line: &str) {
 /// The words as one would have to type them in a shell.
 fn quoted(line: &str) -> String {
     let word = |word: &str| {
-        if word.contains(['[', '*', '\\']) {
-            format!("'{word}'")
-        } else {
-            word.to_owned()
-        }
+        if word.contains(['[', '*', '\\']) { format!("'{word}'") } else { word.to_owned() }
     };
-    line.split_whitespace()
-        .map(word)
-        .collect::<Vec<_>>()
-        .join(" ")
+    line.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

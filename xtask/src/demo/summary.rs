@@ -30,10 +30,8 @@ pub(super) fn inside(screen: &Screen, pod: &Value) {
     let Some(sidecar) = sidecar(pod) else { return };
     screen.say("");
     screen.say(&format!("Inside {}:", text(&pod["metadata"]["name"])));
-    let ports: Vec<String> = list(&sidecar["ports"])
-        .iter()
-        .map(|port| port["containerPort"].to_string())
-        .collect();
+    let ports: Vec<String> =
+        list(&sidecar["ports"]).iter().map(|port| port["containerPort"].to_string()).collect();
     screen.fact(
         text(&sidecar["name"]),
         &format!(
@@ -55,14 +53,7 @@ pub(super) fn inside(screen: &Screen, pod: &Value) {
             .map(|variable| format!("{}={}", text(&variable["name"]), value(variable)))
             .collect();
         for (row, proxy) in proxies.iter().enumerate() {
-            screen.fact(
-                if row == 0 {
-                    text(&container["name"])
-                } else {
-                    ""
-                },
-                proxy,
-            );
+            screen.fact(if row == 0 { text(&container["name"]) } else { "" }, proxy);
         }
     }
 }
@@ -78,15 +69,9 @@ pub(super) fn count(screen: &Screen, pods: &[Value], refused: usize) {
             (None, Some(_)) => "it said no",
             (None, None) => "it did not ask",
         };
-        screen.fact(
-            text(&pod["metadata"]["name"]),
-            &format!("runs without one: {why}"),
-        );
+        screen.fact(text(&pod["metadata"]["name"]), &format!("runs without one: {why}"));
     }
-    screen.fact(
-        &format!("{refused} pods"),
-        "were refused: what they asked for does not exist",
-    );
+    screen.fact(&format!("{refused} pods"), "were refused: what they asked for does not exist");
 }
 
 fn value(variable: &Value) -> String {

@@ -56,11 +56,7 @@ impl Test {
         println!("{stages}");
         println!("{total}");
         let good = total.failures.is_empty() && total.passed > 0;
-        Ok(if good {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn run_suites(&self, built: Built) -> Result<Vec<Outcome>> {
@@ -75,10 +71,7 @@ impl Test {
                 command
                     .current_dir(&executable.folder)
                     .env("CARGO_MANIFEST_DIR", &executable.folder);
-                Suite {
-                    name: executable.name,
-                    command,
-                }
+                Suite { name: executable.name, command }
             })
             .collect();
         suites.push(documentation());
@@ -102,18 +95,8 @@ impl Test {
 /// The examples in the documentation, which only cargo can run.
 fn documentation() -> Suite {
     let mut command = cargo::command();
-    command.args([
-        "test",
-        "--quiet",
-        "--workspace",
-        "--doc",
-        "--no-fail-fast",
-        "--",
-    ]);
-    Suite {
-        name: "documentation".to_owned(),
-        command,
-    }
+    command.args(["test", "--quiet", "--workspace", "--doc", "--no-fail-fast", "--"]);
+    Suite { name: "documentation".to_owned(), command }
 }
 
 /// How long each stage took.

@@ -34,34 +34,22 @@ impl Outcome {
                     outcome.failures.push(format!("{suite}::{test}"));
                 } else if let Some((test, reason)) = line.split_once(" ... ignored") {
                     let reason = reason.trim_start_matches([',', ' ']);
-                    let reason = if reason.is_empty() {
-                        "marked as ignored"
-                    } else {
-                        reason
-                    };
-                    outcome
-                        .skipped
-                        .push((format!("{suite}::{test}"), reason.to_owned()));
+                    let reason = if reason.is_empty() { "marked as ignored" } else { reason };
+                    outcome.skipped.push((format!("{suite}::{test}"), reason.to_owned()));
                 }
             }
         }
         for note in skips.lines() {
             let (test, reason) = note.split_once('\t').unwrap_or((note, "no reason given"));
-            outcome
-                .skipped
-                .push((format!("{suite}::{test}"), reason.to_owned()));
+            outcome.skipped.push((format!("{suite}::{test}"), reason.to_owned()));
             outcome.passed = outcome.passed.saturating_sub(1);
         }
         // A test that prints in between breaks its own line in two.
         while outcome.failures.len() < harness_failed {
-            outcome
-                .failures
-                .push(format!("{suite}: a test whose name is in its log"));
+            outcome.failures.push(format!("{suite}: a test whose name is in its log"));
         }
         if outcome.failures.is_empty() && (!ended_well || results == 0) {
-            outcome
-                .failures
-                .push(format!("{suite}: the process did not print a result"));
+            outcome.failures.push(format!("{suite}: the process did not print a result"));
         }
         outcome
     }
@@ -82,19 +70,13 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (failed, skipped) = (self.failures.len(), self.skipped.len());
-        write!(
-            formatter,
-            "{} passed, {failed} failed, {skipped} skipped",
-            self.passed
-        )
+        write!(formatter, "{} passed, {failed} failed, {skipped} skipped", self.passed)
     }
 }
 
 /// The number before `word` in `ok. 3 passed; 0 failed; …`.
 fn count(result: &str, word: &str) -> usize {
-    let mut words = result
-        .split([' ', ';', '.'])
-        .filter(|word| !word.is_empty());
+    let mut words = result.split([' ', ';', '.']).filter(|word| !word.is_empty());
     let mut before = "";
     words
         .find_map(|current| {
@@ -127,10 +109,7 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 7 filtered out; 
         let outcome = Outcome::read("certs", OUTPUT, "", false);
         assert_eq!(outcome.passed, 2);
         assert_eq!(outcome.failures, ["certs::second"]);
-        assert_eq!(
-            outcome.skipped,
-            [("certs::third".into(), "needs a GPU".into())]
-        );
+        assert_eq!(outcome.skipped, [("certs::third".into(), "needs a GPU".into())]);
         assert_eq!(outcome.to_string(), "2 passed, 1 failed, 1 skipped");
     }
 
@@ -139,10 +118,7 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 7 filtered out; 
         let output = "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out";
         let outcome = Outcome::read("e2e", output, "drops\tneeds root\n", true);
         assert_eq!(outcome.to_string(), "2 passed, 0 failed, 1 skipped");
-        assert_eq!(
-            outcome.skipped,
-            [("e2e::drops".into(), "needs root".into())]
-        );
+        assert_eq!(outcome.skipped, [("e2e::drops".into(), "needs root".into())]);
     }
 
     #[test]

@@ -50,9 +50,7 @@ impl Suite {
             Outcome::read(&self.name, &output, &fs::read_to_string(skips)?, ended_well);
         if status.is_none() {
             let minutes = DEADLINE.as_secs() / 60;
-            outcome
-                .failures
-                .push(format!("{}: killed after {minutes} minutes", self.name));
+            outcome.failures.push(format!("{}: killed after {minutes} minutes", self.name));
         }
         if outcome.is_empty() {
             step.hush();

@@ -27,10 +27,7 @@ impl Splices<'_> {
                     let end = self.lines.content_end(&entry.value);
                     self.delete(self.lines.start(entry.key.start)..self.lines.after(end));
                 }
-                Some(Overlay {
-                    change: Change::Set(written),
-                    ..
-                }) => {
+                Some(Overlay { change: Change::Set(written), .. }) => {
                     self.block_value(entry, written, around)?;
                 }
                 Some(overlay) => self.node(overlay, around)?,
@@ -88,8 +85,7 @@ impl Splices<'_> {
             Written::Value(value) => value,
         };
         if scalar::is_inline(value) {
-            self.found
-                .push((beside, format!(" {}", scalar::yaml(value))));
+            self.found.push((beside, format!(" {}", scalar::yaml(value))));
             if let Some(below) = below {
                 self.delete(below);
             }
@@ -107,9 +103,7 @@ impl Splices<'_> {
             return Ok(());
         }
         let column = self.lines.column(entry.key.start);
-        let at = below
-            .as_ref()
-            .map_or_else(|| self.lines.after(beside.end), |below| below.start);
+        let at = below.as_ref().map_or_else(|| self.lines.after(beside.end), |below| below.start);
         let mut new = String::new();
         block::below(&mut new, value, column, around.style);
         self.delete(beside);
@@ -131,10 +125,7 @@ impl Splices<'_> {
         };
         let column = self.lines.column(first.mark);
         let gap = layout::gap(self.lines, first).unwrap_or(around.style.gap);
-        let style = BlockStyle {
-            gap,
-            ..around.style
-        };
+        let style = BlockStyle { gap, ..around.style };
         let mut above: Option<&Item> = None;
         for slot in slots {
             match slot {
@@ -143,10 +134,9 @@ impl Splices<'_> {
                     above = Some(item);
                     let set = match overlay {
                         None => None,
-                        Some(Overlay {
-                            change: Change::Set(Written::Value(value)),
-                            ..
-                        }) => Some(value),
+                        Some(Overlay { change: Change::Set(Written::Value(value)), .. }) => {
+                            Some(value)
+                        }
                         Some(overlay) => {
                             self.node(overlay, around)?;
                             continue;

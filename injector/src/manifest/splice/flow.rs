@@ -12,11 +12,7 @@ use crate::manifest::write::flow;
 /// A member of a flow collection that is being changed.
 pub(super) enum Member<'a, 't> {
     /// One of the text; without an overlay it goes.
-    Old {
-        range: Range<usize>,
-        from: usize,
-        overlay: Option<&'a Overlay<'t>>,
-    },
+    Old { range: Range<usize>, from: usize, overlay: Option<&'a Overlay<'t>> },
     /// One that comes, with its key in a mapping.
     New(Option<&'a str>, &'a serde_json::Value),
 }
@@ -62,21 +58,9 @@ impl Splices<'_> {
             }
             new
         };
-        let survivors = members.iter().any(|m| {
-            matches!(
-                m,
-                Member::Old {
-                    overlay: Some(_),
-                    ..
-                }
-            )
-        });
+        let survivors = members.iter().any(|m| matches!(m, Member::Old { overlay: Some(_), .. }));
         if !survivors {
-            let new: Vec<String> = members
-                .iter()
-                .filter_map(Member::added)
-                .map(written)
-                .collect();
+            let new: Vec<String> = members.iter().filter_map(Member::added).map(written).collect();
             let inside = match (old.first(), old.last()) {
                 (Some(first), Some(last)) if !new.is_empty() => first.start..last.end,
                 _ => node.span.start + 1..node.span.end - 1,
@@ -90,11 +74,7 @@ impl Splices<'_> {
         let mut waiting: Vec<String> = Vec::new();
         for member in members {
             match member {
-                Member::Old {
-                    range,
-                    from,
-                    overlay,
-                } => {
+                Member::Old { range, from, overlay } => {
                     match overlay {
                         None if survived => self.delete(old[index - 1].end..range.end),
                         None => self.delete(range.start..old[index + 1].start),
@@ -151,18 +131,10 @@ impl Splices<'_> {
                 let mut new = String::new();
                 flow::value(&mut new, value, self.lines.indentation(range.start), &style);
                 let tight = from == overlay.node.span.start && from > range.start;
-                if tight && !style.json {
-                    format!(" {new}")
-                } else {
-                    new
-                }
+                if tight && !style.json { format!(" {new}") } else { new }
             }
         };
-        let start = if overlay.node.decorated {
-            from
-        } else {
-            overlay.node.span.start
-        };
+        let start = if overlay.node.decorated { from } else { overlay.node.span.start };
         self.delete(start..range.end);
         self.insert(range.end, &new);
         Ok(())

@@ -31,10 +31,7 @@ struct Around<'a> {
 impl<'t> Splices<'t> {
     /// No splice yet.
     pub(in crate::manifest) const fn new(text: &'t str) -> Self {
-        Self {
-            lines: Lines { text },
-            found: Vec::new(),
-        }
+        Self { lines: Lines { text }, found: Vec::new() }
     }
 
     /// Collects the splices of one document, all or none; new block collections look like those of
@@ -49,8 +46,7 @@ impl<'t> Splices<'t> {
             style: layout::block_style(self.lines, pod, overlay.node),
         };
         let before = self.found.len();
-        self.node(overlay, around)
-            .inspect_err(|_| self.found.truncate(before))
+        self.node(overlay, around).inspect_err(|_| self.found.truncate(before))
     }
 
     /// Exchanges the bytes at `range`.
@@ -62,8 +58,7 @@ impl<'t> Splices<'t> {
     pub(in crate::manifest) fn finish(mut self) -> String {
         let text = self.lines.text;
         // What comes at one place stays in the order in which it was found: inner before outer.
-        self.found
-            .sort_by_key(|(range, _)| (range.start, !range.is_empty()));
+        self.found.sort_by_key(|(range, _)| (range.start, !range.is_empty()));
         self.close_end();
         let mut out = String::with_capacity(text.len() + 4096);
         let mut at = 0;
@@ -128,49 +123,25 @@ impl<'t> Splices<'t> {
     fn node(&mut self, overlay: &Overlay<'_>, around: Around<'_>) -> Result<(), ManifestError> {
         match (&overlay.change, &overlay.node.kind) {
             (Change::Same, _) => Ok(()),
-            (
-                Change::Map { entries, added },
-                Kind::Map {
-                    flow: false,
-                    entries: written,
-                },
-            ) => self.block_mapping(written, entries, added, around),
+            (Change::Map { entries, added }, Kind::Map { flow: false, entries: written }) => {
+                self.block_mapping(written, entries, added, around)
+            }
             (Change::Seq(slots), Kind::Seq { flow: false, items }) => {
                 self.block_sequence(items, slots, around)
             }
-            (
-                Change::Map { entries, added },
-                Kind::Map {
-                    flow: true,
-                    entries: written,
-                },
-            ) => {
+            (Change::Map { entries, added }, Kind::Map { flow: true, entries: written }) => {
                 let children = written.iter().zip(entries).map(|(entry, overlay)| {
                     let range = entry.key.start..entry.value.span.end.max(entry.colon);
-                    Member::Old {
-                        range,
-                        from: entry.colon,
-                        overlay: overlay.as_ref(),
-                    }
+                    Member::Old { range, from: entry.colon, overlay: overlay.as_ref() }
                 });
-                let added = added
-                    .iter()
-                    .map(|(key, value)| Member::New(Some(key), value));
-                self.flow(
-                    overlay.node,
-                    &children.chain(added).collect::<Vec<_>>(),
-                    around,
-                )
+                let added = added.iter().map(|(key, value)| Member::New(Some(key), value));
+                self.flow(overlay.node, &children.chain(added).collect::<Vec<_>>(), around)
             }
             (Change::Seq(slots), Kind::Seq { flow: true, items }) => {
                 let children = slots.iter().map(|slot| match slot {
                     Slot::Old(n, overlay) => {
                         let range = items[*n].value.span.clone();
-                        Member::Old {
-                            from: range.start,
-                            range,
-                            overlay: overlay.as_ref(),
-                        }
+                        Member::Old { from: range.start, range, overlay: overlay.as_ref() }
                     }
                     Slot::New(value) => Member::New(None, value),
                 });
@@ -185,10 +156,6 @@ impl<'t> Splices<'t> {
     }
 
     fn form(&self, at: usize, what: &str, form: &'static str) -> ManifestError {
-        ManifestError::Form {
-            place: place(self.lines.text, at),
-            what: what.to_owned(),
-            form,
-        }
+        ManifestError::Form { place: place(self.lines.text, at), what: what.to_owned(), form }
     }
 }

@@ -11,12 +11,7 @@ use crate::patch::{Operation, Patch, Pointer};
 fn spliced(text: &str, operations: &Value) -> String {
     let reading = value::read(text).unwrap();
     let (tree, before) = &reading.documents[0];
-    let patch: Patch = operations
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(operation)
-        .collect();
+    let patch: Patch = operations.as_array().unwrap().iter().map(operation).collect();
     let mut overlay = Overlay::new(&tree.root, before);
     overlay.apply(text, &patch, &Pointer::root()).unwrap();
     overlay.settle();
@@ -25,11 +20,7 @@ fn spliced(text: &str, operations: &Value) -> String {
     let spliced = splices.finish();
     let mut expected = before.clone();
     patch.apply(&mut expected).unwrap();
-    assert_eq!(
-        value::read(&spliced).unwrap().documents[0].1,
-        expected,
-        "{spliced}"
-    );
+    assert_eq!(value::read(&spliced).unwrap().documents[0].1, expected, "{spliced}");
     spliced
 }
 
@@ -100,11 +91,7 @@ fn new_lines_follow_the_document() {
         // Flow on one line, with and without a trailing comma; over several; nothing there yet.
         (
             "a: {b: [1, 2], c: [3,]}\n",
-            json!([
-                ["add", "/a/b/0", 0],
-                ["add", "/a/c/-", "on"],
-                ["add", "/a/d", {}]
-            ]),
+            json!([["add", "/a/b/0", 0], ["add", "/a/c/-", "on"], ["add", "/a/d", {}]]),
             "a: {b: [0, 1, 2], c: [3, 'on',], d: {}}\n",
         ),
         (
@@ -112,11 +99,7 @@ fn new_lines_follow_the_document() {
             json!([["add", "/a/-", 3]]),
             "a: [\n    1, # one\n    2,\n    3 # two\n  ]\n",
         ),
-        (
-            "{a: , b: [ ]}\n",
-            json!([["add", "/a", [1]], ["add", "/b/-", 2]]),
-            "{a: [1] , b: [2]}\n",
-        ),
+        ("{a: , b: [ ]}\n", json!([["add", "/a", [1]], ["add", "/b/-", 2]]), "{a: [1] , b: [2]}\n"),
         // JSON: minified, pretty with tabs, null.
         (
             r#"{"a":[1],"b":null}"#,
@@ -136,37 +119,13 @@ fn new_lines_follow_the_document() {
 #[test]
 fn what_goes_leaves_nothing_behind() {
     for (before, operations, after) in [
-        (
-            "a: 1\nb:\n- c # d\n- e\n# f\n",
-            json!([["remove", "/b/0"]]),
-            "a: 1\nb:\n- e\n# f\n",
-        ),
+        ("a: 1\nb:\n- c # d\n- e\n# f\n", json!([["remove", "/b/0"]]), "a: 1\nb:\n- e\n# f\n"),
         ("a: 1\nb:\n- c", json!([["remove", "/b"]]), "a: 1"),
-        (
-            "a: 1\r\nb:\r\n- c",
-            json!([["remove", "/b/0"]]),
-            "a: 1\r\nb: []",
-        ),
-        (
-            "a:\n  b: |\n    x\n\nc: 1\n",
-            json!([["remove", "/a/b"]]),
-            "a: {}\n\nc: 1\n",
-        ),
-        (
-            "[1, 2, 3]\n",
-            json!([["remove", "/0"], ["remove", "/1"]]),
-            "[2]\n",
-        ),
-        (
-            "{a: 1, b: 2 }\n",
-            json!([["remove", "/a"], ["remove", "/b"]]),
-            "{}\n",
-        ),
-        (
-            "a: {b: 1}\n",
-            json!([["replace", "/a/b", null]]),
-            "a: {b: null}\n",
-        ),
+        ("a: 1\r\nb:\r\n- c", json!([["remove", "/b/0"]]), "a: 1\r\nb: []"),
+        ("a:\n  b: |\n    x\n\nc: 1\n", json!([["remove", "/a/b"]]), "a: {}\n\nc: 1\n"),
+        ("[1, 2, 3]\n", json!([["remove", "/0"], ["remove", "/1"]]), "[2]\n"),
+        ("{a: 1, b: 2 }\n", json!([["remove", "/a"], ["remove", "/b"]]), "{}\n"),
+        ("a: {b: 1}\n", json!([["replace", "/a/b", null]]), "a: {b: null}\n"),
         // Both of two equal keys go, or the first would count again.
         ("a: 1\nb: 2\na: 3\n", json!([["remove", "/a"]]), "b: 2\n"),
     ] {

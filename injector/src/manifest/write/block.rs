@@ -18,11 +18,7 @@ pub(in crate::manifest) struct BlockStyle {
 impl Default for BlockStyle {
     /// As kubectl prints.
     fn default() -> Self {
-        Self {
-            step: 2,
-            dash: 0,
-            gap: 2,
-        }
+        Self { step: 2, dash: 0, gap: 2 }
     }
 }
 
@@ -123,16 +119,7 @@ mod tests {
     fn lists_and_mappings_follow_the_style() {
         let value = json!({"a": [{"b": 1, "c": ["x", []]}, [true, [null]]], "d": {"e": {}}});
         let mut out = String::new();
-        mapping(
-            &mut out,
-            value.as_object().unwrap(),
-            2,
-            BlockStyle {
-                step: 4,
-                dash: 2,
-                gap: 4,
-            },
-        );
+        mapping(&mut out, value.as_object().unwrap(), 2, BlockStyle { step: 4, dash: 2, gap: 4 });
         assert_eq!(
             out,
             "  a:\n    -   b: 1\n        c:\n          -   x\n          -   []\n    -\n        -   true\n        -\n            -   null\n  d:\n      e: {}\n"

@@ -44,16 +44,9 @@ pub(in crate::manifest) fn value(out: &mut String, value: &Value, base: &str, st
             });
         }
         Value::Object(map) => {
-            collection(
-                out,
-                ('{', '}'),
-                map,
-                base,
-                style,
-                |out, (key, value), base| {
-                    entry(out, key, value, base, style);
-                },
-            );
+            collection(out, ('{', '}'), map, base, style, |out, (key, value), base| {
+                entry(out, key, value, base, style);
+            });
         }
         Value::String(text) => style.string(out, text),
         other => out.push_str(&other.to_string()),
@@ -82,11 +75,8 @@ fn collection<T>(
     mut write: impl FnMut(&mut String, T, &str),
 ) {
     let items = items.into_iter();
-    let inner = style
-        .lines
-        .as_ref()
-        .filter(|_| items.len() > 0)
-        .map(|step| format!("{base}{step}"));
+    let inner =
+        style.lines.as_ref().filter(|_| items.len() > 0).map(|step| format!("{base}{step}"));
     out.push(open);
     for (n, item) in items.enumerate() {
         if n > 0 {
@@ -112,34 +102,16 @@ mod tests {
 
     fn written(json: bool, spaced: bool, lines: Option<&str>) -> String {
         let mut out = String::new();
-        let style = FlowStyle {
-            json,
-            spaced,
-            lines: lines.map(Into::into),
-        };
-        value(
-            &mut out,
-            &json!({"a": ["yes", 1, {}], "b": {"c": null}}),
-            "",
-            &style,
-        );
+        let style = FlowStyle { json, spaced, lines: lines.map(Into::into) };
+        value(&mut out, &json!({"a": ["yes", 1, {}], "b": {"c": null}}), "", &style);
         out
     }
 
     #[test]
     fn four_styles() {
-        assert_eq!(
-            written(false, true, None),
-            "{a: ['yes', 1, {}], b: {c: null}}"
-        );
-        assert_eq!(
-            written(true, true, None),
-            r#"{"a": ["yes", 1, {}], "b": {"c": null}}"#
-        );
-        assert_eq!(
-            written(true, false, None),
-            r#"{"a":["yes",1,{}],"b":{"c":null}}"#
-        );
+        assert_eq!(written(false, true, None), "{a: ['yes', 1, {}], b: {c: null}}");
+        assert_eq!(written(true, true, None), r#"{"a": ["yes", 1, {}], "b": {"c": null}}"#);
+        assert_eq!(written(true, false, None), r#"{"a":["yes",1,{}],"b":{"c":null}}"#);
         assert_eq!(
             written(true, true, Some("\t")),
             "{\n\t\"a\": [\n\t\t\"yes\",\n\t\t1,\n\t\t{}\n\t],\n\t\"b\": {\n\t\t\"c\": null\n\t}\n}"

@@ -28,16 +28,7 @@ pub fn print(documents: &[Value], format: Format) -> String {
             }
             Format::Json => {
                 let lines = Some("    ".to_owned());
-                flow::value(
-                    &mut out,
-                    document,
-                    "",
-                    &FlowStyle {
-                        json: true,
-                        spaced: true,
-                        lines,
-                    },
-                );
+                flow::value(&mut out, document, "", &FlowStyle { json: true, spaced: true, lines });
                 out.push('\n');
             }
         }

@@ -6,9 +6,8 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 /// Words that some reader takes for a boolean, a null or a number.
-const RESERVED: [&str; 12] = [
-    "y", "n", "yes", "no", "on", "off", "true", "false", "null", "nil", "nan", "inf",
-];
+const RESERVED: [&str; 12] =
+    ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nil", "nan", "inf"];
 
 /// A string in YAML: plain where nobody can misread it, else in quotes.
 pub(in crate::manifest) fn yaml_string(text: &str) -> Cow<'_, str> {
@@ -43,9 +42,7 @@ fn is_plain(text: &str) -> bool {
             && matches!(&text[digits.len()..], "m" | "Ki" | "Mi" | "Gi" | "Ti")
     };
     let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '_');
-    let goes_on = text
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"_./:-".contains(&b));
+    let goes_on = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_./:-".contains(&b));
     let reserved = text.len() < 6 && RESERVED.contains(&text.to_ascii_lowercase().as_str());
     (starts && goes_on && !text.ends_with(':') && !reserved) || quantity()
 }
@@ -121,32 +118,21 @@ mod tests {
             "ü",
         ] {
             let spelled = yaml_string(text);
-            assert!(
-                spelled.starts_with('\'') && spelled.ends_with('\''),
-                "{text:?}: {spelled}"
-            );
+            assert!(spelled.starts_with('\'') && spelled.ends_with('\''), "{text:?}: {spelled}");
         }
     }
 
     #[test]
     fn ordinary_words_stay_plain() {
-        for text in [
-            "injected",
-            "mesher:0.1.0",
-            "http://127.0.0.1:30101",
-            "50m",
-            "32Mi",
-            "/healthz",
-        ] {
+        for text in
+            ["injected", "mesher:0.1.0", "http://127.0.0.1:30101", "50m", "32Mi", "/healthz"]
+        {
             assert_eq!(yaml_string(text), text);
         }
     }
 
     #[test]
     fn control_characters_are_escaped() {
-        assert_eq!(
-            yaml_string("a\nb\t\u{85}\u{2028}\u{0}"),
-            "\"a\\nb\\t\\u0085\\u2028\\u0000\""
-        );
+        assert_eq!(yaml_string("a\nb\t\u{85}\u{2028}\u{0}"), "\"a\\nb\\t\\u0085\\u2028\\u0000\"");
     }
 }

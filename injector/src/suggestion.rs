@@ -4,7 +4,7 @@
 /// most two letters (one, in a short word) apart.
 ///
 /// ```
-/// use injector::config::closest;
+/// use injector::closest;
 /// assert_eq!(closest("ignored_namespaces", ["ignoredNamespaces"]), Some("ignoredNamespaces"));
 /// assert_eq!(closest("lisen", ["listen", "limits"]), Some("listen"));
 /// assert_eq!(closest("colour", ["listen", "limits"]), None);
@@ -33,11 +33,7 @@ fn distance(a: &str, b: &str) -> usize {
                 let exchanged = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
                 let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
                 let best = exchanged.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-                if swapped {
-                    best.min(rows[i - 2][j - 2] + 1)
-                } else {
-                    best
-                }
+                if swapped { best.min(rows[i - 2][j - 2] + 1) } else { best }
             };
         }
     }
@@ -50,12 +46,9 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, expected) in [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("abc", "acb", 1),
-            ("kitten", "sitting", 3),
-        ] {
+        for (a, b, expected) in
+            [("", "", 0), ("", "abc", 3), ("abc", "acb", 1), ("kitten", "sitting", 3)]
+        {
             assert_eq!(distance(a, b), expected, "{a} {b}");
             assert_eq!(distance(b, a), expected, "{b} {a}");
         }

@@ -7,7 +7,7 @@ pub const LONGEST_WARNING: usize = 120;
 /// [`LONGEST_WARNING`] characters, without the `Warning:` that the client prints itself.
 ///
 /// ```
-/// assert_eq!(injector::admission::warning("Warning: a\nb"), "a b");
+/// assert_eq!(injector::warning("Warning: a\nb"), "a b");
 /// ```
 pub fn warning(text: &str) -> String {
     let text = text.trim();
@@ -36,10 +36,7 @@ mod tests {
 
     #[test]
     fn a_short_text_stays_as_it_is() {
-        assert_eq!(
-            warning("no sidecar: host_network"),
-            "no sidecar: host_network"
-        );
+        assert_eq!(warning("no sidecar: host_network"), "no sidecar: host_network");
     }
 
     #[test]
