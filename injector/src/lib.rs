@@ -3,14 +3,12 @@
 //! One pure core, [`inject()`], serves the admission webhook and the command line: it decides,
 //! renders a template and answers with a minimal JSON Patch.
 
-mod additions;
 pub mod admission;
 pub mod annotations;
 pub mod cli;
 pub mod config;
-mod decision;
-mod identity;
-pub mod inject;
+pub mod discovery;
+pub mod injection;
 pub mod interception;
 pub mod kubernetes;
 pub mod manifest;
@@ -21,16 +19,13 @@ pub mod policy;
 pub mod ports;
 pub mod quantity;
 pub mod reason;
-mod record;
 pub mod request;
-mod resources;
 pub mod server;
 mod suggestion;
 pub mod template;
-mod validity;
 mod warning;
 
-pub use inject::{Uninjected, explain, inject, is_stale, uninject};
+pub use injection::{Uninjected, explain, inject, is_stale, load_template, uninject};
 pub use outcome::Outcome;
 pub use policy::Policy;
 pub use reason::Reason;

@@ -1,15 +1,15 @@
 //! Everything the operator decided, parsed once; the core knows no file, flag or environment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::{Problem, check};
+pub use crate::discovery::Discovery;
 use crate::interception::Interception;
-use crate::template::Template;
+use crate::template::{Template, Templates};
 
 /// What holds for every pod. Cheap to clone; the server publishes a new one on each reload.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub struct Policy {
     /// Version of this injector, written into the record.
     pub version: String,
     /// Templates by name.
-    pub templates: BTreeMap<String, Arc<Template>>,
+    pub templates: Templates,
     /// Name of the template for pods that name none.
     pub default_template: String,
     /// What `nativeSidecar: auto` means: `true` when the API server is 1.32 or newer.
@@ -118,39 +118,6 @@ impl SidecarDefaults {
             return Err(Problem::new("memoryLimit", format!("{limit} is below memory: {request}")));
         }
         Ok(())
-    }
-}
-
-/// Where the proxy learns of services.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Discovery {
-    /// ServiceComb service-center.
-    #[serde(rename = "sc")]
-    ServiceCenter,
-    /// Istio.
-    #[serde(rename = "pilot")]
-    Pilot,
-}
-
-impl Discovery {
-    /// `sc` or `pilot`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ServiceCenter => "sc",
-            Self::Pilot => "pilot",
-        }
-    }
-}
-
-impl FromStr for Discovery {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "sc" => Ok(Self::ServiceCenter),
-            "pilot" => Ok(Self::Pilot),
-            _ => Err(format!("\"{text}\": use sc (service-center) or pilot (Istio)")),
-        }
     }
 }
 

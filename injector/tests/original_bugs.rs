@@ -5,8 +5,7 @@
 
 mod support;
 
-use injector::template::Template;
-use injector::{Outcome, Policy, Reason, RequestInfo, inject};
+use injector::{Outcome, Policy, Reason, RequestInfo, inject, load_template};
 use serde_json::{Value, json};
 use support::{
     NAMESPACE, answer, env, injected, injected_by, named, pod, rejected, sidecar, skipped,
@@ -96,14 +95,14 @@ fn b29_a_forged_status_and_a_taken_name_change_nothing() {
 fn b30_b31_b32_templates_are_read_whole_or_not_at_all() {
     // B30: imagePullSecrets never loaded.
     let template = "sidecar: {name: s, image: i}\nimagePullSecrets: [{name: pull}]\n";
-    let template = std::sync::Arc::new(Template::parse("t", template).unwrap());
+    let template = std::sync::Arc::new(load_template("t", template).unwrap());
     let mut policy = Policy { default_template: "t".into(), ..Policy::builtin() };
     policy.templates = [("t".to_owned(), template)].into();
     let (result, _) = injected_by(&pod(&[]), &policy);
     assert_eq!(result["spec"]["imagePullSecrets"], json!([{"name": "pull"}]));
     // B31: unknown keys were ignored and an empty template accepted.
     for bad in ["", "{}", "sidecar: {}", "sidecar: {name: s, image: i}\nvolume: []\n"] {
-        assert!(Template::parse("t", bad).is_err(), "{bad}");
+        assert!(load_template("t", bad).is_err(), "{bad}");
     }
     // B32: the schema now has init containers, labels, annotations, probes, security and overrides.
     let ours = sidecar(&injected(&pod(&[("cpu", "70m")]))).clone();

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use injector::Policy;
-use injector::template::{BUILTIN, Template};
+use injector::load_template;
+use injector::template::BUILTIN;
 use serde_json::{Value, json};
 use support::{injected_by, named, pod, sidecar};
 
 /// The built-in policy with this template as its only one.
 fn policy(yaml: &str) -> Policy {
-    let template = Arc::new(Template::parse("own", yaml).unwrap_or_else(|e| panic!("{e}")));
+    let template = Arc::new(load_template("own", yaml).unwrap_or_else(|e| panic!("{e}")));
     Policy {
         default_template: "own".into(),
         templates: BTreeMap::from([("own".into(), template)]),
@@ -22,7 +23,7 @@ fn policy(yaml: &str) -> Policy {
 
 #[test]
 fn the_shipped_template_passes_its_own_validation() {
-    Template::parse("mesher", BUILTIN).unwrap();
+    load_template("mesher", BUILTIN).unwrap();
 }
 
 #[test]
@@ -141,7 +142,7 @@ fn an_error_names_the_place_and_the_remedy() {
             "no valid pod",
         ),
     ] {
-        let error = Template::parse("t", yaml).unwrap_err();
+        let error = load_template("t", yaml).unwrap_err();
         assert_eq!(error.at, at, "{yaml}: {error}");
         assert!(error.problem.contains(problem), "{yaml}: {error}");
     }

@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use crate::policy::Policy;
 use crate::quantity::Quantity;
+use crate::template::Templates;
 
-/// The name of a template the policy holds.
-pub(crate) fn template(name: &str, policy: &Policy) -> Result<String, String> {
-    if policy.templates.contains_key(name) {
+/// The name of a template there is.
+pub(crate) fn template(name: &str, templates: &Templates) -> Result<String, String> {
+    if templates.contains_key(name) {
         return Ok(name.to_owned());
     }
-    let names: Vec<&str> = policy.templates.keys().map(String::as_str).collect();
+    let names: Vec<&str> = templates.keys().map(String::as_str).collect();
     Err(format!("there is no template \"{name}\": use {}", names.join(", ")))
 }
 

@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
+use crate::discovery::Discovery;
 use crate::interception::Interception;
 use crate::pod::{Pod, text};
-use crate::policy::{Discovery, Policy};
 use crate::ports::ServicePorts;
 use crate::quantity::Quantity;
 use crate::suggestion::closest;
+use crate::template::Templates;
 
 pub(crate) mod check;
 
@@ -91,7 +92,7 @@ impl Problem {
 /// What the pod says about its sidecar; `None` where it says nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
-    pub(crate) template: String,
+    pub(crate) template: Option<String>,
     pub(crate) discovery: Option<Discovery>,
     pub(crate) service_ports: Option<ServicePorts>,
     pub(crate) image: Option<String>,
@@ -114,12 +115,11 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads and checks every annotation; the first problem, in the order of the documentation,
     /// is the answer.
-    pub(crate) fn read(pod: Pod<'_>, policy: &Policy) -> Result<Self, Problem> {
+    pub(crate) fn read(pod: Pod<'_>, templates: &Templates) -> Result<Self, Problem> {
         let settings = Self {
             discovery: read(pod, "discoveryType", str::parse)?,
             service_ports: read(pod, "servicePorts", ServicePorts::parse)?,
-            template: read(pod, "template", |name| check::template(name, policy))?
-                .unwrap_or_else(|| policy.default_template.clone()),
+            template: read(pod, "template", |name| check::template(name, templates))?,
             image: read(pod, "image", check::image)?,
             image_pull_policy: read(pod, "imagePullPolicy", check::pull_policy)?,
             log_level: read(pod, "logLevel", check::log_level)?,
@@ -198,6 +198,7 @@ pub(crate) fn injected(pod: Pod<'_>) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Policy;
     use serde_json::json;
 
     fn pod(annotations: &Value) -> Value {
@@ -250,17 +251,17 @@ mod tests {
         ] {
             let problem = Settings::read(
                 Pod(&pod(&json!({format!("{PREFIX}{key}"): bad}))),
-                &Policy::builtin(),
+                &Policy::builtin().templates,
             )
             .unwrap_err();
             assert_eq!(problem.key, key);
             assert!(problem.problem.contains(hint), "{key}={bad}: {problem}");
         }
         let limits = json!({"sidecar.mesher.io/cpu": "1", "sidecar.mesher.io/cpuLimit": "500m"});
-        let problem = Settings::read(Pod(&pod(&limits)), &Policy::builtin()).unwrap_err();
+        let problem = Settings::read(Pod(&pod(&limits)), &Policy::builtin().templates).unwrap_err();
         assert_eq!(problem.to_string(), "cpuLimit: 500m is below the request 1");
         let number = json!({"sidecar.mesher.io/version": 2});
-        let problem = Settings::read(Pod(&pod(&number)), &Policy::builtin()).unwrap_err();
+        let problem = Settings::read(Pod(&pod(&number)), &Policy::builtin().templates).unwrap_err();
         assert!(problem.problem.contains("put it in quotes"));
     }
 

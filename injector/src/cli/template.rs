@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use crate::template::{self, Template, context};
+use crate::injection::{context, load_template};
+use crate::template::{self, Template};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -66,5 +67,5 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn validate(file: &PathBuf) -> anyhow::Result<Template> {
     let text = std::fs::read_to_string(file).context("cannot be read")?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    Ok(Template::parse(&name, &text)?)
+    Ok(load_template(&name, &text)?)
 }

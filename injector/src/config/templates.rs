@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ConfigError;
+use crate::injection::load_template;
 use crate::template::Template;
 
 /// The built-in template and those at `path`: a folder of `NAME.yaml`, or one such file. A file
@@ -17,7 +18,7 @@ pub fn load_templates(path: Option<&Path>) -> Result<BTreeMap<String, Arc<Templa
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&file)
             .map_err(|source| ConfigError::Read { path: file.clone(), source })?;
-        let template = Template::parse(&name, &text)
+        let template = load_template(&name, &text)
             .map_err(|source| ConfigError::Template { path: file.clone(), source })?;
         if let Some(other) = from.insert(name.clone(), file.clone()) {
             return Err(ConfigError::Templates(format!(

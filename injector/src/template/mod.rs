@@ -5,19 +5,22 @@
 //! removes its key or list item. A node may carry `$if: <expression>`, a list item also
 //! `$each: <expression>` (`$as` names the variable, `item` by default).
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::template::node::Node;
 
-pub(crate) mod context;
 mod node;
-mod samples;
 
 /// The template that ships, also `templates/mesher.yaml` of the source tree.
 pub const BUILTIN: &str = include_str!("../../../templates/mesher.yaml");
+
+/// Templates by name.
+pub type Templates = BTreeMap<String, Arc<Template>>;
 
 /// A template that was parsed, compiled and tried on sample pods.
 pub struct Template {
@@ -57,17 +60,12 @@ const SECTIONS: [(&str, &str); 7] = [
 impl Template {
     /// The template that ships in the binary.
     pub fn builtin() -> Self {
-        Self::compile("mesher", BUILTIN).expect("the tests parse the shipped template")
+        Self::parse("mesher", BUILTIN).expect("the tests parse the shipped template")
     }
 
-    /// Parses a template and tries it on sample pods; `name` is what the annotation
-    /// `sidecar.mesher.io/template` selects, by custom its file's stem.
-    pub fn parse(name: &str, yaml: &str) -> Result<Self, TemplateError> {
-        let template = Self::compile(name, yaml)?;
-        samples::try_all(template)
-    }
-
-    fn compile(name: &str, yaml: &str) -> Result<Self, TemplateError> {
+    /// Parses and compiles a template. Whether its pods are valid only a trial tells:
+    /// [`crate::load_template`].
+    pub(crate) fn parse(name: &str, yaml: &str) -> Result<Self, TemplateError> {
         let error = |at: &str, problem: String| TemplateError {
             template: name.to_owned(),
             at: at.to_owned(),

@@ -111,7 +111,7 @@ mod tests {
             own.iter().map(|r| json!({"name": "a", "resources": r})).collect();
         let pod =
             json!({"metadata": {"annotations": annotations}, "spec": {"containers": containers}});
-        let settings = Settings::read(Pod(&pod), &Policy::builtin()).unwrap();
+        let settings = Settings::read(Pod(&pod), &Policy::builtin().templates).unwrap();
         let mut sidecar = json!({"resources": {
             "requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}});
         settle(sidecar.as_object_mut().unwrap(), Pod(&pod), &settings);

@@ -6,17 +6,28 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod as TypedPod;
 use serde_json::{Value, json};
 
-use super::{Template, TemplateError};
+use super::inject;
 use crate::annotations::PREFIX;
-use crate::inject::inject;
 use crate::outcome::Outcome;
 use crate::pod::{Pod, name};
 use crate::policy::{Discovery, Policy};
 use crate::request::RequestInfo;
+use crate::template::{Template, TemplateError};
+
+/// Parses a template and tries it on sample pods; `name` is what the annotation
+/// `sidecar.mesher.io/template` selects, by custom its file's stem.
+///
+/// ```
+/// let error = injector::load_template("own", "sidecar: {name: proxy}").unwrap_err();
+/// assert!(error.to_string().contains("it has no image"));
+/// ```
+pub fn load_template(name: &str, yaml: &str) -> Result<Template, TemplateError> {
+    try_all(Template::parse(name, yaml)?)
+}
 
 /// Injects every sample with `template`: each must get a sidecar, the result must read as a pod
 /// without a field Kubernetes does not know, and a second injection must find nothing to do.
-pub(super) fn try_all(template: Template) -> Result<Template, TemplateError> {
+fn try_all(template: Template) -> Result<Template, TemplateError> {
     let template = Arc::new(template);
     let named = template.name().to_owned();
     let mut policy = Policy {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use minijinja::Value;
 
+use super::identity;
 use crate::annotations::Settings;
-use crate::identity;
 use crate::pod::{Pod, name};
 use crate::policy::{Discovery, Policy};
 use crate::request::RequestInfo;
@@ -119,7 +119,7 @@ mod tests {
     fn the_documented_variables_are_the_variables() {
         let pod = serde_json::json!({});
         let (policy, request) = (Policy::builtin(), RequestInfo::default());
-        let settings = Settings::read(Pod(&pod), &policy).unwrap();
+        let settings = Settings::read(Pod(&pod), &policy.templates).unwrap();
         let all = variables(Pod(&pod), &request, &policy, &settings, true);
         let names: BTreeSet<String> = all.try_iter().unwrap().map(|k| k.to_string()).collect();
         let documented = VARIABLES.iter().map(|(name, _)| (*name).to_owned());

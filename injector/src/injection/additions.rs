@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
+use super::record::{Parents, Record, Was};
 use crate::annotations::{INJECTED, STATUS};
 use crate::patch::{Patch, Pointer};
 use crate::pod::{Pod, list, name, text};
-use crate::record::{Parents, Record, Was};
 
 /// Everything one injection wants to see in a pod, computed from the pod without us.
 #[derive(Debug, Default)]

@@ -1,0 +1,238 @@
+//! Making the patch: render the template for one pod, merge in what annotations and the pod's own
+//! containers say, compare with what is there, and look at the result before anyone else does.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::additions::{Additions, Edit, Variables};
+use super::decision::Objection;
+use super::record::{Record, Was};
+use super::{context, resources, validity};
+use crate::annotations::{self, INJECTED, STATUS, Settings};
+use crate::interception;
+use crate::outcome::{Injected, Summary};
+use crate::patch::{Patch, Pointer};
+use crate::pod::{Pod, name};
+use crate::policy::Policy;
+use crate::reason::Reason;
+use crate::request::RequestInfo;
+use crate::template::Template;
+use crate::warning::warning;
+
+/// Everything that one rendering needs.
+pub(super) struct Build<'a> {
+    /// The pod as it came.
+    pub(super) pod: &'a Value,
+    /// The pod without us.
+    pub(super) base: &'a Value,
+    pub(super) request: &'a RequestInfo,
+    pub(super) policy: &'a Policy,
+    pub(super) settings: &'a Settings,
+    pub(super) template: &'a Arc<Template>,
+    pub(super) native: bool,
+}
+
+impl Build<'_> {
+    pub(super) fn fresh(&self) -> Result<Injected, Objection> {
+        let (additions, mut warnings) = self.additions()?;
+        let mut edit = additions.spec_edit(Pod(self.pod)).map_err(patch_error)?;
+        let base = Pod(self.base);
+        let mut record = Record {
+            version: self.policy.version.clone(),
+            template: self.template.name().to_owned(),
+            hash: hash(self.template, self.policy),
+            parents: additions.spec_edit(base).map_err(patch_error)?.parents,
+            text: self.request.text.clone(),
+            ..additions.names()
+        };
+        for key in [STATUS, INJECTED] {
+            if let Some(former) = base.annotations().and_then(|a| a.get(key)) {
+                record.replaced.insert(key.to_owned(), former.clone());
+            }
+        }
+        let mut parent = |path: &str, found: Option<&Value>| {
+            Was::of(found).is_some_and(|was| record.parents.insert(path.to_owned(), was).is_none())
+        };
+        if !parent("/metadata", self.base.get("metadata")) {
+            parent("/metadata/annotations", base.metadata().get("annotations"));
+            if !additions.labels.is_empty() {
+                parent("/metadata/labels", base.metadata().get("labels"));
+            }
+        }
+        let mut annotations = additions.annotations.clone();
+        annotations.insert(STATUS.to_owned(), "injected".into());
+        annotations.insert(INJECTED.to_owned(), record.to_line().into());
+        annotate(&mut edit, Pod(self.pod), additions.labels.clone(), annotations)?;
+        self.verify(&edit.patch)?;
+        warnings.extend(annotations::unknown_keys(base));
+        Ok(self.injected(edit.patch, &additions, &warnings, false))
+    }
+
+    /// What is missing of a sidecar that is there; `None` when nothing is.
+    pub(super) fn repair(&self, record: &Record) -> Result<Option<Injected>, Objection> {
+        let (additions, _) = self.additions()?;
+        let mut edit = additions.spec_edit(Pod(self.pod)).map_err(patch_error)?;
+        if edit.patch.is_empty() {
+            return Ok(None);
+        }
+        let mut record = record.clone();
+        record.absorb(additions.names(), std::mem::take(&mut edit.parents));
+        let annotations = Map::from_iter([(INJECTED.to_owned(), record.to_line().into())]);
+        annotate(&mut edit, Pod(self.pod), Map::new(), annotations)?;
+        self.verify(&edit.patch)?;
+        Ok(Some(self.injected(edit.patch, &additions, &[], true)))
+    }
+
+    fn injected(
+        &self,
+        patch: Patch,
+        additions: &Additions,
+        warnings: &[String],
+        repaired: bool,
+    ) -> Injected {
+        let summary = Summary {
+            template: self.template.name().to_owned(),
+            native: self.native,
+            repaired,
+            intercepted: additions.variables.iter().map(|v| v.container.clone()).collect(),
+        };
+        let warnings = warnings.iter().map(|w| warning(w)).collect();
+        Injected { patch, summary, warnings }
+    }
+
+    /// Renders the template and merges in what annotations and the pod's own containers say.
+    fn additions(&self) -> Result<(Additions, Vec<String>), Objection> {
+        let base = Pod(self.base);
+        let context =
+            context::variables(base, self.request, self.policy, self.settings, self.native);
+        let rendered = self
+            .template
+            .render(&context)
+            .map_err(|e| Objection::new(Reason::TemplateError, e.to_string()))?;
+        let mut sidecar = rendered.sidecar;
+        if self.native {
+            sidecar.insert("restartPolicy".into(), "Always".into());
+        }
+        resources::settle(&mut sidecar, base, self.settings);
+        for (name, value) in &self.settings.env {
+            set_variable(&mut sidecar, name, value);
+        }
+        let absent = |of: &str, map: Map<String, Value>| -> Map<String, Value> {
+            let have = base.metadata().get(of).and_then(Value::as_object);
+            map.into_iter().filter(|(key, _)| have.is_none_or(|h| !h.contains_key(key))).collect()
+        };
+        let mut additions = Additions {
+            init_containers: rendered.init_containers,
+            containers: rendered.containers,
+            volumes: rendered.volumes,
+            image_pull_secrets: self.pull_secrets(rendered.image_pull_secrets),
+            labels: absent("labels", rendered.labels),
+            annotations: absent("annotations", rendered.annotations),
+            variables: Vec::new(),
+        };
+        if self.native {
+            additions.init_containers.insert(0, Value::Object(sidecar));
+        } else {
+            additions.containers.push(Value::Object(sidecar));
+        }
+        let warnings = self.intercept(&mut additions);
+        Ok((additions, warnings))
+    }
+
+    /// The template's and the operator's, without those the pod names itself.
+    fn pull_secrets(&self, mut secrets: Vec<Value>) -> Vec<Value> {
+        for name in &self.policy.sidecar.image_pull_secrets {
+            secrets.push(Value::Object(Map::from_iter([("name".into(), name.as_str().into())])));
+        }
+        let own = crate::pod::list(Pod(self.base).spec(), "imagePullSecrets");
+        let mut seen: BTreeSet<String> = own.iter().map(|s| name(s).to_owned()).collect();
+        secrets.retain(|secret| seen.insert(name(secret).to_owned()));
+        secrets
+    }
+
+    /// Proxy variables for the pod's own containers, and for its init containers where they run
+    /// after a native sidecar.
+    fn intercept(&self, additions: &mut Additions) -> Vec<String> {
+        let mode = self.settings.interception.unwrap_or(self.policy.sidecar.interception);
+        let base = Pod(self.base);
+        let now = Pod(self.pod).init_containers();
+        let place = |wanted: &str| now.iter().position(|c| name(c) == wanted);
+        let ours = place(self.template.sidecar_name());
+        let after_ours = |c: &&Value| self.native && (ours.is_none() || place(name(c)) > ours);
+        let init = base.init_containers().iter().filter(after_ours).map(|c| ("initContainers", c));
+        let plain = base.containers().iter().map(|c| ("containers", c));
+        let mut warnings = Vec::new();
+        for (list, container) in plain.chain(init) {
+            let found = interception::variables(mode, container);
+            warnings.extend(found.warnings);
+            if !found.add.is_empty() {
+                let container = name(container).to_owned();
+                additions.variables.push(Variables { list, container, add: found.add });
+            }
+        }
+        warnings
+    }
+
+    /// Applies the patch to our own copy and looks at the result, before anyone else does.
+    fn verify(&self, patch: &Patch) -> Result<(), Objection> {
+        let mut result = self.pod.clone();
+        patch.apply(&mut result).map_err(patch_error)?;
+        let ours = self.template.container_names().iter().map(String::as_str).collect();
+        validity::check(Pod(&result), &ours).map_err(patch_error)
+    }
+}
+
+fn patch_error(problem: impl std::fmt::Display) -> Objection {
+    Objection::new(Reason::PatchError, problem.to_string())
+}
+
+/// Sets labels and annotations, with their parents where the pod has none.
+pub(super) fn annotate(
+    edit: &mut Edit,
+    pod: Pod<'_>,
+    labels: Map<String, Value>,
+    annotations: Map<String, Value>,
+) -> Result<(), Objection> {
+    let at = Pointer::root().child("metadata");
+    if Was::of(pod.0.get("metadata")).is_some() {
+        let mut metadata = Map::new();
+        for (key, map) in [("labels", labels), ("annotations", annotations)] {
+            if !map.is_empty() {
+                metadata.insert(key.to_owned(), Value::Object(map));
+            }
+        }
+        edit.patch.add(at, Value::Object(metadata));
+        return Ok(());
+    }
+    for (key, map) in [("labels", labels), ("annotations", annotations)] {
+        edit.members(&at.child(key), pod.metadata().get(key), map).map_err(patch_error)?;
+    }
+    Ok(())
+}
+
+/// A variable from the pod's annotation wins over the template's.
+fn set_variable(sidecar: &mut Map<String, Value>, variable: &str, value: &str) {
+    let item = Value::Object(Map::from_iter([
+        ("name".to_owned(), variable.into()),
+        ("value".to_owned(), value.into()),
+    ]));
+    let env = sidecar.entry("env").or_insert_with(|| Value::Array(Vec::new()));
+    let Some(env) = env.as_array_mut() else {
+        return;
+    };
+    match env.iter_mut().find(|e| name(e) == variable) {
+        Some(have) => *have = item,
+        None => env.push(item),
+    }
+}
+
+/// What makes a sidecar: the template's text and the defaults that fill it, as 16 hex digits.
+pub(super) fn hash(template: &Template, policy: &Policy) -> String {
+    let mut digest = Sha256::new();
+    digest.update(template.hash());
+    digest.update(serde_json::to_vec(&policy.sidecar).expect("strings always serialize"));
+    digest.finalize()[..8].iter().fold(String::new(), |hash, b| hash + &format!("{b:02x}"))
+}

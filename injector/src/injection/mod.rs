@@ -1,0 +1,242 @@
+//! The pure core: a pod, its circumstances and the policy in, an [`Outcome`] out.
+//!
+//! The way of a pod reads top to bottom here: [`decision`] asks the questions that need no
+//! template, [`record`] tells what of the pod is ours already, [`build`] renders and patches.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use self::additions::Edit;
+use self::build::{Build, annotate, hash};
+use self::decision::Objection;
+use self::record::Record;
+use crate::annotations::{self, STATUS, Settings};
+use crate::outcome::{Outcome, Rejected, Skipped};
+use crate::patch::Patch;
+use crate::pod::Pod;
+use crate::policy::{OnError, OnInvalid, Policy};
+use crate::reason::Reason;
+use crate::request::{RequestInfo, TextRecord};
+use crate::warning::warning;
+
+mod additions;
+mod build;
+pub(crate) mod context;
+mod decision;
+mod identity;
+mod record;
+mod resources;
+mod trial;
+mod validity;
+
+pub use trial::load_template;
+
+/// Decides whether `pod` gets a sidecar, and answers with the minimal patch. Deterministic: the
+/// same input gives the same bytes on every replica.
+///
+/// ```
+/// use injector::{Outcome, Policy, RequestInfo, inject};
+/// let pod = serde_json::json!({
+///     "metadata": {"name": "web", "annotations": {"sidecar.mesher.io/inject": "yes"}},
+///     "spec": {"containers": [{"name": "app", "image": "web:1"}]},
+/// });
+/// let outcome = inject(&pod, &RequestInfo::pod_create("shop"), &Policy::builtin());
+/// let mut patched = pod.clone();
+/// outcome.patch().apply(&mut patched).unwrap();
+/// assert_eq!(patched["spec"]["initContainers"][0]["name"], "sidecar-mesher");
+/// ```
+pub fn inject(pod: &Value, request: &RequestInfo, policy: &Policy) -> Outcome {
+    decide(pod, request, policy, &mut |_| {})
+}
+
+/// As [`inject`], and tells `passed` of every question that found nothing against the sidecar.
+pub fn explain(pod: &Value, request: &RequestInfo, policy: &Policy) -> (Vec<Reason>, Outcome) {
+    let mut passed = Vec::new();
+    let outcome = decide(pod, request, policy, &mut |reason| passed.push(reason));
+    (passed, outcome)
+}
+
+/// What takes our sidecar out of a pod again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Uninjected {
+    /// What to do to the pod.
+    pub patch: Patch,
+    /// What the command line had stored to restore the text.
+    pub text: Option<TextRecord>,
+}
+
+/// Reads the record of `pod` and takes out everything it names; `None` when the pod has none, or
+/// one that its containers do not bear out.
+pub fn uninject(pod: &Value) -> Option<Uninjected> {
+    let view = Pod(pod);
+    let record = Record::read(view).filter(|r| r.agrees(view))?;
+    Some(Uninjected { patch: record.removal(view), text: record.text })
+}
+
+/// Whether `pod` has a sidecar of ours that `policy` would make otherwise today.
+pub fn is_stale(pod: &Value, policy: &Policy) -> bool {
+    let view = Pod(pod);
+    Record::read(view).filter(|r| r.agrees(view)).is_some_and(|record| {
+        policy.templates.get(&record.template).is_none_or(|t| hash(t, policy) != record.hash)
+    })
+}
+
+fn decide(
+    pod: &Value,
+    request: &RequestInfo,
+    policy: &Policy,
+    passed: &mut dyn FnMut(Reason),
+) -> Outcome {
+    let view = Pod(pod);
+    if let Err(objection) = decision::gate(view, request, policy, passed) {
+        return refuse(view, policy, objection);
+    }
+    let stored = Record::read(view);
+    let base = without_us(pod, stored.as_ref());
+    let settings = Settings::read(Pod(&base), &policy.templates);
+    if let Some(record) = stored.as_ref().filter(|r| r.agrees(view)) {
+        if let Some(outcome) = present(pod, &base, record, &settings, request, policy) {
+            return outcome;
+        }
+        let mut outcome = decide(&base, request, policy, passed);
+        if let Outcome::Injected(injected) = &mut outcome {
+            let removal = record.removal(view);
+            let both = removal.operations().iter().chain(injected.patch.operations());
+            injected.patch = both.cloned().collect();
+        }
+        return outcome;
+    }
+    passed(Reason::AlreadyInjected);
+    let named = settings.as_ref().ok().and_then(|s| s.template.as_ref());
+    let wanted = named.unwrap_or(&policy.default_template);
+    let Some(template) = policy.templates.get(wanted) else {
+        let message = format!("there is no template \"{wanted}\": check defaultTemplate");
+        return refuse(view, policy, Objection::new(Reason::TemplateError, message));
+    };
+    if let Some(objection) = decision::name_taken(Pod(&base), template) {
+        return refuse(view, policy, objection);
+    }
+    passed(Reason::NameTaken);
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(problem) => {
+            let (key, reason) = (&problem.key, Reason::InvalidAnnotation);
+            return refuse(view, policy, Objection::of_annotation(reason, key, &problem.problem));
+        }
+    };
+    passed(Reason::InvalidAnnotation);
+    let native = settings.native.unwrap_or(policy.native_by_default);
+    if !native && decision::runs_to_completion(view, request) {
+        let message = "the pod ends by itself, but a plain sidecar never does: the Job would hang; \
+                       use Kubernetes 1.32+ or nativeSidecar: \"true\"";
+        return refuse(view, policy, Objection::new(Reason::JobWithoutNative, message));
+    }
+    passed(Reason::JobWithoutNative);
+    let build = Build { pod, base: &base, request, policy, settings: &settings, template, native };
+    match build.fresh() {
+        Ok(injected) => Outcome::Injected(injected),
+        Err(objection) => refuse(view, policy, objection),
+    }
+}
+
+/// The pod as it was before us, by its record.
+fn without_us<'a>(pod: &'a Value, record: Option<&Record>) -> Cow<'a, Value> {
+    let Some(record) = record else {
+        return Cow::Borrowed(pod);
+    };
+    let mut base = pod.clone();
+    match record.removal(Pod(pod)).apply(&mut base) {
+        Ok(()) => Cow::Owned(base),
+        // A removal is made from the pod it is applied to; should it not fit, the record is void.
+        Err(_) => Cow::Borrowed(pod),
+    }
+}
+
+/// A pod that has our sidecar: nothing to do, missing pieces, or (`None`) to be made anew.
+fn present(
+    pod: &Value,
+    base: &Value,
+    record: &Record,
+    settings: &Result<Settings, annotations::Problem>,
+    request: &RequestInfo,
+    policy: &Policy,
+) -> Option<Outcome> {
+    let already = || {
+        Some(Outcome::Skipped(Skipped {
+            reason: Reason::AlreadyInjected,
+            message: format!("has its sidecar (template {})", record.template),
+            asked: true,
+            patch: Patch::empty(),
+            warnings: Vec::new(),
+        }))
+    };
+    let Ok(settings) = settings else {
+        return already();
+    };
+    let named = settings.template.as_ref().unwrap_or(&policy.default_template);
+    let template = policy.templates.get(named);
+    let current =
+        template.filter(|t| t.name() == record.template && hash(t, policy) == record.hash);
+    let Some(template) = current else {
+        return if policy.renew && template.is_some() { None } else { already() };
+    };
+    let native = record.is_native(template.sidecar_name());
+    let build = Build { pod, base, request, policy, settings, template, native };
+    match build.repair(record) {
+        Ok(Some(injected)) => Some(Outcome::Injected(injected)),
+        Ok(None) => already(),
+        Err(objection) => Some(refuse(Pod(pod), policy, objection)),
+    }
+}
+
+/// The answer to a pod that gets no sidecar.
+fn refuse(pod: Pod<'_>, policy: &Policy, objection: Objection) -> Outcome {
+    let Objection { reason, annotation, message } = objection;
+    let rejects = match reason {
+        Reason::InvalidInject | Reason::InvalidAnnotation => {
+            policy.invalid_annotation == OnInvalid::Reject
+        }
+        Reason::TemplateError | Reason::PatchError => policy.on_error == OnError::Deny,
+        _ => false,
+    };
+    if rejects {
+        let field =
+            annotation.map_or_else(String::new, |key| format!("metadata.annotations[{key}]"));
+        return Outcome::Rejected(Rejected { reason, field, message, warnings: Vec::new() });
+    }
+    let asked = decision::asked(pod, policy);
+    let mut skipped =
+        Skipped { reason, message, asked, patch: Patch::empty(), warnings: Vec::new() };
+    match reason {
+        // These may be what the API server's match conditions decide alone: no trace of us.
+        Reason::NotPodCreate | Reason::IgnoredNamespace | Reason::MirrorPod | Reason::OptedOut => {}
+        // Whoever wrote a key of ours wrong asked without knowing it; the pod itself stays as it is.
+        Reason::NotRequested => {
+            skipped.warnings.extend(annotations::unknown_keys(pod).iter().map(|w| warning(w)));
+        }
+        _ if asked => {
+            let why = format!("no sidecar ({reason}): {}", skipped.message);
+            skipped.warnings.push(warning(&why));
+            skipped.warnings.extend(annotations::unknown_keys(pod).iter().map(|w| warning(w)));
+            skipped.patch = status_patch(pod, reason);
+        }
+        _ => {}
+    }
+    Outcome::Skipped(skipped)
+}
+
+/// Writes `skipped:<reason>` where it does not stand yet.
+fn status_patch(pod: Pod<'_>, reason: Reason) -> Patch {
+    let status = format!("skipped:{reason}");
+    if annotations::status(pod) == status {
+        return Patch::empty();
+    }
+    let mut edit = Edit::default();
+    let map = Map::from_iter([(STATUS.to_owned(), status.into())]);
+    // A pod whose annotations are no map is the API server's to refuse.
+    match annotate(&mut edit, pod, Map::new(), map) {
+        Ok(()) => edit.patch,
+        Err(_) => Patch::empty(),
+    }
+}
