@@ -57,9 +57,35 @@ impl Additions {
         record
     }
 
-    /// What is missing from the `spec` of `pod`: nothing that is there is touched or moved.
-    pub(crate) fn spec_edit(&self, pod: Pod<'_>) -> Result<Edit, WrongType> {
-        let mut edit = Edit::default();
+    /// What those parents in the `spec` of `pod` are that hold nothing and would be filled, by path;
+    /// list items by name.
+    pub(crate) fn parents(&self, pod: Pod<'_>) -> Parents {
+        let mut parents = Parents::new();
+        let mut note = |path: String, found: Option<&Value>| {
+            parents.extend(Was::of(found).map(|was| (path, was)));
+        };
+        for v in self.variables.iter().filter(|v| !v.add.is_empty()) {
+            if let Some((_, container)) = position(list(pod.spec(), v.list), &v.container) {
+                note(format!("/spec/{}/{}/env", v.list, v.container), container.get("env"));
+            }
+        }
+        for (key, items) in [
+            ("volumes", &self.volumes),
+            ("containers", &self.containers),
+            ("initContainers", &self.init_containers),
+            ("imagePullSecrets", &self.image_pull_secrets),
+        ] {
+            if !items.is_empty() {
+                note(format!("/spec/{key}"), pod.spec().get(key));
+            }
+        }
+        parents
+    }
+
+    /// Moves what is missing from the `spec` of `pod` into a patch: nothing that is there is
+    /// touched or moved.
+    pub(crate) fn take_spec_patch(&mut self, pod: Pod<'_>) -> Result<Patch, WrongType> {
+        let mut patch = Patch::empty();
         let spec = Pointer::root().child("spec");
         for v in &self.variables {
             let Some((i, container)) = position(list(pod.spec(), v.list), &v.container) else {
@@ -67,32 +93,24 @@ impl Additions {
             };
             let add = v.add.iter().map(|(n, value)| variable(n, value)).collect();
             let at = spec.child(v.list).index(i).child("env");
-            let path = format!("/spec/{}/{}/env", v.list, v.container);
-            edit.items(&at, path, container.get("env"), add, End::Back)?;
+            add_items(&mut patch, &at, container.get("env"), add, End::Back)?;
         }
         for (key, items, end) in [
-            ("volumes", &self.volumes, End::Back),
-            ("containers", &self.containers, End::Back),
-            ("initContainers", &self.init_containers, End::Front),
-            ("imagePullSecrets", &self.image_pull_secrets, End::Back),
+            ("volumes", &mut self.volumes, End::Back),
+            ("containers", &mut self.containers, End::Back),
+            ("initContainers", &mut self.init_containers, End::Front),
+            ("imagePullSecrets", &mut self.image_pull_secrets, End::Back),
         ] {
             let (at, found) = (spec.child(key), pod.spec().get(key));
             for want in items.iter().filter(|_| key.ends_with("ontainers")) {
                 if let Some((i, have)) = position(list(pod.spec(), key), name(want)) {
-                    edit.mend(&at.index(i), want, have)?;
+                    mend(&mut patch, &at.index(i), want, have)?;
                 }
             }
-            edit.items(&at, at.to_string(), found, items.clone(), end)?;
+            add_items(&mut patch, &at, found, std::mem::take(items), end)?;
         }
-        Ok(edit)
+        Ok(patch)
     }
-}
-
-/// A patch under way, and what the parents were that it filled.
-#[derive(Debug, Default)]
-pub(crate) struct Edit {
-    pub(crate) patch: Patch,
-    pub(crate) parents: Parents,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -101,92 +119,87 @@ enum End {
     Back,
 }
 
-impl Edit {
-    /// Adds those of `wanted` that no item of the list is named like.
-    fn items(
-        &mut self,
-        at: &Pointer,
-        path: String,
-        found: Option<&Value>,
-        wanted: Vec<Value>,
-        end: End,
-    ) -> Result<(), WrongType> {
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        if let Some(was) = Was::of(found) {
-            self.parents.insert(path, was);
-            self.patch.add(at.clone(), Value::Array(wanted));
-            return Ok(());
-        }
-        let items = found.and_then(Value::as_array).ok_or(WrongType(path))?;
-        let missing = wanted.into_iter().filter(|w| position(items, name(w)).is_none());
-        for (i, item) in missing.enumerate() {
-            let place = if end == End::Front { at.index(i) } else { at.end() };
-            self.patch.add(place, item);
-        }
-        Ok(())
+/// Adds those of `wanted` that no item of the list is named like.
+fn add_items(
+    patch: &mut Patch,
+    at: &Pointer,
+    found: Option<&Value>,
+    wanted: Vec<Value>,
+    end: End,
+) -> Result<(), WrongType> {
+    if wanted.is_empty() {
+        return Ok(());
     }
-
-    /// Sets members that the map does not have.
-    pub(crate) fn members(
-        &mut self,
-        at: &Pointer,
-        found: Option<&Value>,
-        wanted: Map<String, Value>,
-    ) -> Result<(), WrongType> {
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        if let Some(was) = Was::of(found) {
-            self.parents.insert(at.to_string(), was);
-            self.patch.add(at.clone(), Value::Object(wanted));
-            return Ok(());
-        }
-        let map = found.and_then(Value::as_object).ok_or_else(|| WrongType(at.to_string()))?;
-        for (key, value) in wanted {
-            match map.get(&key) {
-                Some(have) if *have == value => {}
-                Some(_) => self.patch.replace(at.child(&key), value),
-                None => self.patch.add(at.child(&key), value),
-            }
-        }
-        Ok(())
+    if Was::of(found).is_some() {
+        patch.add(at.clone(), Value::Array(wanted));
+        return Ok(());
     }
+    let items = found.and_then(Value::as_array).ok_or_else(|| WrongType(at.to_string()))?;
+    let missing = wanted.into_iter().filter(|w| position(items, name(w)).is_none());
+    for (i, item) in missing.enumerate() {
+        let place = if end == End::Front { at.index(i) } else { at.end() };
+        patch.add(place, item);
+    }
+    Ok(())
+}
 
-    /// Gives a container of ours back what another webhook dropped from it: a whole field, a
-    /// variable, a mount or a port. What differs is somebody's decision and stays.
-    fn mend(&mut self, at: &Pointer, want: &Value, have: &Value) -> Result<(), WrongType> {
-        for (key, wanted) in want.as_object().into_iter().flatten() {
-            // Nothing is lost with an empty list: the API server drops it itself.
-            if Was::of(Some(wanted)).is_some() {
+/// Sets members that the map does not have.
+pub(crate) fn set_members(
+    patch: &mut Patch,
+    at: &Pointer,
+    found: Option<&Value>,
+    wanted: Map<String, Value>,
+) -> Result<(), WrongType> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    if Was::of(found).is_some() {
+        patch.add(at.clone(), Value::Object(wanted));
+        return Ok(());
+    }
+    let map = found.and_then(Value::as_object).ok_or_else(|| WrongType(at.to_string()))?;
+    for (key, value) in wanted {
+        match map.get(&key) {
+            Some(have) if *have == value => {}
+            Some(_) => patch.replace(at.child(&key), value),
+            None => patch.add(at.child(&key), value),
+        }
+    }
+    Ok(())
+}
+
+/// Gives a container of ours back what another webhook dropped from it: a whole field, a
+/// variable, a mount or a port. What differs is somebody's decision and stays.
+fn mend(patch: &mut Patch, at: &Pointer, want: &Value, have: &Value) -> Result<(), WrongType> {
+    for (key, wanted) in want.as_object().into_iter().flatten() {
+        // Nothing is lost with an empty list: the API server drops it itself.
+        if Was::of(Some(wanted)).is_some() {
+            continue;
+        }
+        let at = at.child(key);
+        let identity = match key.as_str() {
+            "env" => "name",
+            "volumeMounts" => "mountPath",
+            "ports" => "containerPort",
+            _ if have.get(key).is_none_or(Value::is_null) => {
+                patch.add(at, wanted.clone());
                 continue;
             }
-            let at = at.child(key);
-            let identity = match key.as_str() {
-                "env" => "name",
-                "volumeMounts" => "mountPath",
-                "ports" => "containerPort",
-                _ if have.get(key).is_none_or(Value::is_null) => {
-                    self.patch.add(at, wanted.clone());
-                    continue;
-                }
-                _ => continue,
-            };
-            let found = have.get(key);
-            if Was::of(found).is_some() {
-                self.patch.add(at, wanted.clone());
-                continue;
-            }
-            let found = found.and_then(Value::as_array).ok_or_else(|| WrongType(at.to_string()))?;
-            for item in wanted.as_array().into_iter().flatten() {
-                if !found.iter().any(|f| f.get(identity) == item.get(identity)) {
-                    self.patch.add(at.end(), item.clone());
-                }
+            _ => continue,
+        };
+        let found = have.get(key);
+        if Was::of(found).is_some() {
+            patch.add(at, wanted.clone());
+            continue;
+        }
+        let found = found.and_then(Value::as_array).ok_or_else(|| WrongType(at.to_string()))?;
+        for item in wanted.as_array().into_iter().flatten() {
+            if !found.iter().any(|f| f.get(identity) == item.get(identity)) {
+                patch.add(at.end(), item.clone());
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 fn position<'a>(items: &'a [Value], wanted: &str) -> Option<(usize, &'a Value)> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::additions::{Additions, Edit, Variables};
+use super::additions::{Additions, Variables, set_members};
 use super::decision::Objection;
 use super::record::{Record, Was};
 use super::{context, resources, validity};
@@ -37,14 +37,13 @@ pub(super) struct Build<'a> {
 
 impl Build<'_> {
     pub(super) fn fresh(&self) -> Result<Injected, Objection> {
-        let (additions, mut warnings) = self.additions()?;
-        let mut edit = additions.spec_edit(Pod(self.pod)).map_err(patch_error)?;
+        let (mut additions, mut warnings) = self.additions()?;
         let base = Pod(self.base);
         let mut record = Record {
             version: self.policy.version.clone(),
             template: self.template.name().to_owned(),
             hash: hash(self.template, self.policy),
-            parents: additions.spec_edit(base).map_err(patch_error)?.parents,
+            parents: additions.parents(base),
             text: self.request.text.clone(),
             ..additions.names()
         };
@@ -62,28 +61,31 @@ impl Build<'_> {
                 parent("/metadata/labels", base.metadata().get("labels"));
             }
         }
-        let mut annotations = additions.annotations.clone();
+        let mut patch = additions.take_spec_patch(Pod(self.pod)).map_err(patch_error)?;
+        let mut annotations = std::mem::take(&mut additions.annotations);
         annotations.insert(STATUS.to_owned(), "injected".into());
         annotations.insert(INJECTED.to_owned(), record.to_line().into());
-        annotate(&mut edit, Pod(self.pod), additions.labels.clone(), annotations)?;
-        self.verify(&edit.patch)?;
+        let labels = std::mem::take(&mut additions.labels);
+        annotate(&mut patch, Pod(self.pod), labels, annotations)?;
+        self.verify(&patch)?;
         warnings.extend(annotations::unknown_keys(base));
-        Ok(self.injected(edit.patch, &additions, &warnings, false))
+        Ok(self.injected(patch, &additions, &warnings, false))
     }
 
     /// What is missing of a sidecar that is there; `None` when nothing is.
     pub(super) fn repair(&self, record: &Record) -> Result<Option<Injected>, Objection> {
-        let (additions, _) = self.additions()?;
-        let mut edit = additions.spec_edit(Pod(self.pod)).map_err(patch_error)?;
-        if edit.patch.is_empty() {
+        let (mut additions, _) = self.additions()?;
+        let (names, parents) = (additions.names(), additions.parents(Pod(self.pod)));
+        let mut patch = additions.take_spec_patch(Pod(self.pod)).map_err(patch_error)?;
+        if patch.is_empty() {
             return Ok(None);
         }
         let mut record = record.clone();
-        record.absorb(additions.names(), std::mem::take(&mut edit.parents));
+        record.absorb(names, parents);
         let annotations = Map::from_iter([(INJECTED.to_owned(), record.to_line().into())]);
-        annotate(&mut edit, Pod(self.pod), Map::new(), annotations)?;
-        self.verify(&edit.patch)?;
-        Ok(Some(self.injected(edit.patch, &additions, &[], true)))
+        annotate(&mut patch, Pod(self.pod), Map::new(), annotations)?;
+        self.verify(&patch)?;
+        Ok(Some(self.injected(patch, &additions, &[], true)))
     }
 
     fn injected(
@@ -191,7 +193,7 @@ fn patch_error(problem: impl std::fmt::Display) -> Objection {
 
 /// Sets labels and annotations, with their parents where the pod has none.
 pub(super) fn annotate(
-    edit: &mut Edit,
+    patch: &mut Patch,
     pod: Pod<'_>,
     labels: Map<String, Value>,
     annotations: Map<String, Value>,
@@ -204,11 +206,11 @@ pub(super) fn annotate(
                 metadata.insert(key.to_owned(), Value::Object(map));
             }
         }
-        edit.patch.add(at, Value::Object(metadata));
+        patch.add(at, Value::Object(metadata));
         return Ok(());
     }
     for (key, map) in [("labels", labels), ("annotations", annotations)] {
-        edit.members(&at.child(key), pod.metadata().get(key), map).map_err(patch_error)?;
+        set_members(patch, &at.child(key), pod.metadata().get(key), map).map_err(patch_error)?;
     }
     Ok(())
 }

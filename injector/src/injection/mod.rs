@@ -7,7 +7,6 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use self::additions::Edit;
 use self::build::{Build, annotate, hash};
 use self::decision::Objection;
 use self::record::Record;
@@ -232,11 +231,11 @@ fn status_patch(pod: Pod<'_>, reason: Reason) -> Patch {
     if annotations::status(pod) == status {
         return Patch::empty();
     }
-    let mut edit = Edit::default();
+    let mut patch = Patch::empty();
     let map = Map::from_iter([(STATUS.to_owned(), status.into())]);
     // A pod whose annotations are no map is the API server's to refuse.
-    match annotate(&mut edit, pod, Map::new(), map) {
-        Ok(()) => edit.patch,
+    match annotate(&mut patch, pod, Map::new(), map) {
+        Ok(()) => patch,
         Err(_) => Patch::empty(),
     }
 }
