@@ -110,14 +110,12 @@ pub enum Error {
         name: String,
     },
     /// Lifetimes that contradict each other.
-    #[error("{what}: renewal after {renew_after:?} must come before the end after {lifetime:?}")]
+    #[error("{what}: {problem}")]
     Terms {
-        /// `ca` or `leaf`.
+        /// `authority`, `leaf` or `settle`.
         what: &'static str,
-        /// Configured lifetime.
-        lifetime: Duration,
-        /// Configured time of renewal.
-        renew_after: Duration,
+        /// What is wrong, and what would be right.
+        problem: String,
     },
     /// Issuing failed.
     #[error("issuing a certificate failed: {0}; check the CA's key and the machine's clock")]

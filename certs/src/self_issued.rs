@@ -149,15 +149,24 @@ pub fn next(
     if bundle.verify(&identity, names.iter(), now).is_err() {
         return issue("the leaf is expired, misses a name, or is of another CA");
     }
+    let of_authority = authority.signed(identity.leaf());
+    // Once the old CA may go it goes, whatever else is due: bundles would grow without end.
+    let drop_old = (of_authority && bundle.certificates().len() > 1)
+        .then(|| terms.issued(identity.leaf()) + terms.settle);
+    if drop_old.is_some_and(|due| due <= now) {
+        let bundle = Bundle::of(authority.certificate().clone());
+        let material = Material { bundle, authority, identity };
+        return Ok(Step::Store { material, because: "the old CA is no longer needed" });
+    }
     let ca_due = terms.due(authority.certificate(), terms.ca);
-    if ca_due <= now && authority.signed(identity.leaf()) {
+    if ca_due <= now && of_authority {
         let authority = Arc::new(Authority::generate(&common_name(names), terms, now)?);
         let bundle = bundle.led_by(authority.certificate().clone());
         let because = "the CA is due: a new one stands beside it";
         return Ok(Step::Store { material: Material { bundle, authority, identity }, because });
     }
     let leaf_due = terms.due(identity.leaf(), terms.leaf);
-    if !authority.signed(identity.leaf()) {
+    if !of_authority {
         let settled = terms.issued(authority.certificate()) + terms.settle;
         let until = settled.min(identity.leaf().not_after());
         if until <= now {
@@ -169,16 +178,7 @@ pub fn next(
     if leaf_due <= now {
         return issue("the leaf is due");
     }
-    let mut until = leaf_due.min(ca_due);
-    if bundle.certificates().len() > 1 {
-        let drop_old = terms.issued(identity.leaf()) + terms.settle;
-        if drop_old <= now {
-            let bundle = Bundle::of(authority.certificate().clone());
-            let material = Material { bundle, authority, identity };
-            return Ok(Step::Store { material, because: "the old CA is no longer needed" });
-        }
-        until = until.min(drop_old);
-    }
+    let until = leaf_due.min(ca_due).min(drop_old.unwrap_or(ca_due));
     let material = Material { bundle, authority, identity };
     Ok(keep_or_heal(material, until, damaged))
 }

@@ -7,6 +7,12 @@ use crate::error::Error;
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
+/// A Julian year, as people write `10years`.
+const YEAR: Duration = Duration::from_hours(8766);
+/// Certificates tell time in whole seconds.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// Beyond it the arithmetic of some client overflows.
+const LONGEST: Duration = Duration::from_secs(100 * YEAR.as_secs());
 
 /// Life of one kind of certificate, both counted from its issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +21,13 @@ pub struct Term {
     pub lifetime: Duration,
     /// When it is replaced; before its end.
     pub renew_after: Duration,
+}
+
+impl Term {
+    /// How long before its end it is replaced.
+    fn margin(&self) -> Duration {
+        self.lifetime.saturating_sub(self.renew_after)
+    }
 }
 
 /// The lives of CA and leaf. Everything goes down to a second, so that tests can watch years pass.
@@ -34,7 +47,7 @@ pub struct Terms {
 impl Default for Terms {
     fn default() -> Self {
         Self {
-            ca: Term { lifetime: 3650 * DAY, renew_after: 9 * 365 * DAY },
+            ca: Term { lifetime: 10 * YEAR, renew_after: 9 * YEAR },
             leaf: Term { lifetime: DAY, renew_after: 16 * HOUR },
             clock_skew: Duration::from_mins(5),
             settle: Duration::from_secs(30),
@@ -43,12 +56,55 @@ impl Default for Terms {
 }
 
 impl Terms {
-    /// Refuses terms under which a certificate would end before it is replaced.
+    /// Refuses terms that cannot be kept: under which a certificate would end before its
+    /// replacement is trusted, or a replacement would be due before the last one is complete.
     pub fn check(&self) -> Result<(), Error> {
-        for (what, Term { lifetime, renew_after }) in [("ca", self.ca), ("leaf", self.leaf)] {
-            if renew_after >= lifetime {
-                return Err(Error::Terms { what, lifetime, renew_after });
+        let Self { ca, leaf, settle, .. } = *self;
+        for (what, term) in [("authority", ca), ("leaf", leaf)] {
+            if term.renew_after < SHORTEST || term.lifetime > LONGEST {
+                return refuse(what, "write times from 1s to 100years".into());
             }
+            if term.margin() < SHORTEST {
+                let Term { lifetime, renew_after } = term;
+                let problem = format!(
+                    "renew it at least 1s before its end after {lifetime:?}, not after \
+                     {renew_after:?}"
+                );
+                return refuse(what, problem);
+            }
+        }
+        // Whatever is counted from a certificate's whole seconds may come a second late.
+        let settled = settle.saturating_add(SHORTEST);
+        if settle < SHORTEST || settled > leaf.renew_after || settled > leaf.margin() {
+            return refuse(
+                "settle",
+                format!(
+                    "{settle:?} has to be at least 1s, and by 1s shorter than both the {:?} after \
+                     which a leaf is renewed and the {:?} that are left of it then",
+                    leaf.renew_after,
+                    leaf.margin()
+                ),
+            );
+        }
+        if ca.margin() < leaf.lifetime {
+            return refuse(
+                "authority",
+                format!(
+                    "renew it at least a leaf's lifetime ({:?}) before its end, not {:?}",
+                    leaf.lifetime,
+                    ca.margin()
+                ),
+            );
+        }
+        if ca.renew_after < 2 * settled {
+            return refuse(
+                "authority",
+                format!(
+                    "renew it after {:?} at the earliest: it takes one settling time to bring it \
+                     in and one to take its predecessor out",
+                    2 * settled
+                ),
+            );
         }
         Ok(())
     }
@@ -61,7 +117,11 @@ impl Terms {
     /// When `certificate` is to be replaced: at its rotation point, or, if it was issued under
     /// other terms, at the latest as long before its end as these terms would.
     pub(crate) fn due(&self, certificate: &Certificate, term: Term) -> SystemTime {
-        let margin = term.lifetime.saturating_sub(term.renew_after);
-        (self.issued(certificate) + term.renew_after).min(certificate.not_after() - margin)
+        let before_end = certificate.not_after() - term.margin();
+        (self.issued(certificate) + term.renew_after).min(before_end)
     }
+}
+
+fn refuse(what: &'static str, problem: String) -> Result<(), Error> {
+    Err(Error::Terms { what, problem })
 }

@@ -1,5 +1,7 @@
 //! What is issued, and what a client and a strict parser make of it.
 
+use std::time::Duration;
+
 use certs::{Authority, Bundle, Error, Identity, Names, Terms};
 use rustls::pki_types::ServerName;
 use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
@@ -198,11 +200,32 @@ fn no_debug_output_shows_a_key() {
 }
 
 #[test]
-fn terms_that_end_before_renewal_are_refused() {
-    let mut terms = Terms::default();
-    terms.check().expect("the defaults");
-    terms.leaf.renew_after = terms.leaf.lifetime;
-    assert!(matches!(terms.check(), Err(Error::Terms { what: "leaf", .. })));
+fn terms_that_cannot_be_kept_are_refused() {
+    type Change = fn(&mut Terms);
+    Terms::default().check().expect("the defaults");
+    short_terms().check().expect("short ones");
+    let cases: [(&str, Change); 11] = [
+        ("leaf", |t| t.leaf.renew_after = t.leaf.lifetime),
+        ("leaf", |t| t.leaf.renew_after = seconds(0)),
+        ("leaf", |t| t.leaf.renew_after = Duration::MAX),
+        ("leaf", |t| t.leaf.lifetime = Duration::MAX),
+        ("authority", |t| t.ca.renew_after = t.ca.lifetime),
+        ("authority", |t| t.ca.lifetime = Duration::MAX),
+        ("authority", |t| t.ca.renew_after = seconds(901)), // its end before a leaf's
+        ("authority", |t| t.ca.renew_after = seconds(20)),  // due again before it is complete
+        ("settle", |t| t.settle = seconds(0)),
+        ("settle", |t| t.settle = seconds(41)), // the old leaf ends meanwhile
+        ("settle", |t| (t.leaf.renew_after, t.settle) = (seconds(10), seconds(10))),
+    ];
+    for (number, (wanted, change)) in cases.into_iter().enumerate() {
+        let mut terms = short_terms();
+        change(&mut terms);
+        let found = terms.check();
+        assert!(
+            matches!(found, Err(Error::Terms { what, .. }) if what == wanted),
+            "case {number}: {found:?}"
+        );
+    }
 }
 
 #[test]

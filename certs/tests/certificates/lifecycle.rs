@@ -1,9 +1,9 @@
 //! The life of self-issued material, told by an injected clock.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use certs::self_issued::{Found, Material, Step, Texts, next};
-use certs::{Bundle, Names};
+use certs::{Bundle, Names, Terms};
 use proptest::prelude::*;
 
 use crate::{names, noon, seconds, short_terms};
@@ -14,11 +14,12 @@ struct World {
     stored: Option<Texts>,
     served: Option<Material>,
     names: Names,
+    terms: Terms,
 }
 
 impl World {
     fn new() -> Self {
-        Self { now: noon(), stored: None, served: None, names: names() }
+        Self { now: noon(), stored: None, served: None, names: names(), terms: short_terms() }
     }
 
     /// Steps until nothing is left to do; returns the reasons of what was stored, and the time of
@@ -27,7 +28,7 @@ impl World {
         let mut reasons = Vec::new();
         for _ in 0..10 {
             let found = self.stored.as_ref().map(|t| Found::read(t, "store")).unwrap_or_default();
-            match next(found, self.served.as_ref(), &self.names, &short_terms(), self.now)
+            match next(found, self.served.as_ref(), &self.names, &self.terms, self.now)
                 .expect("a step")
             {
                 Step::Keep { material, until } => {
@@ -122,6 +123,29 @@ fn a_ca_is_replaced_without_an_instant_of_distrust() {
     );
     assert_ne!(*world.served().authority.certificate(), first);
     assert!(!world.served().bundle.contains(&first));
+}
+
+/// At the limits of what [`certs::Terms::check`] allows, and with every fraction of a second.
+#[test]
+fn a_bundle_holds_two_cas_at_most() {
+    let mut terms = short_terms();
+    (terms.ca.lifetime, terms.ca.renew_after) = (seconds(30), seconds(8));
+    (terms.leaf.lifetime, terms.leaf.renew_after) = (seconds(8), seconds(4));
+    terms.settle = seconds(3);
+    terms.check().expect("possible terms");
+    let mut world = World { terms, ..World::new() };
+    let mut seen = Vec::new();
+    for _ in 0..200 {
+        let until = world.settle().1;
+        let bundle = &world.served().bundle;
+        assert!(bundle.certificates().len() <= 2, "{bundle:?}");
+        let ca = world.served().authority.certificate().serial().to_owned();
+        if seen.last() != Some(&ca) {
+            seen.push(ca);
+        }
+        world.now = until + Duration::from_millis(7);
+    }
+    assert!(seen.len() > 20, "{} CAs in their turn", seen.len());
 }
 
 #[test]

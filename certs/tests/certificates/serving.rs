@@ -194,8 +194,11 @@ async fn its_own_ca_in_a_folder_survives_a_restart_and_a_deletion() {
 #[tokio::test]
 async fn renewal_by_the_clock() {
     let folder = tempfile::tempdir().expect("a folder");
-    let terms =
-        Terms { leaf: Term { lifetime: seconds(60), renew_after: seconds(1) }, ..Terms::default() };
+    let terms = Terms {
+        leaf: Term { lifetime: seconds(60), renew_after: seconds(2) },
+        settle: seconds(1),
+        ..Terms::default()
+    };
     let serving = Serving::of_store(FolderStore::new(folder.path()), names(), terms);
     let mut status = serving.status();
     let first = until(&mut status, |s| s.leaf.is_some()).await;

@@ -8,4 +8,5 @@ mod data;
 mod lifecycle;
 mod reload;
 mod requests;
+mod rotation;
 mod tls;

@@ -19,12 +19,14 @@ mod file;
 mod overrides;
 mod size;
 mod templates;
+mod tls;
 mod validate;
 
 pub use file::ConfigError;
 pub use overrides::Overrides;
 pub use size::Size;
 pub use templates::load_templates;
+pub use tls::{Life, Tls, TlsMode};
 pub use validate::url_host;
 
 /// The whole configuration.
@@ -81,58 +83,6 @@ impl Default for Operations {
     fn default() -> Self {
         Self { listen: ([0, 0, 0, 0], 9090).into() }
     }
-}
-
-/// Where the webhook's certificate comes from. A renewed one is served to the next connection,
-/// without a restart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Tls {
-    /// `self`: the injector is its own certificate authority. `files`: somebody else writes
-    /// certificate and key, for example cert-manager into a mounted Secret.
-    pub mode: TlsMode,
-    /// Mode `files`: the folder with certificate and key. Mode `self`: keep authority and
-    /// certificate in this folder instead of a Secret, for one replica, and for trials without a
-    /// cluster.
-    pub folder: Option<PathBuf>,
-    /// Mode `files`: file in the folder with the certificate chain in PEM, leaf first.
-    pub certificate: String,
-    /// Mode `files`: file in the folder with the private key in PEM.
-    pub key: String,
-    /// Mode `files`: file in the folder with the authority's certificates in PEM, for `caBundle`;
-    /// absent: somebody else keeps `caBundle`.
-    pub ca: Option<String>,
-    /// Mode `self`: name of the Secret, in the injector's own namespace, that keeps authority and
-    /// certificate.
-    pub secret: String,
-}
-
-impl Default for Tls {
-    fn default() -> Self {
-        Self {
-            mode: TlsMode::default(),
-            folder: None,
-            certificate: "tls.crt".into(),
-            key: "tls.key".into(),
-            ca: None,
-            secret: "sidecar-injector-certificates".into(),
-        }
-    }
-}
-
-/// Who issues the webhook's certificate.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum TlsMode {
-    /// The injector itself
-    #[default]
-    #[serde(rename = "self")]
-    #[value(name = "self")]
-    SelfIssued,
-    /// Somebody else, who writes files
-    Files,
 }
 
 /// The cluster that calls this injector.

@@ -29,6 +29,11 @@ impl Config {
             )?,
             _ => {}
         }
+        match tls.terms().check() {
+            Err(certs::Error::Terms { what, problem }) => wrong(&format!("tls.{what}"), &problem)?,
+            Err(other) => wrong("tls", &other.to_string())?,
+            Ok(()) => {}
+        }
         if self.kubernetes.enabled && self.kubernetes.webhooks.is_empty() {
             wrong(
                 "kubernetes.webhooks",
@@ -163,6 +168,10 @@ mod tests {
             ("kubernetes: {enabled: false}", "tls.folder: "),
             ("kubernetes: {webhooks: []}", "kubernetes.webhooks: "),
             ("kubernetes: {url: 'http://x'}", "kubernetes.url: "),
+            ("tls: {leaf: {lifetime: 1h, renewAfter: 1h}}", "tls.leaf: "),
+            ("tls: {leaf: {lifetime: 1000years, renewAfter: 1h}}", "tls.leaf: "),
+            ("tls: {authority: {lifetime: 2days, renewAfter: 30h}}", "tls.authority: "),
+            ("tls: {settle: 9h}", "tls.settle: "),
             ("limits: {connections: 0}", "limits.connections: "),
             ("limits: {memory: 1Mi}", "limits.memory: "),
             ("limits: {idleTimeout: 1ms}", "limits.idleTimeout: "),
@@ -174,6 +183,11 @@ mod tests {
             assert!(error.starts_with(key), "{text}: {error}");
         }
         checked("").unwrap();
+        let seconds = "tls: {authority: {lifetime: 30s, renewAfter: 20s}, \
+                       leaf: {lifetime: 8s, renewAfter: 3s}, settle: 2s}";
+        let terms = checked(seconds).unwrap().tls.terms();
+        assert_eq!(Config::default().tls.terms(), certs::Terms::default());
+        assert_eq!(terms.leaf.renew_after, Duration::from_secs(3));
         checked("tls: {mode: files, folder: f}\nkubernetes: {enabled: false}").unwrap();
     }
 

@@ -1,7 +1,7 @@
 //! The webhook's certificate: where it comes from by configuration.
 
 use certs::store::FolderStore;
-use certs::{Files, Names, Serving, Terms};
+use certs::{Files, Names, Serving};
 
 use super::run::ServerError;
 use crate::config::{Config, TlsMode};
@@ -21,14 +21,12 @@ pub(super) fn serving(
             ca: tls.ca.clone(),
             ..Files::of_folder(folder)
         })),
-        (TlsMode::SelfIssued, Some(folder), _) => Ok(Serving::of_store(
-            FolderStore::new(folder),
-            names(config, namespace)?,
-            Terms::default(),
-        )),
+        (TlsMode::SelfIssued, Some(folder), _) => {
+            Ok(Serving::of_store(FolderStore::new(folder), names(config, namespace)?, tls.terms()))
+        }
         (TlsMode::SelfIssued, None, Some(client)) => {
             let store = certs::store::SecretStore::new(client.clone(), namespace, &tls.secret);
-            Ok(Serving::of_store(store, names(config, namespace)?, Terms::default()))
+            Ok(Serving::of_store(store, names(config, namespace)?, tls.terms()))
         }
         // `Config::validate` has refused these.
         (TlsMode::Files, None, _) | (TlsMode::SelfIssued, None, None) => Err(ServerError::NoFolder),
