@@ -35,6 +35,7 @@ sidecar:
   image: "{{ image }}-{{ native }}"
   ports: [{containerPort: 4000, hostPort: "{{ 4000 + 1 }}"}]
   stdin: "{{ native }}"
+  stdinOnce: "{{ false }}"
   tty: "{{ omit }}"
   args:
     - plain
@@ -56,7 +57,7 @@ labels: {mesh: "{{ namespace }}"}
     let ours = named(&result["spec"]["initContainers"], "own-sidecar");
     assert_eq!(ours["image"], "i:1-true");
     assert_eq!(ours["ports"][0]["hostPort"], 4001);
-    assert_eq!(ours["stdin"], true);
+    assert_eq!((&ours["stdin"], &ours["stdinOnce"]), (&json!(true), &json!(false)));
     assert_eq!(ours.get("tty"), None);
     assert_eq!(ours["args"], json!(["plain", "kept"]));
     assert_eq!(

@@ -29,9 +29,12 @@ pub(super) struct Guarded {
     node: Box<Node>,
 }
 
-/// A template of its own in the environment; its name is the path of the node.
+/// An expression or text with expressions.
 pub(super) struct Compiled {
+    /// Path of the node.
     at: String,
+    /// The expression is only this variable: most are, and need no engine.
+    variable: Option<String>,
 }
 
 /// What `omit` is: removes the key or item that it is the value of.
@@ -105,7 +108,7 @@ impl Node {
         }
         let added = environment.add_template_owned(at.clone(), text.to_owned());
         added.map_err(|e| (at.clone(), problem(&e)))?;
-        Ok(Self::Text(Compiled { at }))
+        Ok(Self::Text(Compiled { at, variable: None }))
     }
 
     fn map(
@@ -222,8 +225,8 @@ impl Guarded {
 }
 
 impl Compiled {
-    /// An expression becomes a template that sets a variable: so it is compiled once, not for
-    /// every pod, and its value is read back with its type.
+    /// An expression becomes a template, named by the path of its node, that sets a variable: so it
+    /// is compiled once, not for every pod, and its value is read back with its type.
     fn expression(
         source: &str,
         at: String,
@@ -234,10 +237,14 @@ impl Compiled {
         let text = format!("{{% set value = ({source}) %}}");
         let added = environment.add_template_owned(at.clone(), text);
         added.map_err(|e| (at.clone(), problem(&e)))?;
-        Ok(Self { at })
+        let variable = Some(source.trim()).filter(|s| is_variable(s)).map(str::to_owned);
+        Ok(Self { at, variable })
     }
 
     fn value(&self, environment: &Environment<'static>, context: &Jinja) -> Result<Jinja, Problem> {
+        if let Some(variable) = &self.variable {
+            return context.get_attr(variable).map_err(|e| (self.at.clone(), problem(&e)));
+        }
         let captured = environment
             .get_template(&self.at)
             .and_then(|t| t.render_captured(context.clone()))
@@ -274,6 +281,16 @@ impl Compiled {
             kind => wrong(&format!("is a {kind}: a leaf holds text, a number or true and false")),
         }
     }
+}
+
+/// Whether an expression that compiles is the name of a variable: not a word of the language, and
+/// not `omit`, which the engine knows and the pod's variables do not.
+fn is_variable(expression: &str) -> bool {
+    let words = ["omit", "true", "false", "none", "True", "False", "None"];
+    let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    expression.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && expression.chars().all(name)
+        && !words.contains(&expression)
 }
 
 /// The engine's message with what it adds of detail.
