@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod annotations;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod discovery;

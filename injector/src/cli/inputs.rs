@@ -31,6 +31,11 @@ pub(super) struct Input {
 }
 
 impl Inputs {
+    /// Whether nothing was named, which `read` takes for standard input.
+    pub(super) fn is_empty(&self) -> bool {
+        self.positional.is_empty() && self.filename.is_empty()
+    }
+
     /// Reads everything that was named, in that order; the files of a folder by name.
     pub(super) fn read(&self) -> anyhow::Result<Vec<Input>> {
         let mut named: Vec<&Path> = Vec::new();

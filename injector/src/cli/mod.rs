@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
+mod check;
 mod completions;
 mod config;
 mod explain;
@@ -39,6 +40,7 @@ enum Command {
     Inject(inject::Args),
     Uninject(uninject::Args),
     Explain(explain::Args),
+    Check(check::Args),
     /// The configuration file
     Config(config::Args),
     /// Sidecar templates: try, show, and what their expressions can name
@@ -54,6 +56,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Inject(args) => inject::run(&args),
         Command::Uninject(args) => uninject::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Template(args) => template::run(&args),
         Command::Completions(args) => completions::run(&args),

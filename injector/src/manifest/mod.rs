@@ -21,6 +21,8 @@ mod tree;
 mod value;
 mod write;
 
+pub(crate) use objects::{Object, objects};
+
 pub use edit::{Edited, Settings, inject, read, uninject};
 pub use error::{ManifestError, Place};
 pub use explain::{Answer, Explanation, explain};

@@ -7,7 +7,7 @@ use crate::request::{RequestInfo, Workload};
 
 /// An object of a document, alone or an item of a List.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Object {
+pub(crate) struct Object {
     /// For example `Deployment`; empty where it has none.
     pub kind: String,
     /// Its `metadata.name`, else its `generateName`.
@@ -22,13 +22,13 @@ pub(super) struct Object {
 
 impl Object {
     /// `deployment/web`, as kubectl prints it.
-    pub(super) fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         let kind = if self.kind.is_empty() { "object" } else { &self.kind };
         format!("{}/{}", kind.to_ascii_lowercase(), self.name)
     }
 
     /// The pod, or the template that stands for it.
-    pub(super) fn pod_in<'v>(&self, document: &'v Value) -> Option<&'v Value> {
+    pub(crate) fn pod_in<'v>(&self, document: &'v Value) -> Option<&'v Value> {
         document.pointer(self.pod.as_ref()?.as_str())
     }
 
@@ -37,27 +37,36 @@ impl Object {
         self.pod.as_ref().unwrap_or(&self.at)
     }
 
-    /// Annotations of ours that stand where nobody reads them: on the workload, not on its pod.
-    pub(super) fn warnings(&self, document: &Value) -> Vec<String> {
+    /// Annotations of ours that stand where nobody reads them, on the workload and not on its pod:
+    /// each key, and the path where it belongs.
+    pub(crate) fn misplaced(&self, document: &Value) -> Vec<(String, String)> {
         let (Some(pod), Some(object)) = (&self.pod, document.pointer(self.at.as_str())) else {
             return Vec::new();
         };
         let own = object.pointer("/metadata/annotations").and_then(Value::as_object);
-        let misplaced = own
-            .into_iter()
-            .flat_map(serde_json::Map::keys)
-            .filter(|key| *pod != self.at && key.starts_with("sidecar.mesher.io/"));
         let inside = &pod.as_str()[self.at.as_str().len()..];
         let right =
             format!("{}.metadata.annotations", inside[inside.len().min(1)..].replace('/', "."));
-        misplaced
-            .map(|key| format!("{key} has no effect on the {}; move it to {right}", self.kind))
+        own.into_iter()
+            .flat_map(serde_json::Map::keys)
+            .filter(|key| *pod != self.at && key.starts_with("sidecar.mesher.io/"))
+            .map(|key| (key.clone(), right.clone()))
+            .collect()
+    }
+
+    /// What [`Self::misplaced`] finds, in sentences.
+    pub(super) fn warnings(&self, document: &Value) -> Vec<String> {
+        self.misplaced(document)
+            .into_iter()
+            .map(|(key, right)| {
+                format!("{key} has no effect on the {}; move it to {right}", self.kind)
+            })
             .collect()
     }
 }
 
 /// The objects of a document in order; `namespace` is that of objects that name none.
-pub(super) fn objects(document: &Value, namespace: &str) -> Vec<Object> {
+pub(crate) fn objects(document: &Value, namespace: &str) -> Vec<Object> {
     let mut found = Vec::new();
     let items = document.get("items").and_then(Value::as_array);
     match items {

@@ -1,0 +1,216 @@
+//! `check`: each fault is found under its code, with what helps, and a healthy object has none.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use injector::Policy;
+use injector::check::{Code, Finding, Source, check};
+use injector::manifest::Settings;
+use serde_json::{Value, json};
+
+mod support;
+
+fn checked_by(policy: Policy, objects: &[Value]) -> Vec<Finding> {
+    let settings = Settings { policy, namespace: "shop".into(), reformat: false };
+    let texts: Vec<String> = objects.iter().map(Value::to_string).collect();
+    let sources: Vec<Source<'_>> =
+        texts.iter().map(|text| Source { name: "a.yaml", text }).collect();
+    check(&sources, &settings).unwrap()
+}
+
+fn checked(objects: &[Value]) -> Vec<Finding> {
+    checked_by(Policy::builtin(), objects)
+}
+
+fn codes(findings: &[Finding]) -> Vec<Code> {
+    findings.iter().map(|finding| finding.code).collect()
+}
+
+fn deployment(pod: &Value) -> Value {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web"},
+        "spec": {"template": {"metadata": pod["metadata"], "spec": pod["spec"]}},
+    })
+}
+
+fn namespace(labels: &Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels}})
+}
+
+/// The pod as the API server has it, made by a Deployment.
+fn existing(mut pod: Value) -> Value {
+    pod["metadata"]["uid"] = json!("0b7d");
+    pod["metadata"]["labels"] = json!({"pod-template-hash": "5d4f"});
+    pod["metadata"]["ownerReferences"] =
+        json!([{"kind": "ReplicaSet", "name": "web-5d4f", "controller": true}]);
+    pod
+}
+
+const RESTART: &str = "kubectl rollout restart deployment/web --namespace shop";
+
+#[test]
+fn what_gets_its_sidecar_has_no_findings() {
+    let pod = support::pod(&[]);
+    let enabled = namespace(&json!({"sidecar-injector": "enabled"}));
+    let silent = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {}});
+    let healthy = existing(support::injected(&pod));
+    assert_eq!(checked(&[enabled, deployment(&pod), silent, healthy]), []);
+}
+
+#[test]
+fn each_fault_of_a_template_has_its_code_and_a_fix() {
+    let with = |path: &str, value: Value| {
+        let mut pod = support::pod(&[]);
+        let (parent, key) = path.rsplit_once('/').unwrap();
+        pod.pointer_mut(parent).unwrap()[key] = value;
+        deployment(&pod)
+    };
+    let mut misplaced = deployment(&json!({"metadata": {}, "spec": {"containers": []}}));
+    misplaced["metadata"]["annotations"] = json!({"sidecar.mesher.io/inject": "yes"});
+    for (object, code, problem, fix) in [
+        (misplaced, Code::AnnotationMisplaced, "no effect on the Deployment", "spec.template.meta"),
+        (
+            deployment(&support::pod(&[("servicePort", "rest:80")])),
+            Code::AnnotationUnknown,
+            "did you mean servicePorts?",
+            "correct the key",
+        ),
+        (
+            deployment(&support::pod(&[("inject", "yse")])),
+            Code::PodRefused,
+            "invalid_inject: ",
+            "\"yes\" or \"no\"",
+        ),
+        (
+            deployment(&support::pod(&[("logLevel", "loud")])),
+            Code::PodRefused,
+            "invalid_annotation: ",
+            "correct the value",
+        ),
+        (with("/spec/hostNetwork", json!(true)), Code::PodSkipped, "host_network: ", "remove host"),
+        (
+            with("/spec/nodeSelector", json!({"kubernetes.io/os": "windows"})),
+            Code::PodSkipped,
+            "windows: ",
+            "to \"no\"",
+        ),
+        (
+            with("/metadata/labels", json!({"sidecar.mesher.io/inject": "no"})),
+            Code::LabelOptsOut,
+            "sidecar.mesher.io/inject=no wins",
+            "remove the label",
+        ),
+    ] {
+        let findings = checked(std::slice::from_ref(&object));
+        assert_eq!(codes(&findings), [code], "{object:#}");
+        let found = &findings[0];
+        assert_eq!((found.object.as_str(), found.namespace.as_str()), ("deployment/web", "shop"));
+        assert!(found.problem.contains(problem), "{found:?}");
+        assert!(found.fix.contains(fix), "{found:?}");
+    }
+}
+
+#[test]
+fn a_namespace_counts_for_the_pods_of_every_file() {
+    let pod = deployment(&support::pod(&[]));
+    for (labels, expected) in [
+        (json!({"sidecar-injector": "enabled"}), vec![]),
+        (json!({"sidecar-injector": "yes"}), vec![Code::NamespaceNotEnabled]),
+        (json!({}), vec![Code::NamespaceNotEnabled]),
+    ] {
+        assert_eq!(codes(&checked(&[pod.clone(), namespace(&labels)])), expected, "{labels}");
+    }
+    let findings = checked(&[namespace(&json!({})), existing(support::pod(&[]))]);
+    assert_eq!(codes(&findings), [Code::NamespaceNotEnabled], "and no second word on its pod");
+    let enable = "kubectl label namespace shop sidecar-injector=enabled";
+    assert_eq!(findings[0].fix, format!("{enable} && {RESTART}"));
+    // Nobody asks there, or what asks has its sidecar in the manifest.
+    let unasked = deployment(&json!({"spec": {"containers": []}}));
+    let manual = deployment(&support::injected(&support::pod(&[])));
+    assert_eq!(checked(&[namespace(&json!({})), unasked, manual]), []);
+}
+
+#[test]
+fn a_pod_that_asked_and_has_none_is_made_anew() {
+    let findings = checked(&[existing(support::pod(&[]))]);
+    assert_eq!(codes(&findings), [Code::SidecarMissing]);
+    assert_eq!(findings[0].fix, RESTART);
+
+    let skipped = existing(support::pod(&[("status", "skipped:template_error")]));
+    let findings = checked(&[skipped]);
+    assert!(findings[0].problem.contains("skipped (template_error)"), "{findings:?}");
+}
+
+#[test]
+fn what_has_ended_or_belongs_to_a_checked_owner_is_passed_over() {
+    let mut succeeded = existing(support::pod(&[]));
+    succeeded["status"] = json!({"phase": "Succeeded"});
+    let mut leaving = existing(support::pod(&[]));
+    leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let mut owned = deployment(&support::pod(&[("inject", "yse")]));
+    owned["kind"] = json!("ReplicaSet");
+    owned["metadata"]["ownerReferences"] =
+        json!([{"kind": "Deployment", "name": "web", "controller": true}]);
+    assert_eq!(checked(&[succeeded, leaving, owned]), []);
+}
+
+#[test]
+fn a_sidecar_of_another_policy_is_stale() {
+    let pod = support::injected(&support::pod(&[]));
+    let mut policy = Policy::builtin();
+    policy.sidecar.image = "mesher:next".into();
+    let findings = checked_by(policy, &[deployment(&pod), existing(pod)]);
+    assert_eq!(codes(&findings), [Code::SidecarStale, Code::SidecarStale]);
+    assert!(findings[0].fix.contains("sidecar-injector inject"), "{findings:?}");
+    assert_eq!(findings[1].fix, RESTART);
+}
+
+#[test]
+fn words_are_what_json_says() {
+    for finding in checked(&[namespace(&json!({})), deployment(&support::pod(&[]))]) {
+        let value = serde_json::to_value(&finding).unwrap();
+        assert_eq!(value["code"], finding.code.as_str());
+        assert_eq!(value["severity"], "error");
+    }
+}
+
+fn run(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sidecar-injector"))
+        .arg("check")
+        .args(arguments)
+        .env_remove("SIDECAR_INJECTOR_CONFIG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Who does not read its input closes it.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn scripts_can_tell_the_outcome_by_the_exit_code() {
+    let fine = deployment(&support::pod(&[])).to_string();
+    let warned = deployment(&support::pod(&[("servicePort", "rest:80")])).to_string();
+    let faulty = deployment(&support::pod(&[("inject", "yse")])).to_string();
+    for (arguments, input, code, printed) in [
+        (&["-f", "-"][..], fine.as_str(), 0, "nothing found\n"),
+        (&["-f", "-"], &warned, 0, "warning  annotation_unknown  deployment/web in namespace"),
+        (&["-f", "-", "-n", "shop"], &faulty, 3, "error  pod_refused  deployment/web in namespace"),
+        (&["-f", "-", "-o", "json"], &fine, 0, "[]\n"),
+        (&["-f", "-", "-o", "json"], &faulty, 3, "[\n  {\n    \"code\": \"pod_refused\""),
+        (&["-f", "-"], "kind: [", 1, ""),
+        (&[], &fine, 1, ""),
+        (&["--unheard-of"], &fine, 2, ""),
+    ] {
+        let output = run(arguments, input);
+        let out = String::from_utf8(output.stdout).unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?} {out} {err}");
+        assert!(out.starts_with(printed), "{arguments:?} {out}");
+        assert_eq!(out.is_empty(), [1, 2].contains(&code), "{arguments:?} {out}");
+    }
+}
