@@ -18,7 +18,7 @@ use crate::{PATIENCE, client, client_of, keep, pem, some_ca, until};
 const PROMISED: Duration = Duration::from_secs(5);
 
 /// A configuration whose entries call nobody: their selector matches no namespace.
-fn configuration(name: &str, entries: &[&str]) -> Value {
+pub(crate) fn configuration(name: &str, entries: &[&str]) -> Value {
     let webhooks: Vec<Value> = entries
         .iter()
         .map(|entry| {
@@ -44,12 +44,12 @@ fn configuration(name: &str, entries: &[&str]) -> Value {
     })
 }
 
-fn get(cluster: &Cluster, name: &str) -> Result<Value> {
+pub(crate) fn get(cluster: &Cluster, name: &str) -> Result<Value> {
     Kubectl(cluster).get(&format!("mutatingwebhookconfiguration {name}"))
 }
 
 /// `caBundle` of the entry at `index`, as PEM.
-fn ca_bundle(configuration: &Value, index: usize) -> Result<Option<String>> {
+pub(crate) fn ca_bundle(configuration: &Value, index: usize) -> Result<Option<String>> {
     let encoded = configuration["webhooks"][index]["clientConfig"]["caBundle"].as_str();
     encoded.map(|e| Ok(String::from_utf8(BASE64_STANDARD.decode(e)?)?)).transpose()
 }

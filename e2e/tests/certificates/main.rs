@@ -6,6 +6,7 @@
 
 mod api_server;
 mod ca_bundle;
+mod replicas;
 mod secret;
 
 use std::path::Path;
