@@ -4,5 +4,6 @@ pub mod audit;
 pub mod injector;
 pub mod installation;
 pub mod kubectl;
+pub mod manifests;
 pub mod pod;
 pub mod wire;

@@ -33,19 +33,12 @@ fn applied() -> Result<&'static Applied> {
         .map_err(|error| anyhow!("{error}"))
 }
 
-/// The objects as the files say them, without what the API server adds.
 fn objects(folder: &str) -> Result<Vec<Value>> {
-    let kubectl = Kubectl(Cluster::shared()?);
-    let folder = checkout(folder);
-    let line = format!("create --dry-run=client -o json -k {}", folder.display());
-    let printed = kubectl.run(&line)?.stdout;
-    let documents = serde_json::Deserializer::from_str(&printed).into_iter();
-    Ok(documents.collect::<Result<_, _>>()?)
+    e2e::manifests::objects(Kubectl(Cluster::shared()?), folder)
 }
 
 fn object(folder: &str, kind: &str) -> Result<Value> {
-    let found = objects(folder)?.into_iter().find(|object| object["kind"] == kind);
-    found.with_context(|| format!("{folder} holds no {kind}"))
+    e2e::manifests::object(Kubectl(Cluster::shared()?), folder, kind)
 }
 
 fn webhook() -> Result<Value> {
