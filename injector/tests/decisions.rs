@@ -87,6 +87,15 @@ fn silent_reasons_leave_no_trace_and_others_say_why() {
         assert_eq!(outcome.reason, reason);
         assert!(!outcome.asked && outcome.patch.is_empty() && outcome.warnings.is_empty());
     }
+    let mut mirror = pod(&[]);
+    mirror["metadata"]["annotations"]["kubernetes.io/config.mirror"] = json!("x");
+    for (pod, namespace, reason) in
+        [(pod(&[]), "kube-system", "ignored_namespace"), (mirror, NAMESPACE, "mirror_pod")]
+    {
+        let outcome = inject(&pod, &RequestInfo::pod_create(namespace), &Policy::builtin());
+        assert_eq!(outcome.word(), reason);
+        assert!(outcome.patch().is_empty() && outcome.warnings().is_empty());
+    }
     // But for a key of ours that is misspelt: its author asked, and should learn so.
     let mut misspelt = pod(&[("inject", ""), ("injct", "yes")]);
     let outcome = skipped(&misspelt, &Policy::builtin());

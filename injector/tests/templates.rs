@@ -84,6 +84,10 @@ fn extra_containers_stand_beside_the_sidecar() {
     assert_eq!(names(&result["spec"]["containers"]), ["app", "agent"]);
     assert_eq!(result["spec"]["imagePullSecrets"], json!([{"name": "pull"}]));
     assert_eq!(sidecar(&result), &Value::Null);
+    let mut own = pod(&[]);
+    own["spec"]["initContainers"] = json!([{"name": "setup", "image": "s"}]);
+    let (result, _) = injected_by(&own, &policy);
+    assert_eq!(names(&result["spec"]["initContainers"]), ["main", "prepare", "setup"]);
 }
 
 #[test]

@@ -130,6 +130,7 @@ mod tests {
             json!({"limits": {"cpu": 1, "memory": "1Gi"}, "requests": {"cpu": "1000m"}});
         let limited = json!({"limits": {"cpu": "1"}});
         let none = json!({});
+        let burstable = json!({"limits": {"cpu": 1, "memory": "1Gi"}, "requests": {"cpu": "10m"}});
         let p = |pairs: &[(&str, &str)]| {
             let map: Map<String, Value> =
                 pairs.iter().map(|(k, v)| (format!("sidecar.mesher.io/{k}"), json!(v))).collect();
@@ -159,6 +160,7 @@ mod tests {
                 vec![guaranteed],
                 json!(["1", "128Mi", "2", "128Mi"]),
             ),
+            (p(&[]), vec![burstable], json!(["50m", "32Mi", "500m", "128Mi"])),
             (p(&[("cpu", "1")]), vec![limited], json!(["1", "32Mi", "1", "128Mi"])),
             (p(&[("memory", "1Gi")]), vec![none.clone()], json!(["50m", "1Gi", null, "1Gi"])),
             (p(&[("memoryLimit", "16Mi")]), vec![none], json!(["50m", "16Mi", null, "16Mi"])),
