@@ -27,9 +27,11 @@ pub(super) fn check(
     }
     let problem = match status(subject.pod).strip_prefix("skipped:") {
         Some(reason) => format!("has no sidecar: it was skipped ({reason}), and would get one now"),
-        None => "has no sidecar: when it was created, the injector was not running, or its \
+        None => {
+            "has no sidecar: when it was created, the injector probably was not running, or its \
                  namespace not enabled"
-            .to_owned(),
+                .to_owned()
+        }
     };
     Some(subject.finding(Code::SidecarMissing, problem, renew()))
 }
