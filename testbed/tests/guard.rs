@@ -50,7 +50,10 @@ fn a_dropped_guard_leaves_nothing() -> Result<()> {
     let folder = guard.folder().to_owned();
     let sleeper = guard.spawn("sleeper", &mut sleeper(&folder))?;
     assert!(sleeper.is_running());
-    assert_eq!(processes_of(&folder).len(), 2, "{:?}", processes_of(&folder));
+    // Spawning returns when exec has begun; the new command line can be there a moment later.
+    sleeper.wait_until("seen beside its supervisor", Duration::from_secs(30), || {
+        processes_of(&folder).len() == 2
+    })?;
     drop(guard);
     // The supervisor killed it; we are its parent and have not reaped it.
     sleeper.wait_for_exit(Duration::from_secs(30))?;
