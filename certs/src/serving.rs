@@ -168,7 +168,7 @@ async fn advance(
     let place = store.place();
     let stored = store.load().await?;
     let found = stored.texts.as_ref().map(|t| Found::read(t, &place)).unwrap_or_default();
-    let problems = found.problems.join("; ");
+    let problems = (!found.problems.is_empty()).then(|| found.problems.join("; "));
     match next(found, served, names, terms, SystemTime::now())? {
         Step::Keep { material, until } => {
             Ok(Progress::Current { material: Box::new(material), until })
