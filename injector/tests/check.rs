@@ -1,13 +1,15 @@
 //! `check`: each fault is found under its code, with what helps, and a healthy object has none.
 
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Output;
 
 use injector::Policy;
 use injector::check::{Code, Finding, Source, check};
 use injector::manifest::Settings;
 use serde_json::{Value, json};
 
+#[path = "support/program.rs"]
+mod program;
 mod support;
 
 fn checked_by(policy: Policy, objects: &[Value]) -> Vec<Finding> {
@@ -177,18 +179,8 @@ fn words_are_what_json_says() {
 }
 
 fn run(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_sidecar-injector"))
-        .arg("check")
-        .args(arguments)
-        .env_remove("SIDECAR_INJECTOR_CONFIG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // Who does not read its input closes it.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
+    let arguments = [&["check"], arguments].concat();
+    program::run(&arguments, Path::new("."), input)
 }
 
 #[test]

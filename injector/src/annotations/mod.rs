@@ -46,6 +46,11 @@ pub const KEYS: [&str; 21] = [
     "version",
 ];
 
+/// What `inject` may say to ask, in any case.
+pub(crate) const YES: [&str; 5] = ["y", "yes", "true", "on", "enabled"];
+/// What `inject` may say to refuse, in any case.
+pub(crate) const NO: [&str; 5] = ["n", "no", "false", "off", "disabled"];
+
 /// What `inject` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ask {
@@ -57,7 +62,7 @@ pub(crate) enum Ask {
     Unclear(String),
 }
 
-/// Reads `inject`: y yes true on enabled, n no false off disabled, in any case.
+/// Reads `inject`.
 pub(crate) fn ask(pod: Pod<'_>) -> Ask {
     let Some(value) = pod.annotation(INJECT) else {
         return Ask::Nothing;
@@ -67,8 +72,8 @@ pub(crate) fn ask(pod: Pod<'_>) -> Ask {
     };
     match text.trim().to_ascii_lowercase().as_str() {
         "" => Ask::Nothing,
-        "y" | "yes" | "true" | "on" | "enabled" => Ask::Yes,
-        "n" | "no" | "false" | "off" | "disabled" => Ask::No,
+        word if YES.contains(&word) => Ask::Yes,
+        word if NO.contains(&word) => Ask::No,
         _ => Ask::Unclear(text.to_owned()),
     }
 }

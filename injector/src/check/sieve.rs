@@ -6,15 +6,12 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Code, Finding, Subject};
-use crate::annotations::INJECT;
+use crate::annotations::{INJECT, NO};
 use crate::manifest::objects;
 use crate::pod::Pod;
 
 /// The label that enables a namespace, and its value.
 const ENABLED: (&str, &str) = ("sidecar-injector", "enabled");
-/// The values of a pod's label, of the same key as the annotation, that keep it away.
-const OPTS_OUT: [&str; 5] = ["n", "no", "false", "off", "disabled"];
-
 /// The Namespaces that are among the objects, and whether they are enabled.
 pub(super) struct Namespaces(BTreeMap<String, bool>);
 
@@ -42,8 +39,9 @@ pub(super) fn reaches_injector(subject: &Subject<'_>, namespaces: &Namespaces) -
     !namespaces.is_disabled(subject.namespace()) && opting_out(subject).is_none()
 }
 
+/// The label of the annotation's key: as a selector, it is compared letter by letter.
 fn opting_out<'a>(subject: &Subject<'a>) -> Option<&'a str> {
-    subject.pod.label(INJECT).filter(|value| OPTS_OUT.contains(value))
+    subject.pod.label(INJECT).filter(|value| NO.contains(value))
 }
 
 pub(super) fn check(subject: &Subject<'_>, namespaces: &Namespaces) -> Vec<Finding> {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::ConfigError;
 use crate::injection::load_template;
-use crate::template::Template;
+use crate::template::{Template, Templates};
 
 /// The built-in template and those at `path`: a folder of `NAME.yaml`, or one such file. A file
 /// named as the built-in template replaces it. Every template is validated here.
-pub fn load_templates(path: Option<&Path>) -> Result<BTreeMap<String, Arc<Template>>, ConfigError> {
+pub fn load_templates(path: Option<&Path>) -> Result<Templates, ConfigError> {
     let builtin = Arc::new(Template::builtin());
     let mut templates = BTreeMap::from([(builtin.name().to_owned(), builtin)]);
     let mut from = BTreeMap::<String, PathBuf>::new();

@@ -1,12 +1,10 @@
 //! Rules that hold between values, and the way to the core's [`Policy`].
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Config, ConfigError, NativeSidecar, TlsMode};
 use crate::policy::{Policy, Unannotated};
-use crate::template::Template;
+use crate::template::Templates;
 
 /// Clocks overflow somewhere; nothing here is meant to take longer.
 const LONGEST: Duration = Duration::from_hours(24);
@@ -87,7 +85,7 @@ impl Config {
     /// `native` is what the API server's version allows, `own_namespace` where the injector runs.
     pub fn policy(
         &self,
-        templates: BTreeMap<String, Arc<Template>>,
+        templates: Templates,
         native: bool,
         own_namespace: Option<&str>,
     ) -> Result<Policy, ConfigError> {

@@ -19,7 +19,7 @@ use crate::pod::{Pod, name};
 use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::request::RequestInfo;
-use crate::template::Template;
+use crate::template::{Template, hex};
 use crate::warning::warning;
 
 /// Everything that one rendering needs.
@@ -236,5 +236,5 @@ pub(super) fn hash(template: &Template, policy: &Policy) -> String {
     let mut digest = Sha256::new();
     digest.update(template.hash());
     digest.update(serde_json::to_vec(&policy.sidecar).expect("strings always serialize"));
-    digest.finalize()[..8].iter().fold(String::new(), |hash, b| hash + &format!("{b:02x}"))
+    hex(&digest.finalize()[..8])
 }

@@ -112,8 +112,10 @@ fn invalid_inject(pod: Pod<'_>, _: &RequestInfo, _: &Policy) -> Option<Objection
         return None;
     };
     let problem = format!(
-        "\"{}\" is neither yes (y, yes, true, on, enabled) nor no (n, no, false, off, disabled)",
-        found.escape_default()
+        "\"{}\" is neither yes ({}) nor no ({})",
+        found.escape_default(),
+        annotations::YES.join(", "),
+        annotations::NO.join(", "),
     );
     Some(Objection::of_annotation(Reason::InvalidInject, "inject", &problem))
 }

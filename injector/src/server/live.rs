@@ -1,6 +1,5 @@
 //! The policy in force, and what it is made from.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -8,7 +7,7 @@ use arc_swap::ArcSwap;
 
 use crate::config::{Config, ConfigError};
 use crate::policy::Policy;
-use crate::template::Template;
+use crate::template::Templates;
 
 /// Publishes a [`Policy`] as a whole: a request sees the old or the new, never parts of both.
 #[derive(Debug)]
@@ -20,7 +19,7 @@ pub(super) struct Live {
 #[derive(Debug)]
 struct Inputs {
     config: Config,
-    templates: BTreeMap<String, Arc<Template>>,
+    templates: Templates,
     /// What the API server's version allows.
     native: bool,
     own_namespace: Option<String>,
@@ -44,7 +43,7 @@ impl Live {
     /// The start: `config` and `templates` have to be usable.
     pub(super) fn new(
         config: Config,
-        templates: BTreeMap<String, Arc<Template>>,
+        templates: Templates,
         own_namespace: Option<String>,
     ) -> Result<Self, ConfigError> {
         // Until the API server has told its version: plain containers run everywhere. Without
@@ -74,10 +73,7 @@ impl Live {
     }
 
     /// Puts the reloadable parts of `config` in force, or notes why not and keeps what runs.
-    pub(super) fn reload(
-        &self,
-        loaded: Result<(Config, BTreeMap<String, Arc<Template>>), ConfigError>,
-    ) {
+    pub(super) fn reload(&self, loaded: Result<(Config, Templates), ConfigError>) {
         let mut inputs = self.lock();
         let outcome = loaded.and_then(|(new, templates)| {
             let restart_needed = new.restart_needed(&inputs.config);
@@ -138,7 +134,7 @@ mod tests {
         Config::parse(Path::new("f"), text)
     }
 
-    fn loaded(text: &str) -> Result<(Config, BTreeMap<String, Arc<Template>>), ConfigError> {
+    fn loaded(text: &str) -> Result<(Config, Templates), ConfigError> {
         Ok((config(text)?, load_templates(None)?))
     }
 

@@ -110,8 +110,7 @@ impl Template {
         environment.add_global("omit", node::omit());
         let tree = Node::compile(&tree, String::new(), &mut environment)
             .map_err(|(at, problem)| error(&at, problem))?;
-        let digest = Sha256::digest(yaml.as_bytes());
-        let hash = digest.iter().fold(String::new(), |hash, b| hash + &format!("{b:02x}"));
+        let hash = hex(&Sha256::digest(yaml.as_bytes()));
         let name = name.to_owned();
         Ok(Self {
             name,
@@ -195,6 +194,11 @@ impl Template {
         }
         Ok(rendered)
     }
+}
+
+/// Bytes of a digest as hexadecimal text.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, b| text + &format!("{b:02x}"))
 }
 
 fn strings(map: &Map<String, Value>) -> bool {

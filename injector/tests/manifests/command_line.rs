@@ -6,23 +6,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::kubectl;
+use crate::program::run;
 
 const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  containers:\n  - name: app\n    image: app:1\n";
-
-fn run(arguments: &[&str], folder: &Path, input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_sidecar-injector"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("SIDECAR_INJECTOR_CONFIG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // Who does not read its input closes it.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
 
 fn out(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).unwrap()

@@ -10,4 +10,6 @@ mod damaged;
 mod generated;
 mod kubectl;
 mod laws;
+#[path = "../support/program.rs"]
+mod program;
 mod written;
