@@ -80,6 +80,10 @@ fn r07_on_sigterm_readiness_fails_first_and_what_is_under_way_finishes() -> Resu
     http2.closed_by_server()?;
     assert!(idle.is_closed_by_server());
     assert!(injector.http1().is_err(), "no new connections");
+    // Each connection hears of the end in a task of its own: let this one have its turns too.
+    for _ in 0..50 {
+        injector.operations("/healthz")?;
+    }
     under_way.send(rest)?;
     let reply = under_way.reply()?;
     assert_eq!(reply.status, 200);
