@@ -1,0 +1,25 @@
+//! The model of a mesh, and every decision about it as a pure function.
+//!
+//! Sources (service-center, Istio, files) make [`Snapshot`]s of what they know; the proxy compiles
+//! them into what a request needs. Nothing here waits, reads a clock or draws a random number:
+//! time and randomness come in as arguments, so each decision is tested by a table or a property.
+
+mod breaker;
+mod choice;
+mod destination;
+mod instance;
+mod resend;
+mod service;
+mod service_key;
+mod snapshot;
+mod version;
+
+pub use breaker::{Breaker, BreakerState, BreakerTerms, Permit};
+pub use choice::{RoundRobin, Scope, choose};
+pub use destination::{Authority, BadAuthority, Passthrough, Unclaimed, ungoverned};
+pub use instance::{Endpoint, Instance, InstanceId, Protocol, Status};
+pub use resend::{Failure, Resend, resend};
+pub use service::{Service, Tags};
+pub use service_key::ServiceKey;
+pub use snapshot::{Change, Snapshot};
+pub use version::{Version, VersionRule};
