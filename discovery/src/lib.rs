@@ -1,0 +1,8 @@
+//! Where a proxy learns of services: sources of the [`mesh`] model.
+//!
+//! A source publishes [`mesh::Snapshot`]s of what was asked for. Requests read the last one and
+//! never wait for the source, but for a service that nobody has asked for yet.
+
+mod source;
+
+pub use source::{Answer, Demand, Source, State};

@@ -1,0 +1,3 @@
+//! `mesher`: the proxy beside each application.
+
+pub mod settings;

@@ -1,0 +1,308 @@
+//! What the proxy is told, as typed values. Files, environment and flags are read once, at the
+//! edge, and become this; nothing deeper knows that they exist.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mesh::{BreakerTerms, Passthrough, Protocol};
+
+/// Everything that is settled before the first listener opens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Beside one application, or one for all of a host.
+    pub mode: Mode,
+    /// Who the application is.
+    pub identity: Identity,
+    /// Where requests are taken.
+    pub listeners: Listeners,
+    /// Which local ports the application serves.
+    pub local: LocalPorts,
+    /// What becomes of hosts that no source claims.
+    pub passthrough: Passthrough,
+    /// What one request or connection may take.
+    pub limits: Limits,
+    /// Where services are learned of.
+    pub discovery: Discovery,
+    /// Files for TLS, by the tag that `tls.yaml` names them with.
+    pub tls: BTreeMap<String, Tls>,
+    /// Whether the application is well; each turns the instance DOWN and UP.
+    pub health_checks: Vec<HealthCheck>,
+    /// The page and what it needs.
+    pub admin: Admin,
+    /// How header names are written to HTTP/1 peers.
+    pub header_case: HeaderCase,
+    /// Threads that carry traffic; `None`: by the CPU quota, one to four, two without one.
+    pub workers: Option<NonZeroUsize>,
+    /// The breaker of every service without terms of its own.
+    pub breaker: BreakerTerms,
+}
+
+/// `--mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Consumer side on loopback, provider side on the pod's addresses.
+    #[default]
+    Sidecar,
+    /// One listener, consumer side only, for everybody on the host.
+    PerHost,
+}
+
+/// Who the application is, to the mesh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The application (`appId`) in service-center, the namespace in Kubernetes.
+    pub app: String,
+    /// The service's name, as it was given.
+    pub service: String,
+    /// Its version, as it was given.
+    pub version: String,
+    /// `development`, `testing`, `acceptance`, `production` or empty.
+    pub environment: String,
+    /// The pod, where there is one.
+    pub pod: Option<Pod>,
+    /// `instance_properties` and what the environment adds to them.
+    pub instance_properties: BTreeMap<String, String>,
+    /// `properties` of the service.
+    pub service_properties: BTreeMap<String, String>,
+}
+
+/// What the downward API says of the pod.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pod {
+    /// `POD_NAME`.
+    pub name: String,
+    /// `POD_NAMESPACE`.
+    pub namespace: String,
+    /// `POD_UID`.
+    pub uid: String,
+    /// `NODE_NAME`, where known.
+    pub node: String,
+    /// `HOSTING_SERVER_IP`, where known.
+    pub node_ip: String,
+    /// `SERVICE_ACCOUNT`, where known.
+    pub service_account: String,
+    /// From `/etc/mesher/podinfo/labels`.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Where requests are taken. Loopback is the consumer side; each other address the provider side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listeners {
+    /// HTTP on loopback, for the application. `None`: provider only.
+    pub http: Option<SocketAddr>,
+    /// gRPC on loopback. `None`: off.
+    pub grpc: Option<SocketAddr>,
+    /// The addresses of the pod (`INSTANCE_IPS`), where the provider side listens and what is
+    /// advertised. Empty: consumer only.
+    pub addresses: Vec<IpAddr>,
+    /// Health, metrics and admin: bound on each of `addresses` and on loopback.
+    pub admin_port: u16,
+}
+
+/// One entry of `SERVICE_PORTS`: `protocol[-suffix]:port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// What is spoken there; `http` is another word for `rest`.
+    pub protocol: Protocol,
+    /// The whole name, as in `rest-admin`.
+    pub name: String,
+    /// Where.
+    pub port: u16,
+}
+
+/// The ports of the application.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LocalPorts {
+    /// `SERVICE_PORTS`, in the order written.
+    pub service: Vec<ServicePort>,
+    /// `APP_PORTS`: what the pod declares.
+    pub app: Vec<u16>,
+}
+
+/// What one request or connection may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request head.
+    pub header_bytes: usize,
+    /// Header fields of a message.
+    pub header_fields: usize,
+    /// Bytes of a request body; `None`: any.
+    pub body_bytes: Option<u64>,
+    /// To read a request head, from its first byte.
+    pub header_timeout: Duration,
+    /// A kept-alive connection without a request, on either side.
+    pub idle_timeout: Duration,
+    /// To connect to an instance.
+    pub connect_timeout: Duration,
+    /// From a request to the end of its response's head.
+    pub request_timeout: Duration,
+    /// From SIGTERM to the end of what is in flight.
+    pub drain_timeout: Duration,
+    /// Downstream connections at once.
+    pub connections: usize,
+    /// Idle upstream connections for each endpoint and worker.
+    pub idle_upstream: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_bytes: 64 << 10,
+            header_fields: 100,
+            body_bytes: None,
+            header_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_mins(5),
+            connect_timeout: Duration::from_secs(3),
+            request_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(30),
+            connections: 16_384,
+            idle_upstream: 512,
+        }
+    }
+}
+
+/// Where services are learned of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Discovery {
+    /// ServiceComb service-center.
+    ServiceCenter(ServiceCenter),
+    /// Istio.
+    Pilot(Pilot),
+}
+
+/// How service-center is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceCenter {
+    /// Base URLs, `http` or `https`, tried in order.
+    pub addresses: Vec<String>,
+    /// `X-Domain-Name`.
+    pub tenant: String,
+    /// The project in the path.
+    pub project: String,
+    /// How often what is tracked is asked for.
+    pub refresh_interval: Duration,
+    /// Whether changes are also listened for.
+    pub watch: bool,
+    /// How often the instance says that it lives.
+    pub heartbeat_interval: Duration,
+    /// Whether service and instance are registered at all.
+    pub register: bool,
+    /// Whether other applications may find us (`scope: full`).
+    pub allow_cross_app: bool,
+    /// `account.name` and `account.password`, for RBAC.
+    pub account: Option<(String, String)>,
+}
+
+/// How istiod is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pilot {
+    /// `host:port`.
+    pub address: String,
+    /// Whether TLS is spoken (15012).
+    pub tls: bool,
+}
+
+/// Files of one tag of `tls.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// The chain that is shown.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// A file with the key's password.
+    pub key_password: Option<PathBuf>,
+    /// Whom to trust.
+    pub ca: Option<PathBuf>,
+    /// Whether the peer has to prove who it is.
+    pub verify_peer: bool,
+    /// The name expected of a server, where it is not the service's.
+    pub server_name: Option<String>,
+}
+
+/// One entry of `localHealthCheck`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// The port of the application.
+    pub port: u16,
+    /// GET this path; `None`: connect, no more.
+    pub path: Option<String>,
+    /// How often.
+    pub interval: Duration,
+    /// The status wanted; `None`: any.
+    pub status: Option<u16>,
+    /// A regular expression the body has to match; `None`: any.
+    pub body: Option<String>,
+}
+
+/// The admin listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Admin {
+    /// `admin.enable`: health and metrics answer whatever it says.
+    pub enabled: bool,
+    /// Whether more than loopback may see the page, drain and debug endpoints.
+    pub public: bool,
+}
+
+/// `headerCase`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HeaderCase {
+    /// As HTTP/2 and Envoy have them.
+    #[default]
+    Lower,
+    /// `Title-Case`, for peers that take case seriously.
+    Title,
+}
+
+impl Default for Settings {
+    /// What `mesher` does without any file: consumer side only, service-center on this host.
+    fn default() -> Self {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self {
+            mode: Mode::Sidecar,
+            identity: Identity {
+                app: "default".to_owned(),
+                service: "mesher".to_owned(),
+                version: "0.0.1".to_owned(),
+                environment: String::new(),
+                pod: None,
+                instance_properties: BTreeMap::new(),
+                service_properties: BTreeMap::new(),
+            },
+            listeners: Listeners {
+                http: Some(SocketAddr::new(loopback, 30101)),
+                grpc: Some(SocketAddr::new(loopback, 40101)),
+                addresses: Vec::new(),
+                admin_port: 30102,
+            },
+            local: LocalPorts::default(),
+            passthrough: Passthrough::default(),
+            limits: Limits::default(),
+            discovery: Discovery::ServiceCenter(ServiceCenter::default()),
+            tls: BTreeMap::new(),
+            health_checks: Vec::new(),
+            admin: Admin::default(),
+            header_case: HeaderCase::default(),
+            workers: None,
+            breaker: BreakerTerms::default(),
+        }
+    }
+}
+
+impl Default for ServiceCenter {
+    fn default() -> Self {
+        Self {
+            addresses: vec!["http://127.0.0.1:30100".to_owned()],
+            tenant: "default".to_owned(),
+            project: "default".to_owned(),
+            refresh_interval: Duration::from_secs(30),
+            watch: true,
+            heartbeat_interval: Duration::from_secs(30),
+            register: true,
+            allow_cross_app: false,
+            account: None,
+        }
+    }
+}
