@@ -1,5 +1,5 @@
-//! The injector as the overlay `local` installs it: its objects in the cluster, itself a process
-//! of this machine that the API server calls by URL.
+//! The injector as an overlay installs it: its objects in the cluster, itself a process of this
+//! machine that the API server calls by URL.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ pub const NAME: &str = "sidecar-injector";
 pub const WEBHOOK: &str = "sidecar-injector.mesher.io";
 /// Selects the namespaces whose pods the injector sees.
 pub const ENABLED: &str = "sidecar-injector=enabled";
+/// The overlay without Deployment and Service.
+const LOCAL: &str = "manifests/overlays/local";
 /// The annotation of a pod that has its sidecar.
 const INJECTED: &str = "\"sidecar.mesher.io/injected\"";
 /// What a loaded machine may take for anything that is waited for.
@@ -44,19 +46,22 @@ struct Invocation {
 }
 
 impl<'c> Installation<'c> {
-    /// Applies the manifests, starts `program` with the identity and the configuration that they
-    /// give it, and waits until the API server can call it.
+    /// [`Installation::of`] the overlay `local`.
     pub fn start(cluster: &'c Cluster, program: &Path) -> Result<Self> {
+        Self::of(cluster, program, LOCAL)
+    }
+
+    /// Applies the manifests in `overlay`, a folder of the checkout, starts `program` with the
+    /// identity and the configuration that they give it, and waits until the API server can call
+    /// it.
+    pub fn of(cluster: &'c Cluster, program: &Path, overlay: &str) -> Result<Self> {
         let folder = cluster.folder().join(NAME);
         fs::create_dir_all(&folder)?;
         let kubectl = Kubectl(cluster);
         let [webhook, operations] = free_ports()?;
         let url = format!("https://127.0.0.1:{webhook}/mutate");
-        let kustomization = write_kustomization(
-            &folder.join("manifests"),
-            &checkout("manifests/overlays/local"),
-            &at_url(&url),
-        )?;
+        let kustomization =
+            write_kustomization(&folder.join("manifests"), &checkout(overlay), &at_url(&url))?;
         kubectl.run(&format!("apply -k {}", kustomization.display()))?;
 
         let configuration = folder.join("config.yaml");
@@ -138,14 +143,14 @@ pub fn is_seen(cluster: &Cluster, namespace: &str) -> bool {
     answer.is_ok_and(|answer| answer.success && answer.stdout.contains(INJECTED))
 }
 
-/// The patch of the overlay `local` that has the API server call `url`.
+/// The patch of an overlay that has the API server call `url`, and not the Service.
 fn at_url(url: &str) -> String {
-    json!([{
-        "target": {"kind": "MutatingWebhookConfiguration", "name": NAME},
-        "patch": json!([
-            {"op": "replace", "path": "/webhooks/0/clientConfig/url", "value": url},
-        ]).to_string(),
-    }])
+    let client = json!({"url": url, "service": null});
+    json!([{"patch": json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": NAME},
+        "webhooks": [{"name": WEBHOOK, "clientConfig": client}],
+    }).to_string()}])
     .to_string()
 }
 
