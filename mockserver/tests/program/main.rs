@@ -1,0 +1,14 @@
+//! The built program: chains through several processes, proxies, echoes, and the client.
+
+mod answers;
+mod bounds;
+mod callee;
+mod chains;
+mod echo;
+mod ending;
+mod get;
+mod http;
+mod mock;
+mod protocols;
+mod proxy;
+mod town;
