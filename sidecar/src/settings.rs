@@ -2,6 +2,7 @@
 //! edge, and become this; nothing deeper knows that they exist.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub workers: Option<NonZeroUsize>,
     /// The breaker of every service without terms of its own.
     pub breaker: BreakerTerms,
+    /// What is written to standard error.
+    pub log: Log,
 }
 
 /// `--mode`.
@@ -98,6 +101,10 @@ pub struct Listeners {
     /// The addresses of the pod (`INSTANCE_IPS`), where the provider side listens and what is
     /// advertised. Empty: consumer only.
     pub addresses: Vec<IpAddr>,
+    /// What is advertised for HTTP instead of `addresses` (`advertiseAddress`).
+    pub advertise_http: Option<SocketAddr>,
+    /// What is advertised for gRPC instead of `addresses`.
+    pub advertise_grpc: Option<SocketAddr>,
     /// Health, metrics and admin: bound on each of `addresses` and on loopback.
     pub admin_port: u16,
 }
@@ -193,7 +200,35 @@ pub struct ServiceCenter {
     /// Whether other applications may find us (`scope: full`).
     pub allow_cross_app: bool,
     /// `account.name` and `account.password`, for RBAC.
-    pub account: Option<(String, String)>,
+    pub account: Option<Account>,
+    /// Where the instance runs; peers of the same zone are preferred by the filter `zoneaware`.
+    pub data_center: Option<DataCenter>,
+}
+
+/// Who speaks to a service-center that asks for it. `Debug` shows no password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// `account.name`
+    pub name: String,
+    /// `account.password`
+    pub password: String,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// `region.*`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DataCenter {
+    /// `region.name`
+    pub name: String,
+    /// `region.region`
+    pub region: String,
+    /// `region.availableZone`
+    pub zone: String,
 }
 
 /// How istiod is spoken to.
@@ -220,6 +255,20 @@ pub struct Tls {
     pub verify_peer: bool,
     /// The name expected of a server, where it is not the service's.
     pub server_name: Option<String>,
+    /// The oldest version that is spoken.
+    pub oldest_version: TlsVersion,
+    /// What TLS 1.2 may use, by the names of its registry; empty: all that are safe.
+    pub cipher_suites: Vec<String>,
+}
+
+/// `protocol` of `tls.yaml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum TlsVersion {
+    /// And TLS 1.3.
+    #[default]
+    Tls12,
+    /// Only this one.
+    Tls13,
 }
 
 /// One entry of `localHealthCheck`.
@@ -244,6 +293,33 @@ pub struct Admin {
     pub enabled: bool,
     /// Whether more than loopback may see the page, drain and debug endpoints.
     pub public: bool,
+    /// Where profiles are served (`pprof.listen`), if they are.
+    pub pprof: Option<SocketAddr>,
+}
+
+/// What is written to standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Log {
+    /// The least urgent level that is written.
+    pub level: LogLevel,
+    /// One JSON object a line, instead of text for people.
+    pub json: bool,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogLevel {
+    /// Only what is broken.
+    Error,
+    /// And what may break.
+    Warn,
+    /// And what changes.
+    #[default]
+    Info,
+    /// And connections.
+    Debug,
+    /// And what libraries do.
+    Trace,
 }
 
 /// `headerCase`.
@@ -275,6 +351,8 @@ impl Default for Settings {
                 http: Some(SocketAddr::new(loopback, 30101)),
                 grpc: Some(SocketAddr::new(loopback, 40101)),
                 addresses: Vec::new(),
+                advertise_http: None,
+                advertise_grpc: None,
                 admin_port: 30102,
             },
             local: LocalPorts::default(),
@@ -287,6 +365,7 @@ impl Default for Settings {
             header_case: HeaderCase::default(),
             workers: None,
             breaker: BreakerTerms::default(),
+            log: Log::default(),
         }
     }
 }
@@ -303,6 +382,7 @@ impl Default for ServiceCenter {
             register: true,
             allow_cross_app: false,
             account: None,
+            data_center: None,
         }
     }
 }

@@ -1,0 +1,5 @@
+//! ServiceComb service-center.
+
+mod naming;
+
+pub use naming::{Accepted, ENVIRONMENTS, Given, acceptable};
