@@ -87,13 +87,25 @@ impl Bundle {
         names: impl IntoIterator<Item = &'n ServerName<'static>>,
         now: SystemTime,
     ) -> Result<(), Error> {
-        let leaf = identity.leaf();
+        self.verify_chain(identity.chain(), names, now)
+    }
+
+    /// As [`Self::verify`], of a chain (leaf first) whose key somebody else has.
+    pub fn verify_chain<'n>(
+        &self,
+        chain: &[Certificate],
+        names: impl IntoIterator<Item = &'n ServerName<'static>>,
+        now: SystemTime,
+    ) -> Result<(), Error> {
+        let Some((leaf, between)) = chain.split_first() else {
+            return Err(Error::Missing { place: "the chain".into(), wanted: "CERTIFICATE" });
+        };
         let untrusted = |e: rustls::Error| Error::Untrusted {
             subject: leaf.subject().to_owned(),
             problem: objection(&e),
         };
         let parsed = ParsedCertificate::try_from(leaf.der()).map_err(untrusted)?;
-        let between = identity.chain()[1..].iter().map(|c| c.der().clone()).collect::<Vec<_>>();
+        let between = between.iter().map(|c| c.der().clone()).collect::<Vec<_>>();
         verify_server_cert_signed_by_trust_anchor(
             &parsed,
             &self.roots()?,

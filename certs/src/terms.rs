@@ -116,7 +116,7 @@ impl Terms {
 
     /// When `certificate` is to be replaced: at its rotation point, or, if it was issued under
     /// other terms, at the latest as long before its end as these terms would.
-    pub(crate) fn due(&self, certificate: &Certificate, term: Term) -> SystemTime {
+    pub fn due(&self, certificate: &Certificate, term: Term) -> SystemTime {
         let before_end = certificate.not_after() - term.margin();
         (self.issued(certificate) + term.renew_after).min(before_end)
     }

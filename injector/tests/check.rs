@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Output;
 
 use injector::Policy;
-use injector::check::{Code, Finding, Source, check};
+use injector::check::{Code, Finding, Fix, Report, Source, check};
 use injector::manifest::Settings;
 use serde_json::{Value, json};
 
@@ -17,7 +17,9 @@ fn checked_by(policy: Policy, objects: &[Value]) -> Vec<Finding> {
     let texts: Vec<String> = objects.iter().map(Value::to_string).collect();
     let sources: Vec<Source<'_>> =
         texts.iter().map(|text| Source { name: "a.yaml", text }).collect();
-    check(&sources, &settings).unwrap()
+    let Report { findings, not_checked } = check(&sources, &settings).unwrap();
+    assert_eq!(not_checked, [], "files are all there");
+    findings
 }
 
 fn checked(objects: &[Value]) -> Vec<Finding> {
@@ -110,7 +112,7 @@ fn each_fault_of_a_template_has_its_code_and_a_fix() {
         let found = &findings[0];
         assert_eq!((found.object.as_str(), found.namespace.as_str()), ("deployment/web", "shop"));
         assert!(found.problem.contains(problem), "{found:?}");
-        assert!(found.fix.contains(fix), "{found:?}");
+        assert!(found.fix.as_str().contains(fix), "{found:?}");
     }
 }
 
@@ -119,15 +121,18 @@ fn a_namespace_counts_for_the_pods_of_every_file() {
     let pod = deployment(&support::pod(&[]));
     for (labels, expected) in [
         (json!({"sidecar-injector": "enabled"}), vec![]),
-        (json!({"sidecar-injector": "yes"}), vec![Code::NamespaceNotEnabled]),
+        (
+            json!({"sidecar-injector": "yes"}),
+            vec![Code::NamespaceNotEnabled, Code::NamespaceMisspelt],
+        ),
         (json!({}), vec![Code::NamespaceNotEnabled]),
     ] {
         assert_eq!(codes(&checked(&[pod.clone(), namespace(&labels)])), expected, "{labels}");
     }
     let findings = checked(&[namespace(&json!({})), existing(support::pod(&[]))]);
     assert_eq!(codes(&findings), [Code::NamespaceNotEnabled], "and no second word on its pod");
-    let enable = "kubectl label namespace shop sidecar-injector=enabled";
-    assert_eq!(findings[0].fix, format!("{enable} && {RESTART}"));
+    let enable = "kubectl label namespace shop sidecar-injector=enabled --overwrite";
+    assert_eq!(findings[0].fix, Fix::Command(format!("{enable} && {RESTART}")));
     // Nobody asks there, or what asks has its sidecar in the manifest.
     let unasked = deployment(&json!({"spec": {"containers": []}}));
     let manual = deployment(&support::injected(&support::pod(&[])));
@@ -138,7 +143,7 @@ fn a_namespace_counts_for_the_pods_of_every_file() {
 fn a_pod_that_asked_and_has_none_is_made_anew() {
     let findings = checked(&[existing(support::pod(&[]))]);
     assert_eq!(codes(&findings), [Code::SidecarMissing]);
-    assert_eq!(findings[0].fix, RESTART);
+    assert_eq!(findings[0].fix, Fix::Command(RESTART.into()));
 
     let skipped = existing(support::pod(&[("status", "skipped:template_error")]));
     let findings = checked(&[skipped]);
@@ -165,8 +170,80 @@ fn a_sidecar_of_another_policy_is_stale() {
     policy.sidecar.image = "mesher:next".into();
     let findings = checked_by(policy, &[deployment(&pod), existing(pod)]);
     assert_eq!(codes(&findings), [Code::SidecarStale, Code::SidecarStale]);
-    assert!(findings[0].fix.contains("sidecar-injector inject"), "{findings:?}");
-    assert_eq!(findings[1].fix, RESTART);
+    assert!(findings[0].fix.as_str().contains("sidecar-injector inject"), "{findings:?}");
+    assert_eq!(findings[1].fix, Fix::Command(RESTART.into()));
+}
+
+/// A Deployment of a cluster: unlike one that a file only describes, its pods' faults are its own.
+#[test]
+fn a_workload_and_its_pods_have_one_finding() {
+    let mut workload = deployment(&support::pod(&[]));
+    workload["metadata"]["uid"] = json!("3a1c");
+    let pods = ["web-1", "web-2"].map(|name| {
+        let mut pod = existing(support::pod(&[]));
+        pod["metadata"]["name"] = json!(name);
+        pod
+    });
+    let [first, second] = pods;
+    let plain = namespace(&json!({}));
+    let orders = [
+        [workload.clone(), first.clone(), second.clone()],
+        [first.clone(), second.clone(), workload],
+    ];
+    for objects in orders {
+        let findings = checked(&[&objects[..], &[plain.clone()]].concat());
+        assert_eq!(codes(&findings), [Code::NamespaceNotEnabled]);
+        assert_eq!((findings[0].object.as_str(), findings[0].pods), ("deployment/web", 2));
+        assert!(findings[0].fix.as_str().ends_with(RESTART), "{findings:?}");
+    }
+    let findings = checked(&[first, second]);
+    assert_eq!(codes(&findings), [Code::SidecarMissing]);
+    assert_eq!((findings[0].object.as_str(), findings[0].pods), ("deployment/web", 2));
+}
+
+#[test]
+fn a_misspelt_label_of_a_namespace_is_told_from_a_no() {
+    for (labels, found) in [
+        (json!({"sidecar-injection": "enabled"}), true),
+        (json!({"sidecar-injector": "enable"}), true),
+        (json!({"sidecar-injector": "true"}), true),
+        (json!({"sidecarInjector": "enabled"}), true),
+        (json!({"sidecar.mesher.io/inject": "yes"}), true),
+        (json!({"sidecar-injector": "disabled"}), false),
+        (json!({"istio-injection": "enabled"}), false),
+        (json!({"sidecar-injector": "enabled", "sidecar-injection": "enabled"}), false),
+        (json!({}), false),
+    ] {
+        let expected: &[Code] = if found { &[Code::NamespaceMisspelt] } else { &[] };
+        assert_eq!(codes(&checked(&[namespace(&labels)])), expected, "{labels}");
+    }
+    let findings = checked(&[namespace(&json!({"sidecar-injection": "enabled"}))]);
+    let command = "kubectl label namespace shop --overwrite sidecar-injector=enabled \
+                   sidecar-injection-";
+    assert_eq!(findings[0].fix, Fix::Command(command.into()));
+}
+
+#[test]
+fn a_sidecar_that_never_came_says_why_as_far_as_is_known() {
+    let mut pod = existing(support::pod(&[]));
+    pod["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let labelled = |time: &str| {
+        let mut namespace = namespace(&json!({"sidecar-injector": "enabled"}));
+        namespace["metadata"]["managedFields"] = json!([
+            {"manager": "a", "time": "2025-01-01T00:00:00Z",
+             "fieldsV1": {"f:metadata": {"f:labels": {"f:kubernetes.io/metadata.name": {}}}}},
+            {"manager": "kubectl-label", "time": time,
+             "fieldsV1": {"f:metadata": {"f:labels": {"f:sidecar-injector": {}}}}},
+        ]);
+        namespace
+    };
+    for (time, said) in [
+        ("2026-01-01T00:00:01Z", "created before its namespace had the labels"),
+        ("2025-12-31T23:59:59Z", "the injector probably was not running"),
+    ] {
+        let findings = checked(&[labelled(time), pod.clone()]);
+        assert!(findings[0].problem.contains(said), "{time} {findings:?}");
+    }
 }
 
 #[test]
@@ -192,11 +269,17 @@ fn scripts_can_tell_the_outcome_by_the_exit_code() {
         (&["-f", "-"][..], fine.as_str(), 0, "nothing found\n"),
         (&["-f", "-"], &warned, 0, "warning  annotation_unknown  deployment/web in namespace"),
         (&["-f", "-", "-n", "shop"], &faulty, 3, "error  pod_refused  deployment/web in namespace"),
-        (&["-f", "-", "-o", "json"], &fine, 0, "[]\n"),
-        (&["-f", "-", "-o", "json"], &faulty, 3, "[\n  {\n    \"code\": \"pod_refused\""),
+        (&["-f", "-", "-o", "json"], &fine, 0, "{\n  \"findings\": [],\n  \"notChecked\": []\n}\n"),
+        (
+            &["-f", "-", "-o", "json"],
+            &faulty,
+            3,
+            "{\n  \"findings\": [\n    {\n      \"code\": \"pod_refused\"",
+        ),
         (&["-f", "-"], "kind: [", 1, ""),
-        (&[], &fine, 1, ""),
+        (&["--kubeconfig", "no/such/file"], "", 1, ""),
         (&["--unheard-of"], &fine, 2, ""),
+        (&["-f", "-", "--context", "a"], &fine, 2, ""),
     ] {
         let output = run(arguments, input);
         let out = String::from_utf8(output.stdout).unwrap();

@@ -2,6 +2,26 @@
 
 use serde::Serialize;
 
+use super::Code;
+
+/// All that a check has to say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// What is wrong; errors first.
+    pub findings: Vec<Finding>,
+    /// What could not be looked at. A report without findings is no clean bill while something
+    /// stands here.
+    pub not_checked: Vec<NotChecked>,
+}
+
+impl Report {
+    /// Whether a finding is an error.
+    pub fn is_faulty(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+}
+
 /// One thing that is wrong, and how to put it right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -10,16 +30,36 @@ pub struct Finding {
     pub code: Code,
     /// How bad it is.
     pub severity: Severity,
-    /// The file that holds the object; `<stdin>` for standard input.
+    /// The file that holds the object; `<stdin>` for standard input, `cluster` for a live one.
     pub source: String,
-    /// Namespace of the object.
+    /// Namespace of the object; empty for an object without one.
     pub namespace: String,
-    /// `deployment/web`.
+    /// `deployment/web`. Faults of pods are the workload's that makes them.
     pub object: String,
+    /// How many existing pods have it.
+    pub pods: usize,
     /// What is wrong, in a sentence.
     pub problem: String,
-    /// What to do about it: a command, or an instruction.
-    pub fix: String,
+    /// What to do about it.
+    pub fix: Fix,
+}
+
+/// What to do about a fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Fix {
+    /// For a shell, as it stands.
+    Command(String),
+    /// Something that no command does.
+    Advice(String),
+}
+
+impl Fix {
+    /// The command or the advice.
+    pub fn as_str(&self) -> &str {
+        let (Self::Command(text) | Self::Advice(text)) = self;
+        text
+    }
 }
 
 /// How bad a finding is.
@@ -28,52 +68,19 @@ pub struct Finding {
 pub enum Severity {
     /// A pod that asks for a sidecar has none, or would get none.
     Error,
-    /// Works, but hardly as it was meant.
+    /// Works, but hardly as it was meant, or not for long.
     Warning,
 }
 
-/// The kinds of faults. Scripts rely on their words: they are never renamed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Code {
-    /// An annotation of ours on a workload, where nobody reads it.
-    AnnotationMisplaced,
-    /// An annotation with our prefix that is none of ours.
-    AnnotationUnknown,
-    /// The namespace lacks the label without which the API server does not call the injector.
-    NamespaceNotEnabled,
-    /// A label keeps the pod away from the injector, though its annotation asks for a sidecar.
-    LabelOptsOut,
-    /// The pod would be refused.
-    PodRefused,
-    /// The pod asks for a sidecar and would get none.
-    PodSkipped,
-    /// A pod that exists asked for a sidecar and has none, though it would get one now.
-    SidecarMissing,
-    /// A sidecar that the policy would make otherwise today.
-    SidecarStale,
-}
-
-impl Code {
-    /// The word users meet, for example `pod_skipped`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AnnotationMisplaced => "annotation_misplaced",
-            Self::AnnotationUnknown => "annotation_unknown",
-            Self::NamespaceNotEnabled => "namespace_not_enabled",
-            Self::LabelOptsOut => "label_opts_out",
-            Self::PodRefused => "pod_refused",
-            Self::PodSkipped => "pod_skipped",
-            Self::SidecarMissing => "sidecar_missing",
-            Self::SidecarStale => "sidecar_stale",
-        }
-    }
-
-    /// How bad it is.
-    pub const fn severity(self) -> Severity {
-        match self {
-            Self::AnnotationUnknown | Self::SidecarStale => Severity::Warning,
-            _ => Severity::Error,
-        }
-    }
+/// Something that could not be looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotChecked {
+    /// What it is.
+    pub what: String,
+    /// Why it could not.
+    pub reason: String,
+    /// What would allow it, for example `list pods`; absent where no right is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needs: Option<String>,
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use super::inputs::Inputs;
-use super::policy::PolicyArgs;
+use super::policy::{NamespaceArg, PolicyArgs};
 use crate::manifest::{self, Explanation};
 
 /// Say why pods get a sidecar or none
@@ -19,6 +19,8 @@ use crate::manifest::{self, Explanation};
 pub(super) struct Args {
     #[command(flatten)]
     inputs: Inputs,
+    #[command(flatten)]
+    namespace: NamespaceArg,
     #[command(flatten)]
     policy: PolicyArgs,
     /// Output format
@@ -35,7 +37,7 @@ enum Output {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let settings = args.policy.settings()?;
+    let settings = args.policy.settings(&args.namespace.namespace)?;
     let mut all = Vec::new();
     for input in args.inputs.read()? {
         let explained = manifest::explain(&input.text, &settings);

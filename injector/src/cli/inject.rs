@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::inputs::Inputs;
 use super::outputs::{self, Outputs};
-use super::policy::PolicyArgs;
+use super::policy::{NamespaceArg, PolicyArgs};
 use crate::manifest;
 use crate::policy::Unannotated;
 
@@ -28,6 +28,8 @@ pub(super) struct Args {
     #[command(flatten)]
     outputs: Outputs,
     #[command(flatten)]
+    namespace: NamespaceArg,
+    #[command(flatten)]
     policy: PolicyArgs,
     /// Inject only pods whose annotation asks for it, as the webhook does
     #[arg(long)]
@@ -35,7 +37,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut settings = args.policy.settings()?;
+    let mut settings = args.policy.settings(&args.namespace.namespace)?;
     settings.reformat = args.outputs.reformat;
     settings.policy.renew = true;
     if !args.only_annotated {

@@ -1,4 +1,4 @@
-//! What holds for the pods of a manifest: the flags that `inject` and `explain` share.
+//! What holds for the pods of a manifest: the flags that `inject`, `explain` and `check` share.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,17 @@ use crate::config::{Config, NativeSidecar, load_templates};
 use crate::manifest::Settings;
 use crate::policy::Discovery;
 
+/// Where objects live that do not say it.
+#[derive(Debug, clap::Args)]
+pub(super) struct NamespaceArg {
+    /// Namespace of the objects that name none
+    #[arg(short, long, value_name = "NAME", default_value = "default")]
+    pub(super) namespace: String,
+}
+
 /// The policy of a cluster, or the built-in one, and flags above it.
 #[derive(Debug, clap::Args)]
 pub(super) struct PolicyArgs {
-    /// Namespace of the objects that name none
-    #[arg(short, long, value_name = "NAME", default_value = "default")]
-    namespace: String,
     /// Discovery of the pods that name none: sc (ServiceComb service-center) or pilot (Istio)
     /// [default: sc, or what the configuration says]
     #[arg(long, value_name = "TYPE", hide_possible_values = true, value_parser = discovery())]
@@ -32,10 +37,28 @@ pub(super) struct PolicyArgs {
 }
 
 impl PolicyArgs {
+    /// Whether any of it was named.
+    pub(super) fn is_given(&self) -> bool {
+        self.default_discovery.is_some()
+            || self.config.is_some()
+            || self.template.is_some()
+            || self.native.is_some()
+    }
+
     /// The webhook's answer to every pod of a manifest.
-    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let mut config =
-            self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
+    pub(super) fn settings(&self, namespace: &str) -> anyhow::Result<Settings> {
+        let config = self.config()?;
+        self.settings_of(&config, namespace)
+    }
+
+    /// The configuration file, or what is built in.
+    pub(super) fn config(&self) -> anyhow::Result<Config> {
+        Ok(self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?)
+    }
+
+    /// What flags and `config` make of pods.
+    pub(super) fn settings_of(&self, config: &Config, namespace: &str) -> anyhow::Result<Settings> {
+        let mut config = config.clone();
         if let Some(native) = self.native {
             config.policy.native_sidecar = native;
         }
@@ -49,7 +72,7 @@ impl PolicyArgs {
         if let Some(discovery) = self.default_discovery {
             policy.sidecar.discovery_type = discovery;
         }
-        Ok(Settings { policy, namespace: self.namespace.clone(), reformat: false })
+        Ok(Settings { policy, namespace: namespace.to_owned(), reformat: false })
     }
 }
 

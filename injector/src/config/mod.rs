@@ -26,6 +26,7 @@ pub use file::ConfigError;
 pub use overrides::Overrides;
 pub use size::Size;
 pub use templates::load_templates;
+pub(crate) use templates::templates_of;
 pub use tls::{Life, Tls, TlsMode};
 pub use validate::url_host;
 

@@ -32,6 +32,21 @@ pub fn load_templates(path: Option<&Path>) -> Result<Templates, ConfigError> {
     Ok(templates)
 }
 
+/// The built-in template and those of a ConfigMap's data, as its mounted folder would give them.
+pub(crate) fn templates_of(data: &BTreeMap<String, String>) -> Result<Templates, ConfigError> {
+    let builtin = Arc::new(Template::builtin());
+    let mut templates = BTreeMap::from([(builtin.name().to_owned(), builtin)]);
+    for (key, text) in data {
+        let Some(name) = key.strip_suffix(".yaml").or_else(|| key.strip_suffix(".yml")) else {
+            continue;
+        };
+        let template = load_template(name, text)
+            .map_err(|source| ConfigError::Template { path: key.into(), source })?;
+        templates.insert(name.to_owned(), Arc::new(template));
+    }
+    Ok(templates)
+}
+
 /// The template files at `path`, sorted. Names with a leading dot are Kubernetes' own (`..data`)
 /// or an editor's.
 fn files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {

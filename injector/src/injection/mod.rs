@@ -81,6 +81,11 @@ pub fn is_stale(pod: &Value, policy: &Policy) -> bool {
     })
 }
 
+/// The version of the injector that made the sidecar of `pod`, by its record.
+pub(crate) fn made_by(pod: &Value) -> Option<String> {
+    Some(Record::read(Pod(pod))?.version).filter(|version| !version.is_empty())
+}
+
 fn decide(
     pod: &Value,
     request: &RequestInfo,

@@ -118,7 +118,7 @@ fn publish(state: &watch::Sender<ApiServer>, change: impl FnOnce(&mut ApiServer)
 
 /// Major, and the leading digits of minor: hosted clusters say `33+`. `gitVersion` is free text of
 /// whoever built the server.
-fn version_of(info: &Info) -> Option<(u32, u32)> {
+pub(crate) fn version_of(info: &Info) -> Option<(u32, u32)> {
     let digits = info.minor.find(|c: char| !c.is_ascii_digit()).unwrap_or(info.minor.len());
     Some((info.major.parse().ok()?, info.minor[..digits].parse().ok()?))
 }

@@ -202,7 +202,8 @@ fn plan(found: &MutatingWebhookConfiguration, webhooks: &[String], pem: &[u8]) -
     }))
 }
 
-fn is_ours(entry: &str, webhooks: &[String]) -> bool {
+/// Whether an entry of a webhook configuration is one of ours.
+pub(crate) fn is_ours(entry: &str, webhooks: &[String]) -> bool {
     webhooks.iter().any(|name| {
         entry.strip_suffix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     })

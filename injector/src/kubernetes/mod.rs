@@ -34,6 +34,14 @@ pub enum Error {
          file by flag or in KUBECONFIG"
     )]
     Config(String),
+    /// The kubeconfig has no such context.
+    #[error("the kubeconfig has no context \"{context}\"; it has: {known}")]
+    Context {
+        /// What was asked for.
+        context: String,
+        /// What there is.
+        known: String,
+    },
     /// The API server refused, or could not be reached.
     #[error("{doing}: {}{}", explain(source), remedy(source))]
     Api {
@@ -80,6 +88,29 @@ async fn call<T>(
         Ok(Err(source)) => Err(Error::Api { doing, source: Box::new(source) }),
         Err(_) => Err(Error::Deadline { doing }),
     }
+}
+
+/// As [`connect`], for a user: of the file `kubeconfig`, else where kubectl looks, and of `context`,
+/// else the current one; without any kubeconfig that of the pod this runs in.
+pub async fn connect_as(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Client, Error> {
+    if kubeconfig.is_none() && context.is_none() {
+        return connect(None).await;
+    }
+    let wrong = |e: &dyn std::fmt::Display| Error::Config(e.to_string());
+    let file = match kubeconfig {
+        Some(path) => Kubeconfig::read_from(path).map_err(|e| wrong(&e))?,
+        None => Kubeconfig::read().map_err(|e| wrong(&e))?,
+    };
+    if let Some(context) = context
+        && !file.contexts.iter().any(|known| known.name == context)
+    {
+        let known: Vec<String> = file.contexts.into_iter().map(|known| known.name).collect();
+        return Err(Error::Context { context: context.to_owned(), known: known.join(", ") });
+    }
+    let options =
+        KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let config = Config::from_custom_kubeconfig(file, &options).await.map_err(|e| wrong(&e))?;
+    Client::try_from(config).map_err(|e| wrong(&e))
 }
 
 /// Makes a client: of the file `kubeconfig`, else of `KUBECONFIG` or `~/.kube/config`, else of the

@@ -8,9 +8,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use e2e::installation::{Installation, NAME, PATIENCE, configured, enabled_namespace};
 use e2e::kubectl::{Kubectl, eventually};
-use e2e::pod::asking;
-use serde_json::{Value, json};
+use serde_json::Value;
 use testbed::{Cluster, ClusterOptions};
+
+use crate::workload::{deploy, only_pod, run};
 
 /// The exit code and the findings about one namespace.
 fn check(cluster: &Cluster, namespace: &str) -> Result<(Option<i32>, Vec<Value>)> {
@@ -31,46 +32,20 @@ fn check(cluster: &Cluster, namespace: &str) -> Result<(Option<i32>, Vec<Value>)
     child.stdin.take().context("no standard input")?.write_all(input.as_bytes())?;
     let output = child.wait_with_output()?;
     let told = String::from_utf8_lossy(&output.stderr);
-    let findings = serde_json::from_slice(&output.stdout).with_context(|| told.into_owned())?;
-    Ok((output.status.code(), findings))
+    let report: Value =
+        serde_json::from_slice(&output.stdout).with_context(|| told.into_owned())?;
+    let findings = report["findings"].as_array().context("no findings")?;
+    Ok((output.status.code(), findings.clone()))
 }
 
 fn codes(findings: &[Value]) -> Vec<&str> {
     findings.iter().filter_map(|finding| finding["code"].as_str()).collect()
 }
 
-/// Creates a Deployment whose pod asks, and waits for the pod.
-fn deploy(cluster: &Cluster, namespace: &str) -> Result<()> {
-    let pod = asking("web");
-    let deployment = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
-        "spec": {
-            "selector": {"matchLabels": {"app": "web"}},
-            "template": {
-                "metadata": {
-                    "labels": {"app": "web"},
-                    "annotations": pod["metadata"]["annotations"],
-                },
-                "spec": pod["spec"],
-            },
-        },
-    });
-    let kubectl = Kubectl(cluster);
-    kubectl.run_with(&format!("create -n {namespace} -f -"), &deployment.to_string())?;
-    eventually("the Deployment's pod is there", PATIENCE, || {
-        let pods = kubectl.get(&format!("pods -n {namespace}"))?;
-        Ok(pods["items"].as_array().filter(|pods| !pods.is_empty()).map(|_| ()))
-    })
-}
-
 /// Does what the only finding says, with kubectl.
 fn put_right(cluster: &Cluster, findings: &[Value]) -> Result<()> {
     ensure!(findings.len() == 1, "{findings:?}");
-    for command in findings[0]["fix"].as_str().context("no fix")?.split(" && ") {
-        let line = command.strip_prefix("kubectl ").context("no command of kubectl")?;
-        Kubectl(cluster).run(line)?;
-    }
-    Ok(())
+    run(cluster, findings[0]["fix"]["command"].as_str().context("no command")?)
 }
 
 /// There is no kubelet, so no new pod becomes ready, and a rolling update keeps the old one: it is
@@ -93,37 +68,32 @@ fn until_healthy(cluster: &Cluster, namespace: &str, old: &str) -> Result<()> {
     })
 }
 
-fn only_pod(cluster: &Cluster, namespace: &str) -> Result<String> {
-    let pods = Kubectl(cluster).get(&format!("pods -n {namespace}"))?;
-    Ok(pods["items"][0]["metadata"]["name"].as_str().context("no pod")?.to_owned())
-}
-
 #[test]
 fn faults_of_a_cluster_are_found_and_their_fixes_help() -> Result<()> {
     let cluster = Cluster::start(ClusterOptions { controller_manager: true })?;
     let mut injector = Installation::start(&cluster, &testbed::binary(NAME)?)?;
 
     let healthy = enabled_namespace(&cluster, "healthy")?;
-    deploy(&cluster, &healthy)?;
+    deploy(&cluster, &healthy, &[])?;
     assert_eq!(check(&cluster, &healthy)?, (Some(0), vec![]));
 
     // Created while no injector ran.
     let missed = enabled_namespace(&cluster, "missed")?;
     injector.stop();
-    deploy(&cluster, &missed)?;
+    deploy(&cluster, &missed, &[])?;
     injector.resume()?;
     let (code, findings) = check(&cluster, &missed)?;
     assert_eq!((code, codes(&findings)), (Some(3), vec!["sidecar_missing"]), "{findings:?}");
-    assert_eq!(findings[0]["fix"], "kubectl rollout restart deployment/web --namespace missed");
+    let restart = "kubectl rollout restart deployment/web --namespace missed";
+    assert_eq!(findings[0]["fix"]["command"], restart);
     let old = only_pod(&cluster, &missed)?;
     put_right(&cluster, &findings)?;
     until_healthy(&cluster, &missed, &old)?;
 
     // Created in a namespace without the label.
     Kubectl(&cluster).run("create namespace plain")?;
-    deploy(&cluster, "plain")?;
+    deploy(&cluster, "plain", &[])?;
     let (code, findings) = check(&cluster, "plain")?;
-    let expected = vec!["namespace_not_enabled", "namespace_not_enabled"];
-    assert_eq!((code, codes(&findings)), (Some(3), expected), "{findings:?}");
+    assert_eq!((code, codes(&findings)), (Some(3), vec!["namespace_not_enabled"]), "{findings:?}");
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! Pods that ask for a sidecar, and that the injector would leave without one or refuse.
 
-use super::{Code, Finding, Subject};
+use super::Subject;
+use crate::check::Code;
+use crate::check::findings::{Draft, Remedy};
 use crate::outcome::Outcome;
 use crate::reason::Reason;
 
-pub(super) fn check(subject: &Subject<'_>) -> Option<Finding> {
+pub(super) fn check(subject: &Subject<'_>) -> Option<Draft> {
     let (code, reason, message) = match &subject.outcome {
         Outcome::Rejected(rejected) => (Code::PodRefused, rejected.reason, &rejected.message),
         Outcome::Skipped(skipped) if skipped.asked && !subject.has_sidecar => {
@@ -12,7 +14,7 @@ pub(super) fn check(subject: &Subject<'_>) -> Option<Finding> {
         }
         _ => return None,
     };
-    Some(subject.finding(code, format!("{reason}: {message}"), fix(reason).to_owned()))
+    Some(subject.draft(code, format!("{reason}: {message}"), Remedy::advice(fix(reason))))
 }
 
 /// What helps against a refusal for this reason.
