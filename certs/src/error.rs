@@ -142,6 +142,14 @@ pub enum Error {
         /// What was to be written.
         place: String,
     },
+    /// Nothing that could be served is stored, and another is to write it.
+    #[error(
+        "{place}: holds no certificate that could be served; the replica that leads is to write it"
+    )]
+    Unwritten {
+        /// What was read.
+        place: String,
+    },
     /// The Kubernetes API refused, or could not be reached.
     #[error("{place}: {}{}", explain(source), remedy(source))]
     Api {

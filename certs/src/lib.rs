@@ -7,7 +7,8 @@
 //! - [`self_issued::next`] decides what has to happen to stored [`self_issued::Material`].
 //! - [`Serving`] runs it: [`Serving::of_files`] follows a folder that somebody else fills (a
 //!   mounted Secret, cert-manager), [`Serving::of_store`] keeps CA and leaf itself in a
-//!   [`store::SecretStore`] or [`store::FolderStore`]. Either way [`Serving::resolver`] goes into
+//!   [`store::SecretStore`] or [`store::FolderStore`], [`Serving::of_shared_store`] does so as one
+//!   of several replicas. Either way [`Serving::resolver`] goes into
 //!   [`server_config`], and [`Serving::status`] tells expiry, bundle and trouble.
 //!
 //! ```
@@ -37,6 +38,7 @@ pub mod folder;
 mod identity;
 mod names;
 mod private_key;
+mod replica;
 mod resolver;
 pub mod self_issued;
 mod serving;
@@ -53,6 +55,8 @@ pub use folder::Folder;
 pub use identity::Identity;
 pub use names::Names;
 pub use private_key::PrivateKey;
+pub use replica::Replica;
 pub use resolver::{Resolver, server_config};
+pub use self_issued::Trust;
 pub use serving::{Serving, Status};
 pub use terms::{Term, Terms};

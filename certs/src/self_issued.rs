@@ -98,6 +98,40 @@ impl Found {
     }
 }
 
+/// What is known of the CAs that clients trust. The settling time of a new CA counts from when they
+/// were told of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Nobody says, or there is nobody to be told: a CA is taken to be known from its issue.
+    #[default]
+    Assumed,
+    /// They may never have heard of the present bundle.
+    Unconfirmed,
+    /// They were told to trust `bundle`.
+    Confirmed {
+        /// All that they trust.
+        bundle: Bundle,
+        /// Since when without a break.
+        since: SystemTime,
+    },
+}
+
+impl Trust {
+    /// When `authority` has stood in the clients' bundle for the settling time; `None`: it does not
+    /// stand there.
+    fn settles(&self, authority: &Authority, terms: &Terms) -> Option<SystemTime> {
+        let issued = terms.issued(authority.certificate());
+        let known = match self {
+            Self::Assumed => Some(issued),
+            Self::Confirmed { bundle, since } if bundle.contains(authority.certificate()) => {
+                Some(issued.max(*since))
+            }
+            Self::Confirmed { .. } | Self::Unconfirmed => None,
+        };
+        Some(known? + terms.settle)
+    }
+}
+
 /// What has to happen now.
 #[derive(Debug)]
 pub enum Step {
@@ -120,11 +154,13 @@ pub enum Step {
 /// Decides about what was `found` in the store, given what is `served` so far.
 ///
 /// A CA is replaced in two steps: it first stands beside the old one in the bundle while the old
-/// leaf is served, and only after `terms.settle` a leaf of it is issued; as long again after that
-/// the old one is dropped.
+/// leaf is served, and only after clients were able to `trust` it for `terms.settle` a leaf of it is
+/// issued; as long again after that the old one is dropped. Clients that cannot be told do not hold
+/// it up for ever: the old leaf's end does, as nobody takes an expired one.
 pub fn next(
     found: Found,
     served: Option<&Material>,
+    trust: &Trust,
     names: &Names,
     terms: &Terms,
     now: SystemTime,
@@ -167,10 +203,14 @@ pub fn next(
     }
     let leaf_due = terms.due(identity.leaf(), terms.leaf);
     if !of_authority {
-        let settled = terms.issued(authority.certificate()) + terms.settle;
-        let until = settled.min(identity.leaf().not_after());
+        let end = identity.leaf().not_after();
+        let settled = trust.settles(&authority, terms).filter(|at| *at <= end);
+        let until = settled.unwrap_or(end);
         if until <= now {
-            return issue("the new CA has settled");
+            return issue(match settled {
+                Some(_) => "the new CA has settled",
+                None => "the old leaf ends, whether or not the new CA has settled",
+            });
         }
         let material = Material { bundle, authority, identity };
         return Ok(keep_or_heal(material, until, damaged));
@@ -181,6 +221,18 @@ pub fn next(
     let until = leaf_due.min(ca_due).min(drop_old.unwrap_or(ca_due));
     let material = Material { bundle, authority, identity };
     Ok(keep_or_heal(material, until, damaged))
+}
+
+/// What a server that must not write serves of what was `found`: all of it, if it is whole and
+/// valid at `now`. `None`: it keeps what it has, until whoever may write has written.
+///
+/// Names are not looked at: a server that is to have another name than the writer gives would else
+/// never be ready to take the writer's place.
+pub fn follow(found: Found, now: SystemTime) -> Option<Material> {
+    let (bundle, authority) = found.authority?;
+    let identity = found.identity?;
+    bundle.verify(&identity, [], now).ok()?;
+    Some(Material { bundle, authority, identity })
 }
 
 fn keep_or_heal(material: Material, until: SystemTime, damaged: bool) -> Step {

@@ -14,8 +14,9 @@ use crate::error::Error;
 use crate::files::Files;
 use crate::identity::Identity;
 use crate::names::Names;
+use crate::replica::Replica;
 use crate::resolver::Resolver;
-use crate::self_issued::{Found, Material, Step, next};
+use crate::self_issued::{Found, Material, Step, Trust, follow, next};
 use crate::store::{Changes, Store};
 use crate::terms::Terms;
 
@@ -69,7 +70,7 @@ impl Serving {
                         backoff.delay()
                     }
                 };
-                if wait_for(&mut changes, &mut stop, wait).await {
+                if wait_for(&mut changes, None, &mut stop, wait).await {
                     return;
                 }
             }
@@ -77,15 +78,38 @@ impl Serving {
     }
 
     /// Is its own CA: loads or makes CA and leaf in `store`, renews them by `terms`, and heals
-    /// what others delete or damage there.
+    /// what others delete or damage there. It is the only one that writes there.
     pub fn of_store(store: impl Store, names: Names, terms: Terms) -> Self {
+        Self::keep(store, names, terms, None)
+    }
+
+    /// [`Self::of_store`] as one of several that share `store`. Only the one that `replica` says so
+    /// writes; the others take up what it has written. What is deleted or damaged they serve on,
+    /// and heal once it is their turn to write.
+    pub fn of_shared_store(
+        store: impl Store,
+        names: Names,
+        terms: Terms,
+        replica: Replica,
+    ) -> Self {
+        Self::keep(store, names, terms, Some(replica))
+    }
+
+    fn keep(store: impl Store, names: Names, terms: Terms, mut replica: Option<Replica>) -> Self {
         Self::spawn(|mut publisher, mut stop| async move {
             let mut changes = store.watch();
             let mut backoff = Backoff::new(Duration::from_millis(200), POLL);
             let mut pace = Pace::new(Duration::from_millis(100), POLL);
             let mut served = None;
             loop {
-                let wait = match advance(&store, served.as_ref(), &names, &terms).await {
+                let (writes, trust) =
+                    replica.as_mut().map_or((true, Trust::Assumed), Replica::told);
+                let step = if writes {
+                    advance(&store, served.as_ref(), &trust, &names, &terms).await
+                } else {
+                    take_up(&store, &terms).await
+                };
+                let wait = match step {
                     Ok(Progress::Current { material, until }) => {
                         backoff.reset();
                         publisher.publish(&material.identity, Some(material.bundle.clone()));
@@ -110,7 +134,7 @@ impl Serving {
                         backoff.delay()
                     }
                 };
-                if wait_for(&mut changes, &mut stop, wait).await {
+                if wait_for(&mut changes, replica.as_mut(), &mut stop, wait).await {
                     return;
                 }
             }
@@ -162,24 +186,42 @@ enum Progress {
 async fn advance(
     store: &impl Store,
     served: Option<&Material>,
+    trust: &Trust,
     names: &Names,
     terms: &Terms,
 ) -> Result<Progress, Error> {
     let place = store.place();
-    let stored = store.load().await?;
-    let found = stored.texts.as_ref().map(|t| Found::read(t, &place)).unwrap_or_default();
+    let (found, version) = read(store).await?;
     let problems = (!found.problems.is_empty()).then(|| found.problems.join("; "));
-    match next(found, served, names, terms, SystemTime::now())? {
+    match next(found, served, trust, names, terms, SystemTime::now())? {
         Step::Keep { material, until } => {
             Ok(Progress::Current { material: Box::new(material), until })
         }
         Step::Store { material, because } => {
-            store.save(&material.to_texts(), stored.version.as_deref()).await?;
+            store.save(&material.to_texts(), version.as_deref()).await?;
             let leaf = material.identity.leaf();
             tracing::info!(%place, because, problems, serial = leaf.serial(), "certificates stored");
             Ok(Progress::Stored(Box::new(material)))
         }
     }
+}
+
+/// One step of a server that must not write. It looks often enough that, even without being told of
+/// changes, it has a new CA's leaf before the old CA goes.
+async fn take_up(store: &impl Store, terms: &Terms) -> Result<Progress, Error> {
+    let (found, _) = read(store).await?;
+    let now = SystemTime::now();
+    let Some(material) = follow(found, now) else {
+        return Err(Error::Unwritten { place: store.place() });
+    };
+    let until = now + terms.settle / 2;
+    Ok(Progress::Current { material: Box::new(material), until })
+}
+
+async fn read(store: &impl Store) -> Result<(Found, Option<String>), Error> {
+    let stored = store.load().await?;
+    let found = stored.texts.as_ref().map(|texts| Found::read(texts, &store.place()));
+    Ok((found.unwrap_or_default(), stored.version))
 }
 
 /// Waits, whatever changes; `true` when it is time to end.
@@ -192,11 +234,23 @@ async fn ends_within(stop: &mut oneshot::Receiver<()>, wait: Duration) -> bool {
 }
 
 /// Waits for a change or the end of `wait`; `true` when it is time to end.
-async fn wait_for(changes: &mut Changes, stop: &mut oneshot::Receiver<()>, wait: Duration) -> bool {
+async fn wait_for(
+    changes: &mut Changes,
+    replica: Option<&mut Replica>,
+    stop: &mut oneshot::Receiver<()>,
+    wait: Duration,
+) -> bool {
+    let told = async {
+        match replica {
+            Some(replica) => replica.changed().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         biased;
         _ = stop => true,
         () = changes.next() => false,
+        () = told => false,
         () = sleep(wait) => false,
     }
 }

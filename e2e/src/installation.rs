@@ -20,7 +20,7 @@ pub const WEBHOOK: &str = "sidecar-injector.mesher.io";
 /// Selects the namespaces whose pods the injector sees.
 pub const ENABLED: &str = "sidecar-injector=enabled";
 /// The overlay without Deployment and Service.
-const LOCAL: &str = "manifests/overlays/local";
+pub(crate) const LOCAL: &str = "manifests/overlays/local";
 /// The annotation of a pod that has its sidecar.
 const INJECTED: &str = "\"sidecar.mesher.io/injected\"";
 /// What a loaded machine may take for anything that is waited for.
@@ -60,10 +60,7 @@ impl<'c> Installation<'c> {
         let kubectl = Kubectl(cluster);
         let [webhook, operations] = free_ports()?;
         let url = format!("https://127.0.0.1:{webhook}/mutate");
-        let kustomization =
-            write_kustomization(&folder.join("manifests"), &checkout(overlay), &at_url(&url))?;
-        kubectl.run(&format!("apply -k {}", kustomization.display()))?;
-
+        let kustomization = apply(cluster, &folder, overlay, &url)?;
         let configuration = folder.join("config.yaml");
         fs::write(&configuration, configured(kubectl)?)?;
         let kubeconfig = cluster.account_kubeconfig(NAME, NAME)?;
@@ -133,6 +130,14 @@ impl<'c> Installation<'c> {
     pub fn wait_for_ca_bundle(&self, deadline: Duration) -> Result<String> {
         eventually("caBundle is filled", deadline, || self.ca_bundle())
     }
+}
+
+/// Applies `overlay` for a process at `url`, from a kustomization that it writes into `folder`.
+pub(crate) fn apply(cluster: &Cluster, folder: &Path, overlay: &str, url: &str) -> Result<PathBuf> {
+    let folder = folder.join("manifests");
+    let kustomization = write_kustomization(&folder, &checkout(overlay), &at_url(url))?;
+    Kubectl(cluster).run(&format!("apply -k {}", kustomization.display()))?;
+    Ok(kustomization)
 }
 
 /// Whether the API server shows the injector the pods of `namespace`: a dry run comes back with a

@@ -143,7 +143,7 @@ fn the_service_account_may_do_this_and_nothing_else() -> Result<()> {
     let own = eventually("RBAC knows the roles", PATIENCE, || {
         let mut own = rules(NAME)?;
         own.retain(|rule| !everybody.contains(rule));
-        Ok((own.len() >= 3).then_some(own))
+        Ok((own.len() >= 5).then_some(own))
     })?;
     let expected = [
         json!({
@@ -151,6 +151,13 @@ fn the_service_account_may_do_this_and_nothing_else() -> Result<()> {
             "resources": ["secrets"], "resourceNames": ["sidecar-injector-certificates"],
         }),
         json!({"verbs": ["create"], "apiGroups": [""], "resources": ["secrets"]}),
+        json!({
+            "verbs": ["get", "list", "watch", "update"], "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"], "resourceNames": [NAME],
+        }),
+        json!({
+            "verbs": ["create"], "apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
+        }),
         json!({
             "verbs": ["get", "list", "watch", "patch"],
             "apiGroups": ["admissionregistration.k8s.io"],
@@ -165,7 +172,12 @@ fn the_service_account_may_do_this_and_nothing_else() -> Result<()> {
     for (line, allowed) in [
         ("create secrets -n sidecar-injector", true),
         ("patch mutatingwebhookconfigurations/sidecar-injector", true),
+        ("update leases/sidecar-injector -n sidecar-injector", true),
+        ("create leases -n sidecar-injector", true),
         ("create secrets -n default", false),
+        ("update leases/another -n sidecar-injector", false),
+        ("delete leases/sidecar-injector -n sidecar-injector", false),
+        ("create leases -n default", false),
         ("get secrets/another -n sidecar-injector", false),
         ("get pods -A", false),
         ("create mutatingwebhookconfigurations", false),

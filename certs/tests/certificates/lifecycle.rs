@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use certs::self_issued::{Found, Material, Step, Texts, next};
-use certs::{Bundle, Names, Terms};
+use certs::self_issued::{Found, Material, Step, Texts, follow, next};
+use certs::{Bundle, Names, Terms, Trust};
 use proptest::prelude::*;
 
 use crate::{names, noon, seconds, short_terms};
@@ -13,13 +13,15 @@ struct World {
     now: SystemTime,
     stored: Option<Texts>,
     served: Option<Material>,
+    trust: Trust,
     names: Names,
     terms: Terms,
 }
 
 impl World {
     fn new() -> Self {
-        Self { now: noon(), stored: None, served: None, names: names(), terms: short_terms() }
+        let (names, terms) = (names(), short_terms());
+        Self { now: noon(), stored: None, served: None, trust: Trust::Assumed, names, terms }
     }
 
     /// Steps until nothing is left to do; returns the reasons of what was stored, and the time of
@@ -28,9 +30,8 @@ impl World {
         let mut reasons = Vec::new();
         for _ in 0..10 {
             let found = self.stored.as_ref().map(|t| Found::read(t, "store")).unwrap_or_default();
-            match next(found, self.served.as_ref(), &self.names, &self.terms, self.now)
-                .expect("a step")
-            {
+            let Self { served, trust, names, terms, now, .. } = &*self;
+            match next(found, served.as_ref(), trust, names, terms, *now).expect("a step") {
                 Step::Keep { material, until } => {
                     assert!(until > self.now, "a look that is due already would spin");
                     self.served = Some(material);
@@ -123,6 +124,100 @@ fn a_ca_is_replaced_without_an_instant_of_distrust() {
     );
     assert_ne!(*world.served().authority.certificate(), first);
     assert!(!world.served().bundle.contains(&first));
+}
+
+impl World {
+    /// Steps by the second until something is stored; what, and when.
+    fn wait_for(&mut self, reason: &str, longest: u64) -> SystemTime {
+        for _ in 0..longest {
+            if self.settle().0.contains(&reason) {
+                return self.now;
+            }
+            self.now += seconds(1);
+        }
+        panic!("never: {reason}");
+    }
+
+    fn confirm(&mut self) {
+        let bundle = self.served().bundle.clone();
+        self.trust = Trust::Confirmed { bundle, since: self.now };
+    }
+}
+
+#[test]
+fn a_new_ca_settles_from_when_clients_were_told_of_it() {
+    let mut world = World::new();
+    world.settle();
+    world.confirm();
+    let beside = world.wait_for("the CA is due: a new one stands beside it", 900);
+    // The API server was away: caBundle holds the old CA alone.
+    world.now = beside + seconds(15);
+    assert_eq!(world.settle().0, [""; 0], "the settling time has passed, and nobody was told");
+    world.confirm();
+    assert_eq!(world.settle().1, world.now + seconds(10), "it begins now");
+    world.now += seconds(9);
+    assert_eq!(world.settle().0, [""; 0]);
+    world.now += seconds(1);
+    assert_eq!(world.settle().0, ["the new CA has settled"]);
+}
+
+/// A leader that is new confirms for itself: at worst a settling time longer, never shorter.
+#[test]
+fn who_has_not_looked_yet_waits_and_who_told_long_ago_does_not() {
+    let mut world = World::new();
+    world.settle();
+    world.confirm();
+    let beside = world.wait_for("the CA is due: a new one stands beside it", 900);
+    world.confirm();
+    world.now = beside + seconds(9);
+    let known = std::mem::replace(&mut world.trust, Trust::Unconfirmed);
+    world.now = beside + seconds(11);
+    assert_eq!(world.settle().0, [""; 0]);
+    world.trust = known;
+    assert_eq!(world.settle().0, ["the new CA has settled"]);
+}
+
+/// An expired leaf helps nobody, and whoever was told of the new CA takes the new one.
+#[test]
+fn the_old_leafs_end_is_waited_for_at_the_longest() {
+    let mut world = World::new();
+    world.settle();
+    world.trust = Trust::Unconfirmed;
+    world.wait_for("the CA is due: a new one stands beside it", 900);
+    let end = world.served().identity.leaf().not_after();
+    let at = world.wait_for("the old leaf ends, whether or not the new CA has settled", 120);
+    assert_eq!(at, end);
+}
+
+/// Nobody is there to be told, or nobody tells: as it was before anybody did.
+#[test]
+fn without_a_configuration_a_ca_settles_from_its_issue() {
+    let mut world = World::new();
+    world.settle();
+    let beside = world.wait_for("the CA is due: a new one stands beside it", 900);
+    assert_eq!(world.wait_for("the new CA has settled", 60), beside + seconds(10));
+}
+
+#[test]
+fn a_follower_serves_what_is_whole_and_valid_and_nothing_else() {
+    let mut world = World::new();
+    world.settle();
+    let texts = world.stored.clone().expect("stored");
+    let read = |texts: &Texts| Found::read(texts, "store");
+    let taken = follow(read(&texts), world.now).expect("it is whole");
+    assert_eq!(taken.identity.leaf(), world.served().identity.leaf());
+    assert_eq!(taken.bundle, world.served().bundle);
+
+    assert!(follow(Found::default(), world.now).is_none(), "nothing is stored");
+    assert!(follow(read(&texts), noon() + seconds(101)).is_none(), "the leaf has ended");
+    let break_key = |t: &mut Texts| t.tls_key.truncate(40);
+    let break_ca = |t: &mut Texts| t.ca_crt.clear();
+    let break_ca_key = |t: &mut Texts| *t.ca_key = t.tls_key.to_vec();
+    for damage in [break_key, break_ca, break_ca_key] as [fn(&mut Texts); 3] {
+        let mut texts = texts.clone();
+        damage(&mut texts);
+        assert!(follow(read(&texts), world.now).is_none());
+    }
 }
 
 /// At the limits of what [`certs::Terms::check`] allows, and with every fraction of a second.

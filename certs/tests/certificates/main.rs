@@ -3,6 +3,7 @@
 mod handshake;
 mod issuing;
 mod lifecycle;
+mod replicas;
 mod serving;
 
 use std::time::{Duration, SystemTime};

@@ -27,7 +27,10 @@ fn write(folder: &Path, identity: &Identity, ca: &Bundle) {
 }
 
 /// Waits until the status is as wanted. The bound only ends a test that would hang.
-async fn until(status: &mut watch::Receiver<Status>, wanted: impl Fn(&Status) -> bool) -> Status {
+pub(crate) async fn until(
+    status: &mut watch::Receiver<Status>,
+    wanted: impl Fn(&Status) -> bool,
+) -> Status {
     let found = tokio::time::timeout(seconds(60), status.wait_for(|s| wanted(s))).await;
     if let Ok(found) = found {
         return found.expect("the task runs").clone();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use certs::Trust;
 use e2e::installation::{NAME, checkout};
 use e2e::kubectl::Kubectl;
 use injector::kubernetes::{CaBundle, Keeper, Settings, State};
@@ -242,7 +243,8 @@ async fn the_shipped_roles_are_enough() -> Result<()> {
         certs::store::SecretStore::new(client.clone(), NAME, "sidecar-injector-certificates");
     let names = certs::Names::of_service(NAME, NAME)?;
     let serving = certs::Serving::of_store(store, names, certs::Terms::default());
-    let keeper = Keeper::start(client, Settings::default(), serving.status());
+    let (trust, _) = watch::channel(Trust::Unconfirmed);
+    let keeper = Keeper::start(client, Settings::default(), serving.status(), None, trust);
     let state = keeper.ca_bundle();
     reaches(&state, PATIENCE, State::Current, 1).await?;
     until(&keeper.api_server(), PATIENCE, |server| server.version.is_some()).await?;

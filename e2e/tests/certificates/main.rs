@@ -6,6 +6,7 @@
 
 mod api_server;
 mod ca_bundle;
+mod election;
 mod replicas;
 mod secret;
 
@@ -14,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use certs::store::SecretStore;
-use certs::{Authority, Bundle, Names, Serving, Status, Terms};
+use certs::{Authority, Bundle, Names, Serving, Status, Terms, Trust};
 use injector::kubernetes::{self, Keeper, Settings};
 use kube::Client;
 use testbed::Cluster;
@@ -68,7 +69,8 @@ fn keep(client: &Client, name: &str, certificates: watch::Receiver<Status>) -> K
         webhooks: vec!["ours.mesher.io".to_owned()],
         ..Settings::default()
     };
-    Keeper::start(client.clone(), settings, certificates)
+    let (trust, _) = watch::channel(Trust::Unconfirmed);
+    Keeper::start(client.clone(), settings, certificates, None, trust)
 }
 
 /// The bundle as `caBundle` holds it: PEM.

@@ -1,4 +1,5 @@
-//! Two replicas with one Secret and one `caBundle`, while their CA is replaced.
+//! Two replicas with one Secret and one `caBundle`, while their CA is replaced. No Lease keeps either
+//! from writing: what holds here holds whatever an election does.
 
 use std::sync::Arc;
 use std::time::Duration;

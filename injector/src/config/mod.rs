@@ -16,6 +16,7 @@ use crate::policy::{OnError, OnInvalid, SidecarDefaults};
 
 mod duration;
 mod file;
+mod lease;
 mod overrides;
 mod size;
 mod templates;
@@ -23,6 +24,7 @@ mod tls;
 mod validate;
 
 pub use file::ConfigError;
+pub use lease::Lease;
 pub use overrides::Overrides;
 pub use size::Size;
 pub use templates::load_templates;
@@ -105,6 +107,8 @@ pub struct Kubernetes {
     /// Where the API server calls by URL instead of through a Service: the same URL, for example
     /// `https://127.0.0.1:9443/mutate`. The certificate is issued for its host too.
     pub url: Option<String>,
+    /// How replicas elect the one that writes.
+    pub lease: Lease,
 }
 
 impl Default for Kubernetes {
@@ -116,6 +120,7 @@ impl Default for Kubernetes {
             webhook_configuration: "sidecar-injector".into(),
             webhooks: vec!["sidecar-injector.mesher.io".into()],
             url: None,
+            lease: Lease::default(),
         }
     }
 }

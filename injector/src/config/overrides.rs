@@ -83,6 +83,10 @@ pub struct Overrides {
     /// The injector's own namespace
     #[arg(long, value_name = "NAME", env = "POD_NAMESPACE", help_heading = "Cluster")]
     namespace: Option<String>,
+    /// What this replica calls itself in the Lease [default: the host's name; outside of a pod
+    /// with the process id]
+    #[arg(long, value_name = "NAME", env = "POD_NAME", help_heading = "Cluster")]
+    identity: Option<String>,
     /// The Service in front of the injector [default: sidecar-injector]
     #[arg(long, value_name = "NAME", env = "SIDECAR_INJECTOR_SERVICE", help_heading = "Cluster")]
     service: Option<String>,
@@ -157,6 +161,7 @@ impl Overrides {
             config.kubernetes.enabled = false;
         }
         set_option(&mut config.kubernetes.namespace, self.namespace.as_ref());
+        set_option(&mut config.kubernetes.lease.identity, self.identity.as_ref());
         set(&mut config.kubernetes.service, self.service.as_ref());
         set(&mut config.kubernetes.webhook_configuration, self.webhook_configuration.as_ref());
         set_option(&mut config.kubernetes.url, self.url.as_ref());

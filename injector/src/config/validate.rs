@@ -43,6 +43,9 @@ impl Config {
         {
             wrong("kubernetes.url", "write https://HOST[:PORT]/mutate")?;
         }
+        if let Err((key, problem)) = self.kubernetes.lease.check() {
+            wrong(&format!("kubernetes.lease.{key}"), problem)?;
+        }
         let limits = &self.limits;
         for (key, count) in [
             ("limits.connections", limits.connections),
@@ -166,6 +169,10 @@ mod tests {
             ("kubernetes: {enabled: false}", "tls.folder: "),
             ("kubernetes: {webhooks: []}", "kubernetes.webhooks: "),
             ("kubernetes: {url: 'http://x'}", "kubernetes.url: "),
+            ("kubernetes: {lease: {duration: 1500ms}}", "kubernetes.lease.duration: "),
+            ("kubernetes: {lease: {duration: 10s}}", "kubernetes.lease.renew: "),
+            ("kubernetes: {lease: {retry: 10s}}", "kubernetes.lease.retry: "),
+            ("kubernetes: {lease: {identity: ''}}", "kubernetes.lease.identity: "),
             ("tls: {leaf: {lifetime: 1h, renewAfter: 1h}}", "tls.leaf: "),
             ("tls: {leaf: {lifetime: 1000years, renewAfter: 1h}}", "tls.leaf: "),
             ("tls: {authority: {lifetime: 2days, renewAfter: 30h}}", "tls.authority: "),

@@ -1,4 +1,6 @@
-//! Keeps `caBundle` of our own webhook entries equal to the CA we serve under.
+//! Keeps `caBundle` of our own webhook entries equal to the CA we serve under. Of several replicas
+//! the one that leads writes; every one looks, and knows since when the API server was told which
+//! CAs to trust: from then on a new CA's settling time counts.
 //!
 //! The field is written by server-side apply under a field manager of its own, naming only entries
 //! that exist: the rest of the object stays whoever's it is. The object is read first, and its
@@ -14,7 +16,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 
 use certs::store::explain;
-use certs::{Backoff, Bundle, Pace};
+use certs::{Backoff, Bundle, Pace, Trust};
 use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::api::{Api, PartialObjectMeta, Patch, PatchParams};
@@ -62,6 +64,8 @@ pub enum State {
     Unmanaged,
     /// All our entries hold our bundle: the API server can call us.
     Current,
+    /// Some entry of ours holds another bundle, and the replica that leads is to write it.
+    Stale,
     /// The configuration does not exist: no pod gets a sidecar. It is filled when it is applied.
     Missing,
     /// The configuration exists, and no entry of it is ours.
@@ -75,8 +79,8 @@ pub enum State {
 
 impl State {
     /// Every word [`Self::as_str`] can say, for the label of a metric.
-    pub const WORDS: [&'static str; 6] =
-        ["unknown", "unmanaged", "current", "missing", "not_ours", "error"];
+    pub const WORDS: [&'static str; 7] =
+        ["unknown", "unmanaged", "current", "stale", "missing", "not_ours", "error"];
 
     /// The state in one word.
     pub const fn as_str(&self) -> &'static str {
@@ -84,6 +88,7 @@ impl State {
             Self::Unknown => "unknown",
             Self::Unmanaged => "unmanaged",
             Self::Current => "current",
+            Self::Stale => "stale",
             Self::Missing => "missing",
             Self::NotOurs => "not_ours",
             Self::Error { .. } => "error",
@@ -91,12 +96,20 @@ impl State {
     }
 }
 
-/// Looks whenever the object, our bundle or the minute changes, and after a failure sooner.
+/// What others are told.
+pub(super) struct Report {
+    pub(super) state: watch::Sender<CaBundle>,
+    pub(super) trust: watch::Sender<Trust>,
+}
+
+/// Looks whenever the object, our bundle, who leads or the minute changes, and after a failure
+/// sooner.
 pub(super) async fn run(
     client: Client,
     settings: Settings,
     mut certificates: watch::Receiver<certs::Status>,
-    state: watch::Sender<CaBundle>,
+    mut leads: Option<watch::Receiver<bool>>,
+    report: Report,
 ) {
     let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     // An event only says that it is time to look, so metadata is enough.
@@ -110,10 +123,15 @@ pub(super) async fn run(
     let mut pace = Pace::new(Duration::from_millis(100), Duration::from_secs(4));
     loop {
         let bundle = certificates.borrow_and_update().bundle.clone();
-        let pause = match look(&api, &settings, bundle.as_ref()).await {
+        // Whoever told is gone: no.
+        let writes = leads
+            .as_mut()
+            .is_none_or(|leads| *leads.borrow_and_update() && leads.has_changed().is_ok());
+        let pause = match look(&api, &settings, bundle.as_ref(), writes).await {
             Ok((found, wrote)) => {
                 backoff.reset();
-                publish(&state, found, wrote);
+                report.trusts(bundle, &found, wrote);
+                publish(&report.state, found, wrote);
                 if wrote {
                     sleep(pace.rest(Instant::now())).await;
                 }
@@ -121,29 +139,42 @@ pub(super) async fn run(
             }
             Err(error) => {
                 if !error.is_conflict() {
-                    publish(&state, State::Error { message: error.to_string() }, false);
+                    publish(&report.state, State::Error { message: error.to_string() }, false);
                 }
                 backoff.delay()
             }
         };
         tokio::select! {
-            event = events.next() => heard(&state, event),
+            event = events.next() => heard(&report.state, event),
             changed = certificates.changed() => {
                 if changed.is_err() {
                     // Nobody issues any more; what we wrote last stays true.
                     return;
                 }
             }
+            () = elected(leads.as_mut()) => {}
             () = sleep(pause) => {}
         }
     }
 }
 
-/// Reads the object and, if need be, writes our bundle into our entries.
+/// Waits until this replica leads, or leads no more; for ever where that is no question.
+async fn elected(leads: Option<&mut watch::Receiver<bool>>) {
+    let told = match leads {
+        Some(leads) => leads.changed().await.is_ok(),
+        None => false,
+    };
+    if !told {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Reads the object and, if need be and this replica `writes`, writes our bundle into our entries.
 async fn look(
     api: &Api<MutatingWebhookConfiguration>,
     settings: &Settings,
     bundle: Option<&Bundle>,
+    writes: bool,
 ) -> Result<(State, bool), Error> {
     let Some(bundle) = bundle else {
         return Ok((State::Unmanaged, false));
@@ -155,6 +186,7 @@ async fn look(
     match plan(&found, &settings.webhooks, bundle.to_pem().as_bytes()) {
         Plan::NotOurs => Ok((State::NotOurs, false)),
         Plan::Current => Ok((State::Current, false)),
+        Plan::Apply(_) if !writes => Ok((State::Stale, false)),
         Plan::Apply(body) => {
             let params = PatchParams::apply(MANAGER).force();
             let body = Patch::Apply(body);
@@ -162,6 +194,30 @@ async fn look(
             call("writing caBundle", write).await?;
             Ok((State::Current, true))
         }
+    }
+}
+
+impl Report {
+    /// Tells what clients trust, as far as this look shows.
+    fn trusts(&self, bundle: Option<Bundle>, found: &State, wrote: bool) {
+        let now = SystemTime::now();
+        self.trust.send_if_modified(|trust| {
+            let next = match (found, bundle) {
+                (State::Current, Some(bundle)) => match trust {
+                    Trust::Confirmed { bundle: known, .. } if !wrote && *known == bundle => {
+                        return false;
+                    }
+                    _ => Trust::Confirmed { bundle, since: now },
+                },
+                // No API server calls us, and before one does it is given all our CAs: who is to
+                // settle would wait for nobody.
+                (State::Missing | State::NotOurs, _) => Trust::Assumed,
+                _ => Trust::Unconfirmed,
+            };
+            let another = *trust != next;
+            *trust = next;
+            another
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the injector says to the Kubernetes API, none of it on a request's way: its CA goes into
-//! `caBundle` of its own configuration ([`ca_bundle`]), and the server's version decides what
+//! `caBundle` of its own configuration ([`ca_bundle`]), one of several replicas is elected to write
+//! that and the certificates ([`election`]), and the server's version decides what
 //! `nativeSidecar: auto` means ([`api_server`]).
 //!
 //! Needs, restricted to the one object by `resourceNames` (list and watch name it by field
@@ -8,10 +9,13 @@
 
 pub mod api_server;
 pub mod ca_bundle;
+pub mod election;
+mod lease;
 
 use std::path::Path;
 use std::time::Duration;
 
+use certs::Trust;
 use certs::store::explain;
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
@@ -20,6 +24,7 @@ use tokio::task::JoinHandle;
 
 pub use api_server::ApiServer;
 pub use ca_bundle::{CaBundle, State};
+pub use election::{Candidacy, Election, Leadership};
 
 /// How long one call may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -69,8 +74,7 @@ impl Error {
 fn remedy(error: &kube::Error) -> &'static str {
     match error {
         kube::Error::Api(status) if status.code == 403 => {
-            "; give the service account get, list, watch and patch on \
-             mutatingwebhookconfigurations (manifests/base/rbac.yaml)"
+            "; give the service account what manifests/base/rbac.yaml names"
         }
         kube::Error::Api(status) if status.code == 401 => "; check the token or client certificate",
         kube::Error::Api(_) => "",
@@ -164,12 +168,15 @@ pub struct Keeper {
 
 impl Keeper {
     /// Starts to keep `caBundle` equal to the bundle of `certificates` ([`certs::Serving::status`])
-    /// and to ask for the server's version. Returns at once; nothing it does can fail but in what
-    /// [`Self::ca_bundle`] and [`Self::api_server`] say.
+    /// while this replica `leads` ([`Election::leads`]; `None`: there is no other), to tell by
+    /// `trust` what clients trust, and to ask for the server's version. Returns at once; nothing it
+    /// does can fail but in what [`Self::ca_bundle`] and [`Self::api_server`] say.
     pub fn start(
         client: Client,
         settings: Settings,
         certificates: watch::Receiver<certs::Status>,
+        leads: Option<watch::Receiver<bool>>,
+        trust: watch::Sender<Trust>,
     ) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         // Both tasks wait for the one word.
@@ -182,7 +189,8 @@ impl Keeper {
             settings.version_every,
             version_state,
         );
-        let keep = ca_bundle::run(client, settings, certificates, bundle_state);
+        let report = ca_bundle::Report { state: bundle_state, trust };
+        let keep = ca_bundle::run(client, settings, certificates, leads, report);
         let tasks =
             [tokio::spawn(until(stopped.clone(), probe)), tokio::spawn(until(stopped, keep))];
         Self { ca_bundle, api_server, stop: Some(stop), tasks }

@@ -1,17 +1,18 @@
 //! The webhook's certificate: where it comes from by configuration.
 
 use certs::store::FolderStore;
-use certs::{Files, Names, Serving};
+use certs::{Files, Names, Replica, Serving};
 
 use super::run::ServerError;
 use crate::config::{Config, TlsMode};
 
 /// Starts what keeps the certificate current. `namespace` is the injector's own; `client` is
-/// there unless the injector runs without a cluster.
+/// there unless the injector runs without a cluster, and `replica` unless it is the only one.
 pub(super) fn serving(
     config: &Config,
     namespace: &str,
     client: Option<&kube::Client>,
+    replica: Option<Replica>,
 ) -> Result<Serving, ServerError> {
     let tls = &config.tls;
     match (tls.mode, &tls.folder, client) {
@@ -26,11 +27,26 @@ pub(super) fn serving(
         }
         (TlsMode::SelfIssued, None, Some(client)) => {
             let store = certs::store::SecretStore::new(client.clone(), namespace, &tls.secret);
-            Ok(Serving::of_store(store, names(config, namespace)?, tls.terms()))
+            let (names, terms) = (names(config, namespace)?, tls.terms());
+            Ok(match replica {
+                Some(replica) => Serving::of_shared_store(store, names, terms, replica),
+                None => Serving::of_store(store, names, terms),
+            })
         }
         // `Config::validate` has refused these.
         (TlsMode::Files, None, _) | (TlsMode::SelfIssued, None, None) => Err(ServerError::NoFolder),
     }
+}
+
+/// Whether replicas share what one of them has to write: a Secret, or `caBundle` alone where files
+/// name the CA. What lies in a folder is one process' own.
+pub(super) fn is_shared(config: &Config) -> bool {
+    let tls = &config.tls;
+    config.kubernetes.enabled
+        && match tls.mode {
+            TlsMode::SelfIssued => tls.folder.is_none(),
+            TlsMode::Files => tls.ca.is_some(),
+        }
 }
 
 /// What the API server may call the injector.

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use certs::Trust;
 use tokio::sync::watch;
 
+use super::certificate;
 use super::live::Live;
 use super::run::ServerError;
 use crate::config::Config;
-use crate::kubernetes::{ApiServer, CaBundle, Keeper, Settings, connect};
+use crate::kubernetes::{
+    ApiServer, CaBundle, Candidacy, Election, Keeper, Leadership, Settings, connect,
+};
 
 /// The way to the API server; there is none with `kubernetes.enabled: false`.
 pub(super) async fn client(config: &Config) -> Result<Option<kube::Client>, ServerError> {
@@ -20,14 +24,31 @@ pub(super) fn own_namespace(config: &Config, client: Option<&kube::Client>) -> O
     said.or_else(|| client.map(|client| client.default_namespace().to_owned()))
 }
 
+/// Stands for election where several replicas share what one has to write.
+pub(super) fn stand(
+    config: &Config,
+    namespace: &str,
+    client: Option<&kube::Client>,
+) -> Option<Election> {
+    let client = client.filter(|_| certificate::is_shared(config))?.clone();
+    let candidacy: Candidacy = config.kubernetes.lease.candidacy(namespace);
+    Some(Election::stand(client, candidacy))
+}
+
 /// Starts to keep `caBundle` and to ask for the API server's version.
-pub(super) fn keep(config: &Config, client: kube::Client, serving: &certs::Serving) -> Keeper {
+pub(super) fn keep(
+    config: &Config,
+    client: kube::Client,
+    serving: &certs::Serving,
+    election: Option<&Election>,
+    trust: watch::Sender<Trust>,
+) -> Keeper {
     let settings = Settings {
         configuration: config.kubernetes.webhook_configuration.clone(),
         webhooks: config.kubernetes.webhooks.clone(),
         ..Settings::default()
     };
-    Keeper::start(client, settings, serving.status())
+    Keeper::start(client, settings, serving.status(), election.map(Election::leads), trust)
 }
 
 /// Takes over what the API server's version allows, whenever it becomes another.
@@ -46,10 +67,16 @@ pub(super) async fn follow_version(mut server: watch::Receiver<ApiServer>, live:
 pub(super) struct ClusterState {
     pub(super) api_server: watch::Receiver<ApiServer>,
     pub(super) ca_bundle: watch::Receiver<CaBundle>,
+    /// `None`: this replica shares with no other.
+    pub(super) leadership: Option<watch::Receiver<Leadership>>,
 }
 
 impl ClusterState {
-    pub(super) fn of(keeper: &Keeper) -> Self {
-        Self { api_server: keeper.api_server(), ca_bundle: keeper.ca_bundle() }
+    pub(super) fn of(keeper: &Keeper, election: Option<&Election>) -> Self {
+        Self {
+            api_server: keeper.api_server(),
+            ca_bundle: keeper.ca_bundle(),
+            leadership: election.map(Election::leadership),
+        }
     }
 }

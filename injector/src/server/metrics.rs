@@ -47,6 +47,7 @@ pub(super) struct Gauges {
     pub(super) native: Gauge,
     pub(super) version_known: Gauge,
     pub(super) ready: Gauge,
+    pub(super) leader: Gauge,
     ca_bundle: Family<StateLabel, Gauge>,
 }
 
@@ -190,6 +191,11 @@ impl Gauges {
             "1 for the state of caBundle in the webhook configuration; only `current` works, or \
              `unmanaged` where somebody else fills it",
             self.ca_bundle.clone(),
+        );
+        to.register(
+            "leader",
+            "1 where this replica writes certificates and caBundle: of all replicas one does",
+            self.leader.clone(),
         );
         to.register("ready", "1 when /readyz says so", self.ready.clone());
     }

@@ -17,7 +17,7 @@ use super::connections::Connections;
 use super::live::Live;
 use super::metrics::Metrics;
 use super::readiness::Readiness;
-use crate::kubernetes::State as CaBundleState;
+use crate::kubernetes::{Leadership, State as CaBundleState};
 
 /// What the operations port tells about.
 #[derive(Debug)]
@@ -75,6 +75,7 @@ async fn status(State(operations): State<Arc<Operations>>) -> Response {
         },
         "certificate": {
             "subject": certificate.leaf.as_ref().map(certs::Certificate::subject),
+            "serial": certificate.leaf.as_ref().map(certs::Certificate::serial),
             "names": certificate.leaf.as_ref().map(certs::Certificate::names),
             "notAfter": certificate.leaf.as_ref().map(|leaf| seconds(leaf.not_after())),
             "generation": certificate.generation,
@@ -90,12 +91,22 @@ fn cluster_status(cluster: &ClusterState) -> serde_json::Value {
     json!({
         "version": server.version.map(|(major, minor)| format!("{major}.{minor}")),
         "versionError": server.error,
+        "lease": cluster.leadership.as_ref().map(|leadership| leadership_status(&leadership.borrow())),
         "caBundle": bundle.state.as_str(),
         "caBundleSince": seconds(bundle.since),
         "caBundleError": match &bundle.state {
             CaBundleState::Error { message } => Some(message),
             _ => None,
         },
+    })
+}
+
+fn leadership_status(leadership: &Leadership) -> serde_json::Value {
+    json!({
+        "leading": leadership.leading,
+        "since": seconds(leadership.since),
+        "holder": leadership.holder,
+        "error": leadership.error,
     })
 }
 
@@ -121,6 +132,9 @@ impl Operations {
         gauges.native.set(self.live.policy().native_by_default.into());
         if let Some(cluster) = &self.cluster {
             gauges.version_known.set(cluster.api_server.borrow().version.is_some().into());
+            // Who shares with nobody writes.
+            let leads = cluster.leadership.as_ref().is_none_or(|state| state.borrow().leading);
+            gauges.leader.set(leads.into());
             gauges.ca_bundle(&cluster.ca_bundle.borrow().state);
         }
     }

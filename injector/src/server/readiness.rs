@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{Mutex, watch};
 use tokio_rustls::TlsConnector;
 
+use super::cluster::ClusterState;
 use super::lifecycle::{Lifecycle, Phase};
-use crate::kubernetes::ApiServer;
 
 /// How long the answer to a real connection holds.
 const FRESH: Duration = Duration::from_secs(1);
@@ -27,8 +27,8 @@ pub(super) struct Readiness {
     connector: TlsClient,
     lifecycle: Lifecycle,
     certificate: watch::Receiver<certs::Status>,
-    /// What is known of the API server; `None`: there is no cluster to ask.
-    api_server: Option<watch::Receiver<ApiServer>>,
+    /// `None`: there is no cluster to ask.
+    cluster: Option<ClusterState>,
     last: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
@@ -46,14 +46,14 @@ impl Readiness {
         listener: SocketAddr,
         lifecycle: Lifecycle,
         certificate: watch::Receiver<certs::Status>,
-        api_server: Option<watch::Receiver<ApiServer>>,
+        cluster: Option<ClusterState>,
     ) -> Self {
         Self {
             listener: reachable(listener),
             connector: TlsClient::new(),
             lifecycle,
             certificate,
-            api_server,
+            cluster,
             last: Mutex::new(None),
         }
     }
@@ -85,8 +85,22 @@ impl Readiness {
         let status = self.certificate.borrow();
         match (&status.leaf, &status.error) {
             (Some(_), _) => Ok(()),
-            (None, Some(error)) => Err(error.clone()),
-            (None, None) => Err("not loaded yet".into()),
+            (None, Some(error)) => Err(format!("{error}{}", self.leader())),
+            (None, None) => Err(format!("not loaded yet{}", self.leader())),
+        }
+    }
+
+    /// Who is to write the certificate that is missing, where it is not this replica.
+    fn leader(&self) -> String {
+        let leadership = self.cluster.as_ref().and_then(|cluster| cluster.leadership.as_ref());
+        let Some(leadership) = leadership.map(watch::Receiver::borrow) else {
+            return String::new();
+        };
+        match (&leadership.error, &leadership.holder) {
+            _ if leadership.leading => String::new(),
+            (Some(error), _) => format!("; nobody is known to lead: {error}"),
+            (None, Some(holder)) => format!("; {holder} leads"),
+            (None, None) => "; nobody leads yet".into(),
         }
     }
 
@@ -108,8 +122,8 @@ impl Readiness {
     }
 
     fn version(&self) -> Result<(), String> {
-        if let Some(api_server) = &self.api_server
-            && !api_server.borrow().settled
+        if let Some(cluster) = &self.cluster
+            && !cluster.api_server.borrow().settled
         {
             return Err("the API server has not told its version yet".into());
         }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use certs::{Replica, Trust};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::accept::Port;
@@ -69,9 +71,13 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
     let plain_address = plain.local_addr().unwrap_or(config.operations.listen);
 
     let namespace = namespace.as_deref().unwrap_or("default");
-    let serving = certificate::serving(&config, namespace, client.as_ref())?;
-    let keeper = client.map(|client| cluster::keep(&config, client, &serving));
-    let cluster_state = keeper.as_ref().map(ClusterState::of);
+    let election = cluster::stand(&config, namespace, client.as_ref());
+    let (told, trust) = watch::channel(Trust::Unconfirmed);
+    let replica = election.as_ref().map(|election| Replica { writes: election.leads(), trust });
+    let serving = certificate::serving(&config, namespace, client.as_ref(), replica)?;
+    let keeper =
+        client.map(|client| cluster::keep(&config, client, &serving, election.as_ref(), told));
+    let cluster_state = keeper.as_ref().map(|keeper| ClusterState::of(keeper, election.as_ref()));
 
     let metrics = Arc::new(Metrics::new());
     let limits = Arc::new(config.limits.clone());
@@ -100,7 +106,7 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
             webhook_address,
             lifecycle.clone(),
             serving.status(),
-            cluster_state.as_ref().map(|cluster| cluster.api_server.clone()),
+            cluster_state.clone(),
         ),
         metrics: Arc::clone(&metrics),
         budget,
@@ -133,6 +139,12 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
     let signal = signals.next().await;
     tracing::info!(signal, delay = ?drain.delay, "leaving: not ready, still serving");
     lifecycle.enter(Phase::Leaving);
+    // Another writes from now on; until the end this replica takes up what that one has written.
+    let resigned = tokio::spawn(async move {
+        if let Some(election) = election {
+            election.resign().await;
+        }
+    });
     if !signals.wait(drain.delay).await {
         tracing::info!("another signal: no more waiting");
     }
@@ -140,6 +152,7 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
     let _ = accepting.await;
     finish(&connections, drain.deadline, &mut signals).await;
     background.iter().for_each(tokio::task::JoinHandle::abort);
+    let _ = resigned.await;
     if let Some(keeper) = keeper {
         keeper.stop().await;
     }
