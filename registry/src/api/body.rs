@@ -1,0 +1,109 @@
+//! Reading the JSON that clients send.
+//!
+//! Clients are written in many languages: what they leave out, send as `null` or add of their own
+//! is all the same to us, and so is their `Content-Type`.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Service;
+use super::reply::refused;
+use crate::store::Refusal;
+
+/// The body of a request.
+#[derive(Debug)]
+pub(super) struct Sent<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Service>> for Sent<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, Response> {
+        let longest = service.longest_body;
+        let too_long = || {
+            let detail = format!("the body is longer than {longest} bytes (--max-body)");
+            refused(StatusCode::PAYLOAD_TOO_LARGE, detail)
+        };
+        let announced = request.headers().get(CONTENT_LENGTH).and_then(|it| it.to_str().ok());
+        let announced: Option<usize> = announced.and_then(|length| length.parse().ok());
+        if announced.is_some_and(|length| length > longest) {
+            return Err(too_long());
+        }
+        let kibibytes = announced.unwrap_or(longest).div_ceil(1024).max(1);
+        let kibibytes = u32::try_from(kibibytes).unwrap_or(u32::MAX);
+        // Held until the body is read into something smaller.
+        let Ok(_room) = service.bodies.try_acquire_many(kibibytes) else {
+            let detail = "too many bodies are being read: try again";
+            return Err(refused(StatusCode::SERVICE_UNAVAILABLE, detail.into()));
+        };
+        let bytes = axum::body::to_bytes(request.into_body(), longest).await;
+        let bytes = bytes.map_err(|error| {
+            let is_limit = std::error::Error::source(&error)
+                .is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
+            if is_limit {
+                too_long()
+            } else {
+                refused(StatusCode::BAD_REQUEST, "the body did not arrive whole".into())
+            }
+        })?;
+        parse(&bytes).map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    let no_json = |error: serde_json::Error| {
+        Refusal::invalid(format!("the body is not the JSON that is expected here: {error}"))
+    };
+    let mut value: Value = serde_json::from_slice(bytes).map_err(no_json)?;
+    if !value.is_object() {
+        return Err(Refusal::invalid("the body must be a JSON object"));
+    }
+    remove_nulls(&mut value);
+    serde_json::from_value(value).map_err(no_json)
+}
+
+/// Removes the fields that are `null`, at every depth (the parser bounds it).
+fn remove_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(remove_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Code, NewService};
+
+    #[test]
+    fn what_is_null_was_not_sent() {
+        let new: NewService = parse(
+            br#"{"service":{"serviceName":"a","properties":null,"schemas":null,"framework":
+            {"name":null,"version":"1"},"other":{"of":["its",null,"own"]}},"tags":null}"#,
+        )
+        .unwrap();
+        let service = new.service.unwrap();
+        assert_eq!(service.service_name, "a");
+        assert_eq!(service.framework.unwrap().version, "1");
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused() {
+        for bad in ["", "{", "[]", "null", "3", r#"{"service":[1]}"#, r#"{"tags":{"a":1}}"#, "{} x"]
+        {
+            let refusal = parse::<NewService>(bad.as_bytes()).expect_err(bad);
+            assert_eq!(refusal.code, Code::InvalidParameters, "{bad}");
+        }
+        let deep = "[".repeat(100_000);
+        assert!(parse::<NewService>(deep.as_bytes()).is_err());
+    }
+}
