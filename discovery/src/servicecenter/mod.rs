@@ -123,6 +123,7 @@ impl ServiceCenter {
             metrics,
             shared: Arc::clone(&shared),
             refresh: options.refresh_interval,
+            grace,
         };
         tasks.push(tokio::spawn(following.run(wished, hearing, stopping)));
         Ok(Self { shared, wanted, standing, stop, tasks: Mutex::new(tasks) })
@@ -217,6 +218,7 @@ struct Following {
     metrics: Arc<Metrics>,
     shared: Arc<Shared>,
     refresh: Duration,
+    grace: Duration,
 }
 
 impl Following {
@@ -327,7 +329,8 @@ impl Following {
             findings.iter().any(|(key, finding)| tracker.would_forget(key, finding))
         };
         let trust = if forgets {
-            trust(&self.api, self.own.as_ref(), &self.standing, &self.suspicion).await
+            let (own, standing) = (self.own.as_ref(), &self.standing);
+            trust(&self.api, own, standing, &self.suspicion, self.grace).await
         } else {
             Trust::Full
         };

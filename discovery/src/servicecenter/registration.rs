@@ -22,6 +22,8 @@ pub struct Standing {
     pub status: Option<Status>,
     /// What went wrong last, while it is wrong.
     pub error: Option<String>,
+    /// When it was last found that service-center had forgotten us.
+    pub forgotten_at: Option<Instant>,
 }
 
 /// The registration, and what it takes to keep it.
@@ -51,6 +53,8 @@ impl Registration {
                 () = self.live(&service_id) => {}
             }
             tracing::warn!(service_id, reason = "registration_gone", "registering again");
+            let now = Instant::now();
+            self.standing.send_modify(|standing| standing.forgotten_at = Some(now));
         }
     }
 
@@ -81,7 +85,11 @@ impl Registration {
             tracing::info!(service_id, "registered, without an instance");
         }
         let id: Arc<str> = service_id.as_str().into();
-        self.standing.send_replace(Standing { service_id: Some(id), status: said, error: None });
+        self.standing.send_modify(|standing| {
+            standing.service_id = Some(id);
+            standing.status = said;
+            standing.error = None;
+        });
         Ok(service_id)
     }
 
@@ -154,12 +162,14 @@ impl Registration {
 }
 
 /// Whether what service-center says of others can be believed: it can as long as it knows us. Where
-/// it does not, `suspicion` makes us register again.
+/// it does not, `suspicion` makes us register again. Others may be slower than we are, so for a
+/// `grace` after that what they had is still not taken for gone.
 pub(super) async fn trust(
     api: &Api,
     own: Option<&OwnService>,
     standing: &watch::Receiver<Standing>,
     suspicion: &Notify,
+    grace: Duration,
 ) -> Trust {
     let standing = standing.borrow().clone();
     let (Some(own), Some(service_id)) = (own, standing.service_id) else {
@@ -175,7 +185,10 @@ pub(super) async fn trust(
         }
         return Trust::Amnesia;
     }
-    Trust::Full
+    match standing.forgotten_at {
+        Some(at) if at.elapsed() < grace => Trust::Unverifiable,
+        _ => Trust::Full,
+    }
 }
 
 const MOST: Duration = Duration::from_secs(10);

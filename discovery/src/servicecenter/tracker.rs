@@ -30,8 +30,9 @@ pub(super) enum Trust {
     Full,
     /// It has forgotten us, or can't be asked: what it does not know may well live.
     Amnesia,
-    /// We are not registered, so nothing can be found out. What was known is kept as after
-    /// amnesia; what was never known is taken for what it seems.
+    /// We are not registered, so nothing can be found out; or it had forgotten us a moment ago, and
+    /// others may not be back yet. What was known is kept as after amnesia; what was never known
+    /// is taken for what it seems.
     Unverifiable,
 }
 
