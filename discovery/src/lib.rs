@@ -3,7 +3,9 @@
 //! A source publishes [`mesh::Snapshot`]s of what was asked for. Requests read the last one and
 //! never wait for the source, but for a service that nobody has asked for yet.
 
+mod fixed;
 pub mod servicecenter;
 mod source;
 
+pub use fixed::Fixed;
 pub use source::{Answer, Demand, Source, State};

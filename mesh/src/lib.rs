@@ -7,6 +7,7 @@
 mod breaker;
 mod choice;
 mod destination;
+mod eviction;
 mod instance;
 mod resend;
 mod service;
@@ -17,6 +18,7 @@ mod version;
 pub use breaker::{Breaker, BreakerState, BreakerTerms, Permit};
 pub use choice::{RoundRobin, Scope, choose};
 pub use destination::{Authority, BadAuthority, Passthrough, Unclaimed, ungoverned};
+pub use eviction::Eviction;
 pub use instance::{Endpoint, Instance, InstanceId, Protocol, Status};
 pub use resend::{Failure, Resend, resend};
 pub use service::{Service, Tags};

@@ -1,3 +1,19 @@
 //! `mesher`: the proxy beside each application.
+//!
+//! [`Proxy::start`] brings it up; [`traffic`] is the way of a request.
 
+mod admin;
+mod clock;
+mod error;
+mod lifecycle;
+mod listener;
+mod metrics;
+mod plan;
+mod proxy;
 pub mod settings;
+mod traffic;
+mod worker;
+
+pub use error::Error;
+pub use lifecycle::{Lifecycle, Phase};
+pub use proxy::{Addresses, Proxy};

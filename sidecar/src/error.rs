@@ -1,0 +1,33 @@
+//! What keeps the proxy from starting.
+
+use std::io;
+use std::net::SocketAddr;
+
+/// Why the proxy did not start. What becomes of single requests is said to their senders.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address can't be listened on.
+    #[error("cannot listen on {address} for {what}: {source}; {}", advice(source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Which listener.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A thread or its event loop can't be made.
+    #[error("cannot start a worker thread: {0}; check the limits on threads and open files")]
+    Worker(#[source] io::Error),
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another program has it: stop that one or choose another port",
+        io::ErrorKind::AddrNotAvailable => {
+            "this host does not have the address: check INSTANCE_IPS and the listenAddress"
+        }
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege: choose a higher one",
+        _ => "check the address",
+    }
+}

@@ -1,0 +1,52 @@
+//! Where connections come in.
+
+mod accept;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use mesh::Protocol;
+use socket2::{Domain, Socket, Type};
+
+pub(crate) use self::accept::accept;
+use crate::error::Error;
+
+/// Connections that the system keeps for us while we are busy.
+const BACKLOG: i32 = 4096;
+
+/// Which way requests go that come in at a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// From the application, to instances of other services.
+    Consumer,
+    /// From others, to the application.
+    Provider,
+}
+
+/// A listener, as its connections know it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Port {
+    pub(crate) side: Side,
+    /// What endpoints are asked to speak.
+    pub(crate) protocol: Protocol,
+    pub(crate) address: SocketAddr,
+}
+
+/// Opens a listener that nobody else shares: with `SO_REUSEPORT` a second proxy would silently
+/// take half of the connections.
+pub(crate) fn bind(address: SocketAddr, what: &'static str) -> Result<TcpListener, Error> {
+    open(address).map_err(|source| Error::Listen { address, what, source })
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // So that a restart need not wait for the old connections' last minute.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

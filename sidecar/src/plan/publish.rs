@@ -1,0 +1,158 @@
+//! Keeps the plan in step with what the source says, and finds the plan of a service.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use discovery::{Answer, Source};
+use mesh::{Protocol, ServiceKey, Snapshot};
+use tokio::sync::watch;
+use tokio::time::{Instant, interval, timeout_at};
+
+use super::registry::EndpointId;
+use super::{Address, Kind, Plan, Registry, Route, ServicePlan, ServiceState};
+use crate::clock::Clock;
+
+/// How long the first request for a name waits for the source.
+const FIRST_USE: Duration = Duration::from_secs(2);
+/// How often services in use are asked for again, so that the source goes on tracking them, and
+/// unused state is collected.
+const HOUSEKEEPING: Duration = Duration::from_secs(30);
+
+/// The plan in force, for all threads.
+pub(crate) struct Plans {
+    plan: ArcSwap<Plan>,
+    source: Arc<dyn Source>,
+    registry: Registry,
+    /// The application (or namespace) that names without one belong to.
+    scope: Arc<str>,
+    outside: Arc<ServiceState>,
+    /// Services compiled so far.
+    compiled: AtomicU64,
+    pub(super) swapped: watch::Sender<()>,
+    clock: Clock,
+}
+
+/// What a name turned out to be.
+#[derive(Debug)]
+pub(crate) enum Lookup {
+    /// A service that the source knows.
+    Service(Arc<ServicePlan>),
+    /// No service, and it never was one.
+    Unknown,
+    /// The source can't be reached, and the name was never heard of.
+    Unavailable,
+}
+
+impl Plans {
+    pub(crate) fn new(source: Arc<dyn Source>, scope: &str, clock: Clock) -> Arc<Self> {
+        let registry = Registry::default();
+        let outside = registry.service(&ServiceKey::new("", "passthrough"));
+        Arc::new(Self {
+            plan: ArcSwap::default(),
+            source,
+            registry,
+            scope: scope.into(),
+            outside,
+            compiled: AtomicU64::new(0),
+            swapped: watch::Sender::new(()),
+            clock,
+        })
+    }
+
+    /// Follows the source for ever.
+    pub(crate) async fn follow(self: Arc<Self>) {
+        let mut snapshots = self.source.snapshots();
+        let mut known = Arc::new(Snapshot::default());
+        let mut housekeeping = interval(HOUSEKEEPING);
+        loop {
+            let next = Arc::clone(&snapshots.borrow_and_update());
+            self.swap(&known, &next);
+            known = next;
+            tokio::select! {
+                changed = snapshots.changed() => if changed.is_err() {
+                    // The source is gone; what it said last stays in force.
+                    return std::future::pending().await;
+                },
+                _ = housekeeping.tick() => self.keep_house(),
+            }
+        }
+    }
+
+    fn swap(&self, known: &Snapshot, next: &Snapshot) {
+        let mut changes = next.changes_since(known).peekable();
+        if changes.peek().is_none() {
+            return;
+        }
+        let now = self.clock.now();
+        let (plan, compiled) = self.plan.load().with(changes, &self.registry, &self.scope, now);
+        self.plan.store(Arc::new(plan));
+        self.compiled.fetch_add(compiled, Ordering::Relaxed);
+        self.swapped.send_replace(());
+    }
+
+    fn keep_house(&self) {
+        let now = self.clock.now();
+        for service in self.plan.load().services() {
+            if !service.withdrawn && service.state.in_use(now) {
+                // The answer comes as a snapshot.
+                drop(self.source.demand(&service.state.key));
+            }
+        }
+        self.registry.collect(now);
+    }
+
+    /// The service called `name`, if it is in the plan already: the way of nearly all requests.
+    pub(crate) fn known(&self, name: &str) -> Option<Arc<ServicePlan>> {
+        let plan = self.plan.load();
+        plan.named(name).filter(|service| !service.withdrawn).cloned()
+    }
+
+    /// The service called `name`, asking the source for it.
+    pub(crate) async fn find(&self, name: &str) -> Lookup {
+        let deadline = Instant::now() + FIRST_USE;
+        let key = ServiceKey::new(Arc::clone(&self.scope), name);
+        let answer = self.source.demand(&key).within(FIRST_USE).await;
+        if answer == Answer::Known {
+            // It is in a snapshot, so it will be in a plan.
+            let mut swapped = self.swapped.subscribe();
+            let compiled = swapped.wait_for(|()| self.known(name).is_some());
+            let _ = timeout_at(deadline, compiled).await;
+        }
+        let plan = self.plan.load();
+        match (plan.named(name), answer) {
+            (Some(service), _) => Lookup::Service(Arc::clone(service)),
+            (None, Answer::Unknown) => Lookup::Unknown,
+            (None, Answer::Known | Answer::Unavailable) => Lookup::Unavailable,
+        }
+    }
+
+    /// A route to `host`, which no source claims.
+    pub(crate) fn outside(&self, host: &str, port: u16) -> Arc<Route> {
+        let address = match host.parse::<IpAddr>() {
+            Ok(ip) => Address::Known((ip, port).into()),
+            Err(_) => Address::Name(host.to_ascii_lowercase().into(), port),
+        };
+        let id = EndpointId { instance: None, protocol: Protocol::Rest, address, tls: false };
+        let endpoint = self.registry.endpoint(&id, self.clock.now());
+        Route::new(Kind::Outside, &self.outside, vec![endpoint])
+    }
+
+    /// Who keeps what changes with every request.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// How many services were compiled since the start.
+    pub(crate) fn compiled(&self) -> u64 {
+        self.compiled.load(Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Plans {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plans").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}

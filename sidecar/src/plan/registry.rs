@@ -1,0 +1,237 @@
+//! What changes with every request, kept apart from the plan: breakers, counters, evictions. An
+//! entry belongs to a name, not to a plan, and so survives every change of what is known.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::StatusCode;
+use mesh::{Breaker, Eviction, InstanceId, Protocol, RoundRobin, ServiceKey};
+
+/// An entry that nobody used for this long is forgotten, unless a plan has it.
+const IDLE: Duration = Duration::from_mins(10);
+/// Hosts outside of the mesh that are kept; further ones share nothing between requests.
+const HOSTS: usize = 10_000;
+
+/// One service, or the application, or all that lies outside: the unit of breaker and metrics.
+#[derive(Debug)]
+pub(crate) struct ServiceState {
+    pub(crate) key: ServiceKey,
+    pub(crate) breaker: Breaker,
+    pub(crate) turns: RoundRobin,
+    pub(crate) counters: Counters,
+    used: AtomicU64,
+}
+
+impl ServiceState {
+    fn new(key: ServiceKey) -> Arc<Self> {
+        Arc::new(Self {
+            key,
+            breaker: Breaker::default(),
+            turns: RoundRobin::default(),
+            counters: Counters::default(),
+            used: AtomicU64::new(0),
+        })
+    }
+
+    /// Notes that a request came for it.
+    pub(crate) fn touch(&self, now: Duration) {
+        // Once a second is enough, and leaves the line in everybody's cache.
+        if self.used.load(Ordering::Relaxed) != now.as_secs() {
+            self.used.store(now.as_secs(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a request came lately.
+    pub(crate) fn in_use(&self, now: Duration) -> bool {
+        now < Duration::from_secs(self.used.load(Ordering::Relaxed)) + IDLE
+    }
+}
+
+/// What was counted for one service.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) requests: AtomicU64,
+    /// 200 to 226, as the original counts them.
+    pub(crate) successes: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    pub(crate) status_4xx: AtomicU64,
+    pub(crate) status_5xx: AtomicU64,
+    /// Microseconds to the heads of all responses.
+    pub(crate) latency: AtomicU64,
+    /// Requests that were sent once more.
+    pub(crate) resends: AtomicU64,
+}
+
+impl Counters {
+    /// Takes down how a request was answered.
+    pub(crate) fn answered(&self, status: StatusCode, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.latency.fetch_add(micros, Ordering::Relaxed);
+        let counted: &[_] = match status.as_u16() {
+            200..=226 => &[&self.successes],
+            400..=499 => &[&self.status_4xx, &self.failures],
+            500..=599 => &[&self.status_5xx, &self.failures],
+            _ => &[],
+        };
+        for counter in counted {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Where an endpoint is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Address {
+    /// At an address.
+    Known(SocketAddr),
+    /// Outside of the mesh: whatever the resolver says when a connection is needed.
+    Name(Arc<str>, u16),
+}
+
+/// Which endpoint is meant, whatever plan speaks of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct EndpointId {
+    /// `None`: of no service.
+    pub(crate) instance: Option<(ServiceKey, InstanceId)>,
+    pub(crate) protocol: Protocol,
+    pub(crate) address: Address,
+    pub(crate) tls: bool,
+}
+
+/// Names one endpoint's connections in the pools of all workers; never used again for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct PoolId(u32);
+
+/// One address that takes requests.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) id: EndpointId,
+    pub(crate) pool: PoolId,
+    pub(crate) eviction: Eviction,
+    pub(crate) in_flight: AtomicUsize,
+    used: AtomicU64,
+}
+
+/// All entries. Plans hold what they need of it, so requests never come here; only who compiles
+/// plans or meets a new host does.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    entries: Mutex<Entries>,
+    next_pool: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    services: HashMap<ServiceKey, Arc<ServiceState>>,
+    endpoints: HashMap<EndpointId, Arc<Endpoint>>,
+}
+
+impl Registry {
+    /// The state of a service, new or as it was.
+    pub(crate) fn service(&self, key: &ServiceKey) -> Arc<ServiceState> {
+        let mut entries = self.lock();
+        if let Some(known) = entries.services.get(key) {
+            return Arc::clone(known);
+        }
+        let state = ServiceState::new(key.clone());
+        entries.services.insert(key.clone(), Arc::clone(&state));
+        state
+    }
+
+    /// The state of an endpoint, new or as it was.
+    pub(crate) fn endpoint(&self, id: &EndpointId, now: Duration) -> Arc<Endpoint> {
+        let mut entries = self.lock();
+        if let Some(known) = entries.endpoints.get(id) {
+            known.used.store(now.as_secs(), Ordering::Relaxed);
+            return Arc::clone(known);
+        }
+        let endpoint = Arc::new(Endpoint {
+            id: id.clone(),
+            pool: PoolId(self.next_pool.fetch_add(1, Ordering::Relaxed)),
+            eviction: Eviction::default(),
+            in_flight: AtomicUsize::new(0),
+            used: AtomicU64::new(now.as_secs()),
+        });
+        if entries.endpoints.len() < HOSTS || id.instance.is_some() {
+            entries.endpoints.insert(id.clone(), Arc::clone(&endpoint));
+        }
+        endpoint
+    }
+
+    /// Forgets what no plan has and nobody used for ten minutes.
+    pub(crate) fn collect(&self, now: Duration) {
+        let idle =
+            |used: &AtomicU64| now >= Duration::from_secs(used.load(Ordering::Relaxed)) + IDLE;
+        let mut entries = self.lock();
+        entries.services.retain(|_, state| Arc::strong_count(state) > 1 || !idle(&state.used));
+        entries.endpoints.retain(|_, endpoint| {
+            let held = Arc::strong_count(endpoint) > 1;
+            if held {
+                // The ten minutes begin when the last plan lets go of it.
+                endpoint.used.store(now.as_secs(), Ordering::Relaxed);
+            }
+            held || !idle(&endpoint.used)
+        });
+    }
+
+    /// All services, for metrics.
+    pub(crate) fn services(&self) -> Vec<Arc<ServiceState>> {
+        self.lock().services.values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use mesh::{Protocol, ServiceKey};
+
+    use super::{Address, EndpointId, Registry};
+
+    fn id(port: u16) -> EndpointId {
+        EndpointId {
+            instance: None,
+            protocol: Protocol::Rest,
+            address: Address::Known(SocketAddr::from(([127, 0, 0, 1], port))),
+            tls: false,
+        }
+    }
+
+    #[test]
+    fn an_entry_outlives_its_plan_by_ten_minutes() {
+        let registry = Registry::default();
+        let minutes = |m: u64| Duration::from_secs(60 * m);
+        let held = registry.endpoint(&id(1), minutes(0));
+        let pool = held.pool;
+        let service = registry.service(&ServiceKey::new("a", "s"));
+        service.touch(minutes(20));
+
+        registry.collect(minutes(20));
+        drop((held, service));
+        registry.collect(minutes(29));
+        assert_eq!(registry.endpoint(&id(1), minutes(29)).pool, pool, "kept while it was held");
+        assert_eq!(registry.services().len(), 1);
+
+        registry.collect(minutes(40));
+        assert!(registry.services().is_empty());
+        assert_ne!(registry.endpoint(&id(1), minutes(40)).pool, pool, "a new life, a new pool");
+    }
+
+    #[test]
+    fn one_id_is_one_entry() {
+        let registry = Registry::default();
+        let first = registry.endpoint(&id(1), Duration::ZERO);
+        assert!(Arc::ptr_eq(&first, &registry.endpoint(&id(1), Duration::ZERO)));
+        assert!(!Arc::ptr_eq(&first, &registry.endpoint(&id(2), Duration::ZERO)));
+    }
+}

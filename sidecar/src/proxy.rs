@@ -1,0 +1,200 @@
+//! The whole proxy: threads, listeners, and what they share.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+
+use discovery::Source;
+use mesh::Protocol;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::admin;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::lifecycle::{GOODBYE, Lifecycle, Phase};
+use crate::listener::{Port, Side, accept, bind};
+use crate::plan::{LocalPlan, Plans};
+use crate::settings::{Mode, Settings};
+use crate::traffic::Marks;
+use crate::worker::{Message, Remote, workers};
+
+/// The HTTP port of the provider side where no consumer side names one.
+const HTTP: u16 = 30101;
+
+/// What all threads read.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) plans: Arc<Plans>,
+    pub(crate) local: LocalPlan,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) marks: Marks,
+    pub(crate) clock: Clock,
+    /// Where the application reaches us, whatever name it uses.
+    pub(crate) own: Vec<SocketAddr>,
+}
+
+/// A running proxy. Dropped, it goes on; [`Proxy::shutdown`] ends it.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    addresses: Addresses,
+    workers: Arc<[Remote]>,
+    threads: Vec<thread::JoinHandle<()>>,
+    acceptors: Vec<JoinHandle<()>>,
+    /// What ends with the proxy and has nothing to finish: following the source, the admin port.
+    helpers: Vec<JoinHandle<()>>,
+}
+
+/// Where a proxy listens; with port 0 in the settings, the system chose.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// For the application, HTTP.
+    pub consumer: Option<SocketAddr>,
+    /// For the application, gRPC.
+    pub consumer_grpc: Option<SocketAddr>,
+    /// For others, HTTP; one for each address of the pod.
+    pub provider: Vec<SocketAddr>,
+    /// For others, gRPC.
+    pub provider_grpc: Vec<SocketAddr>,
+    /// Health, metrics and drain; loopback first.
+    pub admin: Vec<SocketAddr>,
+}
+
+impl Proxy {
+    /// Opens the listeners and starts the workers. Call it within a tokio runtime, which then
+    /// carries what is no traffic: accepting, and following the source.
+    pub fn start(settings: Settings, source: Arc<dyn Source>) -> Result<Self, Error> {
+        let settings = Arc::new(settings);
+        let (mut addresses, listeners) = listen(&settings)?;
+        let admin = listen_admin(&settings)?;
+        addresses.admin = admin.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let clock = Clock::start();
+        let plans = Plans::new(source, &settings.identity.app, clock);
+        let own: Vec<_> = listeners.iter().map(|(_, port)| port.address).collect();
+        let mut ports: Vec<u16> = own.iter().map(SocketAddr::port).collect();
+        ports.extend(addresses.admin.iter().map(SocketAddr::port));
+        let shared = Arc::new(Shared {
+            local: LocalPlan::new(&settings, &plans, ports, clock),
+            marks: Marks::new(&settings.identity),
+            lifecycle: Lifecycle::default(),
+            plans,
+            clock,
+            own,
+            settings,
+        });
+        if shared.local.allows_any() {
+            tracing::warn!(
+                "neither SERVICE_PORTS nor APP_PORTS says which ports the application has: \
+                 requests from others may go to any"
+            );
+        }
+        let mut remotes = Vec::new();
+        let mut threads = Vec::new();
+        for index in 0..workers(shared.settings.workers) {
+            let (remote, thread) =
+                Remote::start(index, Arc::clone(&shared)).map_err(Error::Worker)?;
+            remotes.push(remote);
+            threads.push(thread);
+        }
+        let workers: Arc<[Remote]> = remotes.into();
+        let mut helpers = vec![tokio::spawn(Arc::clone(&shared.plans).follow())];
+        helpers.extend(
+            admin
+                .into_iter()
+                .map(|listener| tokio::spawn(admin::serve(listener, Arc::clone(&shared)))),
+        );
+        let acceptors = listeners.into_iter().map(|(listener, port)| {
+            tokio::spawn(accept(listener, port, Arc::clone(&workers), Arc::clone(&shared)))
+        });
+        let acceptors = acceptors.collect();
+        Ok(Self { shared, addresses, workers, threads, acceptors, helpers })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Its phase. Whoever registers the instance follows it: DOWN while draining, deleted from
+    /// closing on.
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.shared.lifecycle
+    }
+
+    /// Stops being ready, and returns when others have had the time to learn of it. Requests are
+    /// served as before, and their clients asked to take another connection.
+    pub async fn drain(&self) {
+        self.lifecycle().enter(Phase::Draining);
+        sleep(GOODBYE).await;
+    }
+
+    /// Empties and closes the listeners, answers what is in flight, to the deadline of
+    /// [`crate::settings::Limits::drain_timeout`], and ends the workers.
+    pub async fn shutdown(self) {
+        self.lifecycle().enter(Phase::Closing);
+        for acceptor in self.acceptors {
+            // It ends by itself; a panic in it was logged by the hook.
+            let _ = acceptor.await;
+        }
+        for worker in &*self.workers {
+            worker.send(Message::Finish);
+        }
+        let threads = self.threads;
+        let ended = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                let _ = thread.join();
+            }
+        });
+        let _ = ended.await;
+        self.shared.lifecycle.enter(Phase::Closed);
+        for helper in self.helpers {
+            helper.abort();
+        }
+    }
+}
+
+/// Opens all listeners, or none.
+fn listen(settings: &Settings) -> Result<(Addresses, Vec<(TcpListener, Port)>), Error> {
+    let mut addresses = Addresses::default();
+    let mut listeners = Vec::new();
+    let mut open = |address: SocketAddr, side, protocol, what| {
+        let listener = bind(address, what)?;
+        let address = listener.local_addr().unwrap_or(address);
+        listeners.push((listener, Port { side, protocol, address }));
+        Ok::<_, Error>(address)
+    };
+    let asked = &settings.listeners;
+    if let Some(address) = asked.http {
+        let address = open(address, Side::Consumer, Protocol::Rest, "the application (HTTP)")?;
+        addresses.consumer = Some(address);
+    }
+    if settings.mode == Mode::Sidecar {
+        let port = asked.http.map_or(HTTP, |address| address.port());
+        for ip in provider_addresses(&asked.addresses, asked.http) {
+            let address = SocketAddr::new(ip, port);
+            let address = open(address, Side::Provider, Protocol::Rest, "other proxies (HTTP)")?;
+            addresses.provider.push(address);
+        }
+    }
+    Ok((addresses, listeners))
+}
+
+/// The admin port, on loopback and on the pod's addresses.
+fn listen_admin(settings: &Settings) -> Result<Vec<TcpListener>, Error> {
+    let port = settings.listeners.admin_port;
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let others = settings.listeners.addresses.iter().copied().filter(|ip| *ip != loopback);
+    let all = std::iter::once(loopback).chain(others);
+    all.map(|ip| bind(SocketAddr::new(ip, port), "health and metrics")).collect()
+}
+
+/// An address that is the consumer side's cannot be the provider side's too.
+fn provider_addresses(
+    addresses: &[IpAddr],
+    consumer: Option<SocketAddr>,
+) -> impl Iterator<Item = IpAddr> {
+    let consumer = consumer.map(|address| address.ip());
+    addresses.iter().copied().filter(move |ip| Some(*ip) != consumer)
+}

@@ -1,0 +1,105 @@
+//! The life of one connection: what is spoken, requests one after the other, the end.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::answer;
+use super::detect::{Spoken, detect};
+use crate::listener::Port;
+use crate::settings::{HeaderCase, Limits};
+use crate::worker::{Connection, Order, Stream, Worker};
+
+/// How long a connection that was taken while the proxy closes may take to say what it wants.
+const LAST_CALL: Duration = Duration::from_secs(1);
+/// hyper keeps so many header fields without allocating for them.
+const HEADERS_IN_PLACE: usize = 100;
+/// hyper's least.
+const SMALLEST_BUFFER: usize = 8 << 10;
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(
+    worker: &Rc<Worker>,
+    port: &Arc<Port>,
+    connection: Rc<Connection>,
+    tcp: TcpStream,
+) {
+    match first_bytes(&connection, &tcp).await {
+        Some(Spoken::Http1) => serve_http1(worker, port, &connection, tcp).await,
+        Some(Spoken::Http2) => tracing::debug!("HTTP/2 is not spoken here yet"),
+        None => {}
+    }
+}
+
+/// Waits for what the client says first, for as long as it may be silent.
+async fn first_bytes(connection: &Rc<Connection>, tcp: &TcpStream) -> Option<Spoken> {
+    let mut detecting = pin!(detect(tcp));
+    let told = poll_fn(|cx| match connection.order(cx) {
+        Some(order) => Poll::Ready(Err(order)),
+        None => detecting.as_mut().poll(cx).map(Ok),
+    });
+    match told.await {
+        Ok(spoken) => spoken.ok().flatten(),
+        Err(Order::Close) => None,
+        // It may be one of those that waited in the queue, with its request on the way.
+        Err(Order::Finish) => timeout(LAST_CALL, detecting).await.ok()?.ok()?,
+    }
+}
+
+async fn serve_http1(
+    worker: &Rc<Worker>,
+    port: &Arc<Port>,
+    connection: &Rc<Connection>,
+    tcp: TcpStream,
+) {
+    let service = service_fn(|request| {
+        answer(Rc::clone(worker), Arc::clone(port), Rc::clone(connection), request)
+    });
+    let settings = &worker.shared.settings;
+    let stream = TokioIo::new(Stream::new(tcp, &connection.notes));
+    let builder = builder(&settings.limits, settings.header_case);
+    let mut http = builder.serve_connection(stream, service);
+    let ended = poll_fn(|cx| {
+        if let Some(order) = connection.order(cx) {
+            // A request that has arrived, but was not seen yet, is still answered.
+            connection.notes.probe.set(true);
+            if let Poll::Ready(ended) = Pin::new(&mut http).poll(cx) {
+                return Poll::Ready(ended);
+            }
+            if order == Order::Close && !connection.is_busy() {
+                return Poll::Ready(Ok(()));
+            }
+            Pin::new(&mut http).graceful_shutdown();
+        }
+        Pin::new(&mut http).poll(cx)
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "connection ended");
+    }
+    if connection.is_broken() {
+        http.into_parts().io.into_inner().reset_at_end();
+    }
+}
+
+fn builder(limits: &Limits, case: HeaderCase) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // The worker's sweep does that, without a timer for each request.
+        .header_read_timeout(None)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.max(SMALLEST_BUFFER))
+        .title_case_headers(case == HeaderCase::Title);
+    if limits.header_fields != HEADERS_IN_PLACE {
+        builder.max_headers(limits.header_fields);
+    }
+    builder
+}

@@ -1,0 +1,220 @@
+//! Whom a request is for, and the way there.
+
+use std::ops::Range;
+use std::str;
+use std::sync::Arc;
+
+use hyper::Method;
+use hyper::header::{HOST, HeaderValue};
+use hyper::http::request;
+use hyper::http::uri::{Scheme, Uri};
+use mesh::{Authority, Passthrough, Unclaimed, ungoverned};
+
+use super::Here;
+use super::headers::{FORWARDED_PORT, VIA};
+use super::refusal::Refusal;
+use crate::listener::Side;
+use crate::plan::{Kind, Lookup, PortDenied, Route};
+
+/// The port of a URL that names none.
+const HTTP: u16 = 80;
+
+/// Whom a request is for.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    /// Host and port as the client wrote them; what Host says from here on.
+    authority: HeaderValue,
+    host: Range<usize>,
+    port: Option<u16>,
+    form: Form,
+}
+
+/// How the client said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// `GET http://ServiceB/path`: as clients talk to a proxy.
+    Absolute,
+    /// `GET /path`: as clients talk to a server.
+    Origin,
+}
+
+impl Destination {
+    /// Reads it from the head, and makes the head that of a request to the server itself.
+    pub(crate) fn of(here: &Here<'_>, head: &mut request::Parts) -> Result<Self, Refusal> {
+        match here.port.side {
+            Side::Consumer => {
+                let destination = Self::named(head)?;
+                let via = &here.worker.shared.marks.via;
+                if head.headers.get_all(VIA).iter().any(|seen| seen == via) {
+                    return Err(Refusal::Loop);
+                }
+                Ok(destination)
+            }
+            Side::Provider => {
+                let mut destination = Self::named(head)?;
+                if destination.form == Form::Absolute && !destination.is_us(here) {
+                    let host = destination.host().into();
+                    return Err(Refusal::PassthroughDenied(host));
+                }
+                destination.port = forwarded_port(head)?;
+                Ok(destination)
+            }
+        }
+    }
+
+    fn named(head: &mut request::Parts) -> Result<Self, Refusal> {
+        if head.method == Method::CONNECT {
+            return Err(Refusal::Method);
+        }
+        let form = if let Some(authority) = head.uri.authority() {
+            if head.uri.scheme() != Some(&Scheme::HTTP) {
+                return Err(Refusal::Scheme);
+            }
+            // RFC 9112 §3.2.2: it replaces whatever Host says.
+            let same = head.headers.get(HOST).is_some_and(|host| host == authority.as_str());
+            if !same {
+                let host = HeaderValue::from_str(authority.as_str());
+                head.headers.insert(HOST, host.map_err(|_| Refusal::NoDestination)?);
+            }
+            let path = head.uri.path_and_query().cloned();
+            head.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
+            Form::Absolute
+        } else {
+            Form::Origin
+        };
+        // HTTP/1.0 knows no Host.
+        let authority = head.headers.get(HOST).cloned().unwrap_or(HeaderValue::from_static(""));
+        let text = str::from_utf8(authority.as_bytes()).map_err(|_| Refusal::NoDestination)?;
+        if text.is_empty() {
+            return Ok(Self { authority, host: 0..0, port: None, form });
+        }
+        let read = Authority::parse(text).map_err(Refusal::BadDestination)?;
+        let start = usize::from(text.starts_with('['));
+        let host = start..start + read.host.len();
+        let port = read.port;
+        Ok(Self { authority, host, port, form })
+    }
+
+    /// The host, without brackets.
+    pub(crate) fn host(&self) -> &str {
+        str::from_utf8(&self.authority.as_bytes()[self.host.clone()]).unwrap_or_default()
+    }
+
+    /// The port that was asked for.
+    pub(crate) fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The way there.
+    pub(crate) async fn route(&self, here: &Here<'_>) -> Result<Arc<Route>, Refusal> {
+        match here.port.side {
+            Side::Consumer => self.service_route(here).await,
+            Side::Provider => self.local_route(here),
+        }
+    }
+
+    async fn service_route(&self, here: &Here<'_>) -> Result<Arc<Route>, Refusal> {
+        let shared = &here.worker.shared;
+        let host = self.host();
+        if let Some(service) = shared.plans.known(host) {
+            return Ok(Arc::clone(service.route(here.port.protocol, self.port)));
+        }
+        if host.is_empty() {
+            return Err(Refusal::NoDestination);
+        }
+        if self.is_us(here) {
+            let absolute = self.form == Form::Absolute;
+            return Err(if absolute { Refusal::Ourselves } else { Refusal::NoDestination });
+        }
+        let authority = Authority { host, port: self.port };
+        let lookup =
+            if authority.is_address() { Lookup::Unknown } else { shared.plans.find(host).await };
+        match lookup {
+            Lookup::Service(service) => {
+                return Ok(Arc::clone(service.route(here.port.protocol, self.port)));
+            }
+            Lookup::Unavailable => return Err(Refusal::DiscoveryUnavailable(host.into())),
+            Lookup::Unknown if self.form == Form::Origin => return Err(Refusal::NoDestination),
+            Lookup::Unknown => {}
+        }
+        self.outside(here, &authority, shared.settings.passthrough)
+    }
+
+    fn outside(
+        &self,
+        here: &Here<'_>,
+        authority: &Authority<'_>,
+        policy: Passthrough,
+    ) -> Result<Arc<Route>, Refusal> {
+        let shared = &here.worker.shared;
+        match ungoverned(authority, policy) {
+            Unclaimed::PassThrough => {
+                Ok(shared.plans.outside(authority.host, self.port.unwrap_or(HTTP)))
+            }
+            Unclaimed::NoInstance => Err(Refusal::NoInstance {
+                service: authority.host.into(),
+                app: shared.settings.identity.app.as_str().into(),
+            }),
+            Unclaimed::Denied => Err(Refusal::PassthroughDenied(authority.host.into())),
+        }
+    }
+
+    fn local_route(&self, here: &Here<'_>) -> Result<Arc<Route>, Refusal> {
+        let shared = &here.worker.shared;
+        shared.local.route(here.port.protocol, self.port).map_err(|denied| match denied {
+            PortDenied::Closed(port) => Refusal::PortDenied(port),
+            PortDenied::Unnamed(protocol) => {
+                let service = shared.settings.identity.service.as_str().into();
+                Refusal::NoPort { protocol, service }
+            }
+        })
+    }
+
+    /// Whether it names this proxy, or the application it stands before.
+    fn is_us(&self, here: &Here<'_>) -> bool {
+        let shared = &here.worker.shared;
+        if here.port.side == Side::Provider && self.host() == shared.settings.identity.service {
+            return true;
+        }
+        let Ok(ip) = self.host().parse() else { return false };
+        match here.port.side {
+            Side::Consumer => {
+                let port = self.port.unwrap_or(HTTP);
+                shared.own.iter().any(|own| own.ip() == ip && own.port() == port)
+            }
+            Side::Provider => shared.settings.listeners.addresses.contains(&ip),
+        }
+    }
+}
+
+/// Why there is nobody to send a request of `route` to.
+pub(crate) fn nobody(route: &Route) -> Refusal {
+    match route.kind {
+        Kind::Service => {
+            let key = &route.state.key;
+            let (service, app) = (Arc::clone(&key.name), Arc::clone(&key.scope));
+            Refusal::NoInstance { service, app }
+        }
+        Kind::Local => Refusal::LocalRefused,
+        Kind::Outside => Refusal::ConnectRefused,
+    }
+}
+
+/// What a consumer's proxy says was the URL's port.
+fn forwarded_port(head: &request::Parts) -> Result<Option<u16>, Refusal> {
+    let mut values = head.headers.get_all(FORWARDED_PORT).iter();
+    let (first, second) = (values.next(), values.next());
+    let Some(value) = first else { return Ok(None) };
+    let wrong = Refusal::Malformed("X-Forwarded-Port is no port");
+    if second.is_some() {
+        return Err(wrong);
+    }
+    let text = value.to_str().unwrap_or_default();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match text.parse() {
+        Ok(port) if port > 0 && text.bytes().all(|b| b.is_ascii_digit()) => Ok(Some(port)),
+        _ => Err(wrong),
+    }
+}

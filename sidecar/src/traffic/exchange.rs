@@ -1,0 +1,96 @@
+//! One attempt: a request goes out on a connection, and the head of a response comes back.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::{Request, Response};
+use mesh::Failure;
+
+use super::Here;
+use super::body::{BodyFault, Playing};
+use super::choose::Choice;
+use super::refusal::Refusal;
+use super::upstream::{Http1, connect};
+use crate::plan::{Kind, Route};
+
+/// The response's head with the connection that brings the rest; or what went wrong, for the
+/// decision about another attempt, and for the client.
+pub(crate) type Attempt = Result<(Response<Incoming>, Http1), (Failure, Refusal)>;
+
+/// Makes one attempt.
+pub(crate) async fn exchange(
+    here: &Here<'_>,
+    route: &Route,
+    choice: &Choice,
+    request: Request<Playing>,
+    attempt: u32,
+) -> Attempt {
+    let mut connection = match checkout(here, route, choice, &request, attempt).await {
+        Some(connection) => connection,
+        None => match connect(here, &choice.endpoint).await {
+            Ok(connection) => connection,
+            Err(Refusal::ConnectRefused) if route.kind == Kind::Local => {
+                return Err((Failure::Connect, Refusal::LocalRefused));
+            }
+            Err(refusal) => return Err((Failure::Connect, refusal)),
+        },
+    };
+    connection.notes.received.set(false);
+    // The request also goes through the connection's driver; one waker serves both.
+    let mut sent = pin!(connection.sender.try_send_request(request));
+    let answered = poll_fn(|cx| {
+        connection.driver.drive(cx);
+        sent.as_mut().poll(cx)
+    });
+    match answered.await {
+        Ok(response) => Ok((response, connection)),
+        Err(error) => Err(classify(error, &connection)),
+    }
+}
+
+/// A pooled connection that is fit for the request.
+async fn checkout(
+    here: &Here<'_>,
+    route: &Route,
+    choice: &Choice,
+    request: &Request<Playing>,
+    attempt: u32,
+) -> Option<Http1> {
+    let idempotent = request.method().is_idempotent();
+    // The first may have met a connection that was stale; then so are the others. And an
+    // application that is about to end may end its connections at any moment.
+    let leaving = route.kind == Kind::Local && here.worker.is_leaving();
+    if attempt > 1 || (leaving && !idempotent) {
+        return None;
+    }
+    loop {
+        let mut connection = here.worker.pool.take(choice.endpoint.pool)?;
+        // What may not be sent twice is worth the question to the system.
+        connection.notes.probe.set(!idempotent);
+        let open = poll_fn(|cx| Poll::Ready(connection.is_open(cx))).await;
+        if open {
+            return Some(connection);
+        }
+    }
+}
+
+/// What the failure of a request says about whether it was processed, and to its sender.
+fn classify(mut error: TrySendError<Request<Playing>>, connection: &Http1) -> (Failure, Refusal) {
+    if error.take_message().is_some() {
+        return (Failure::NeverWritten, Refusal::Reset);
+    }
+    let error = error.into_error();
+    tracing::debug!(%error, "no response");
+    if let Some(refusal) = BodyFault::behind(&error) {
+        (Failure::Unknown, refusal)
+    } else if connection.reused && !connection.notes.received.get() {
+        (Failure::ReusedConnectionDied, Refusal::Reset)
+    } else if error.is_parse() {
+        (Failure::Unknown, Refusal::BadResponse)
+    } else {
+        (Failure::Unknown, Refusal::Reset)
+    }
+}

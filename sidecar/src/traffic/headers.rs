@@ -1,0 +1,149 @@
+//! Which headers go on, and what is added to them.
+
+use hyper::HeaderMap;
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use hyper::http::request;
+
+use super::Here;
+use super::context;
+use super::destination::Destination;
+use crate::plan::{Kind, Route};
+
+/// The port of the application that the client asked for; only a proxy sets it.
+pub(crate) const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+/// The host that the client asked for.
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// Which proxies a request has been through, so that none sees it twice.
+pub(crate) const VIA: HeaderName = HeaderName::from_static("x-mesher-via");
+/// What went wrong in a proxy, in one word.
+pub(crate) const ERROR: HeaderName = HeaderName::from_static("x-mesher-error");
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
+
+/// What an instance of a service, or a host outside of the mesh, is told.
+pub(crate) fn for_instance(
+    here: &Here<'_>,
+    head: &mut request::Parts,
+    route: &Route,
+    destination: &Destination,
+) {
+    let marks = &here.worker.shared.marks;
+    let headers = &mut head.headers;
+    one_hop_on(headers);
+    // Credentials for us are for nobody else.
+    headers.remove(PROXY_AUTHORIZATION);
+    headers.remove(FORWARDED_PORT);
+    if route.kind == Kind::Service {
+        context::write(headers, marks);
+        headers.append(VIA, marks.via.clone());
+        if let Some(port) = destination.port() {
+            headers.insert(FORWARDED_PORT, HeaderValue::from(port));
+        }
+    }
+}
+
+/// What the application behind us is told.
+pub(crate) fn for_application(head: &mut request::Parts) {
+    let headers = &mut head.headers;
+    one_hop_on(headers);
+    headers.remove(VIA);
+    if !headers.contains_key(FORWARDED_HOST)
+        && let Some(host) = headers.get(HOST).cloned()
+    {
+        headers.insert(FORWARDED_HOST, host);
+    }
+}
+
+/// Makes the headers of a request those of the next connection (RFC 9110 §7.6.1).
+fn one_hop_on(headers: &mut HeaderMap) {
+    let chunked = headers.contains_key(TRANSFER_ENCODING);
+    remove_hop_by_hop(headers);
+    // Answered by us, on the first look at the body (RFC 9110 §10.1.1).
+    headers.remove(EXPECT);
+    headers.insert(TE, TRAILERS);
+    if chunked {
+        // A GET with a body says so; without this, hyper would take it for one without.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// Removes what concerns one connection only, and what `Connection` names besides.
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // Nearly always one of these, which name no header.
+    let plain = |value: &HeaderValue| {
+        let words = [&b"keep-alive"[..], b"close"];
+        words.iter().any(|word| value.as_bytes().eq_ignore_ascii_case(word))
+    };
+    if !headers.get_all(CONNECTION).iter().all(plain) {
+        remove_listed(headers);
+    }
+    headers.remove(CONNECTION);
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+}
+
+fn remove_listed(headers: &mut HeaderMap) {
+    let lists: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
+    for name in lists.iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b',')) {
+        let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) else { continue };
+        // Without these a message is another message; no sender may ask for that.
+        if ![HOST, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING].contains(&name) {
+            headers.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::HeaderMap;
+    use hyper::header::{HeaderName, HeaderValue};
+
+    use super::{one_hop_on, remove_hop_by_hop};
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn what_concerns_one_connection_stays_there() {
+        let mut given = headers(&[
+            ("host", "b"),
+            ("connection", "Keep-Alive, X-Secret , host, content-length"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("te", "gzip"),
+            ("upgrade", "h2c"),
+            ("x-secret", "1"),
+            ("content-length", "3"),
+            ("cookie", "a"),
+            ("cookie", "b"),
+        ]);
+        remove_hop_by_hop(&mut given);
+        let kept = [("host", "b"), ("content-length", "3"), ("cookie", "a"), ("cookie", "b")];
+        assert_eq!(given, headers(&kept));
+    }
+
+    #[test]
+    fn every_connection_header_counts() {
+        let mut given = headers(&[("connection", "close"), ("connection", "x-a"), ("x-a", "1")]);
+        remove_hop_by_hop(&mut given);
+        assert_eq!(given, headers(&[]));
+    }
+
+    #[test]
+    fn a_body_stays_announced_and_trailers_are_wanted() {
+        let mut given = headers(&[("transfer-encoding", "chunked"), ("expect", "100-continue")]);
+        one_hop_on(&mut given);
+        assert_eq!(given, headers(&[("te", "trailers"), ("transfer-encoding", "chunked")]));
+    }
+}

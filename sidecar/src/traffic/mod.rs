@@ -1,0 +1,158 @@
+//! The way of a request through the proxy. Each step lives in the file of its name:
+//!
+//! ```text
+//! connection → detect → destination → plan → choose → exchange → response
+//! ```
+//!
+//! Before it, a connection was taken by [`crate::listener`] and given to a [`crate::worker`]. It
+//! is one task from there to its end, and whatever a request waits for is polled within it: also
+//! the connection to the instance. So nothing is handed from thread to thread, no lock is waited
+//! for, and a client that goes away takes the rest with it.
+
+mod body;
+mod choose;
+mod connection;
+mod context;
+mod destination;
+mod detect;
+mod exchange;
+mod framing;
+mod headers;
+mod refusal;
+mod response;
+mod upstream;
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Request, Response};
+use mesh::{Failure, Permit, Resend, resend};
+use tokio::time::timeout;
+
+use self::body::RequestBody;
+use self::choose::Choice;
+pub(crate) use self::connection::serve;
+pub(crate) use self::context::Marks;
+use self::destination::Destination;
+use self::exchange::exchange;
+use self::refusal::{Refusal, rescue};
+use self::response::ResponseBody;
+pub(crate) use self::upstream::Http1;
+use crate::listener::{Port, Side};
+use crate::plan::Route;
+use crate::worker::{Connection, Worker};
+
+/// What a request can use: where it came in, and what its thread has.
+pub(crate) struct Here<'a> {
+    pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) port: &'a Port,
+}
+
+/// Answers one request. Whatever goes wrong becomes a response.
+pub(crate) async fn answer(
+    worker: Rc<Worker>,
+    port: Arc<Port>,
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let here = Here { worker: &worker, port: &port };
+    let began = worker.shared.clock.now();
+    let in_flight = connection.begin();
+    let mut counted = None;
+    let mut response = match forward(&here, request, &mut counted).await {
+        Ok(response) => response,
+        Err(refusal) => rescue(&refusal, port.protocol),
+    };
+    if let Some(route) = counted {
+        let took = worker.shared.clock.now().saturating_sub(began);
+        route.state.counters.answered(response.status(), took);
+    }
+    if worker.is_leaving() {
+        response::ask_to_leave(&mut response);
+    }
+    response.body_mut().hold(in_flight, &worker);
+    Ok(response)
+}
+
+/// The way of a request.
+async fn forward(
+    here: &Here<'_>,
+    request: Request<Incoming>,
+    counted: &mut Option<Arc<Route>>,
+) -> Result<Response<ResponseBody>, Refusal> {
+    let shared = &here.worker.shared;
+    let limits = &shared.settings.limits;
+
+    // A message that two readers could take for two different ones goes no further.
+    framing::check(&request)?;
+    let (mut head, body) = request.into_parts();
+    let body = RequestBody::new(body, limits.body_bytes)?;
+
+    // Whom is it for, and how is that reached?
+    let destination = Destination::of(here, &mut head)?;
+    let route = destination.route(here).await?;
+    route.state.touch(here.worker.coarse_now.get());
+    let route = counted.insert(route);
+
+    // May it go there at all?
+    let terms = &shared.settings.breaker;
+    let permit = route.state.breaker.admit(terms, shared.clock.now());
+    if permit == Permit::Refused {
+        return Err(Refusal::CircuitOpen { service: Arc::clone(&route.state.key.name) });
+    }
+
+    // What the next in line is told.
+    match here.port.side {
+        Side::Consumer => headers::for_instance(here, &mut head, route, &destination),
+        Side::Provider => headers::for_application(&mut head),
+    }
+
+    let sent = timeout(limits.request_timeout, send(here, route, head, body)).await;
+    let answered = sent.unwrap_or(Err(Refusal::Timeout));
+    let success = !answered.as_ref().is_err_and(Refusal::blames_the_instance);
+    route.state.breaker.record(terms, shared.clock.now(), permit, success);
+    answered
+}
+
+/// Sends a request to an endpoint of its route: once, and once more where that can do no harm.
+async fn send(
+    here: &Here<'_>,
+    route: &Arc<Route>,
+    mut head: Parts,
+    body: RequestBody,
+) -> Result<Response<ResponseBody>, Refusal> {
+    let idempotent = head.method.is_idempotent();
+    let mut attempts = 0;
+    let mut choice = Choice::make(here, route, None).ok_or_else(|| destination::nobody(route))?;
+    loop {
+        choice.check_loop(here)?;
+        attempts += 1;
+        let copy = head.clone();
+        let request = Request::from_parts(head, body.play());
+        let attempt = exchange(here, route, &choice, request, attempts).await;
+
+        let failure = match &attempt {
+            Ok((response, _)) if response::declined(route, response) => Some(Failure::PeerDeclined),
+            Ok(_) => None,
+            Err((failure, _)) => Some(*failure),
+        };
+        let next = failure.and_then(|failure| {
+            match resend(failure, idempotent, attempts, body.is_whole()) {
+                Resend::Again => Choice::make(here, route, Some((&choice, failure))),
+                Resend::GiveUp => None,
+            }
+        });
+        let Some(next) = next else {
+            body.keep_no_longer();
+            let (response, connection) = attempt.map_err(|(_, refusal)| refusal)?;
+            return response::finish(here, route, choice, response, connection);
+        };
+        route.state.counters.resends.fetch_add(1, Ordering::Relaxed);
+        choice = next;
+        head = copy;
+    }
+}

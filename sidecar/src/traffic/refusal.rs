@@ -1,0 +1,204 @@
+//! What a client is told when its request is not answered by whom it was for.
+
+use std::sync::Arc;
+
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use mesh::{BadAuthority, Protocol};
+
+use super::headers::ERROR;
+use super::response::ResponseBody;
+
+/// Why a request was not answered by its destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It is no plain HTTP message.
+    Malformed(&'static str),
+    /// It has a transfer coding that is not `chunked`.
+    UnknownCoding,
+    /// It does not say whom it is for, or in no way that is understood.
+    NoDestination,
+    /// The host or port it names cannot be one.
+    BadDestination(BadAuthority),
+    /// It is for us.
+    Ourselves,
+    /// A URL of a scheme that a plain request cannot have.
+    Scheme,
+    /// A method that makes no sense on the side it came in at.
+    Method,
+    /// Its body is longer than allowed.
+    TooLong,
+    /// It broke off before its end.
+    ClientGone,
+    /// The service has no instance that takes it.
+    NoInstance {
+        /// The service.
+        service: Arc<str>,
+        /// The application it belongs to.
+        app: Arc<str>,
+    },
+    /// Nobody can say whether there is such a service.
+    DiscoveryUnavailable(Box<str>),
+    /// It is for a host that no request is let out to.
+    PassthroughDenied(Box<str>),
+    /// It asks for a port that is none of the application's.
+    PortDenied(u16),
+    /// It asks for no port, and there is no default.
+    NoPort {
+        /// What it speaks.
+        protocol: Protocol,
+        /// Our service.
+        service: Box<str>,
+    },
+    /// It has been here before.
+    Loop,
+    /// The breaker of its service is open.
+    CircuitOpen {
+        /// The service.
+        service: Arc<str>,
+    },
+    /// No response came in time.
+    Timeout,
+    /// Nobody listens there.
+    ConnectRefused,
+    /// No connection came about in time.
+    ConnectTimeout,
+    /// The application behind us takes no connection.
+    LocalRefused,
+    /// The connection broke before the response.
+    Reset,
+    /// What came back is no HTTP that can be passed on.
+    BadResponse,
+    /// We have no place left.
+    Overload,
+}
+
+impl Refusal {
+    /// The status, the word for `x-mesher-error`, and the text.
+    fn parts(&self) -> (StatusCode, &'static str, String) {
+        let gateway = StatusCode::BAD_GATEWAY;
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        let bad = StatusCode::BAD_REQUEST;
+        match self {
+            Self::Malformed(what) => (bad, "bad_uri", format!("malformed request: {what}")),
+            Self::UnknownCoding => (
+                StatusCode::NOT_IMPLEMENTED,
+                "bad_uri",
+                "the only transfer coding that is understood is chunked".to_owned(),
+            ),
+            // The words of the original, which people search for.
+            Self::NoDestination => (
+                bad,
+                "bad_uri",
+                "Invalid uri, please check:\n1, For provider, mesher listens on external ip\n\
+                 2, Set http_proxy as mesher address, before sending request"
+                    .to_owned(),
+            ),
+            Self::BadDestination(why) => (bad, "bad_uri", format!("invalid uri: {why}")),
+            Self::Ourselves => {
+                (bad, "bad_uri", "uri format must be: http://serviceName/api".to_owned())
+            }
+            Self::Scheme => {
+                (bad, "bad_uri", "only http:// can be asked for; https:// needs CONNECT".to_owned())
+            }
+            Self::Method => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "bad_uri",
+                "CONNECT is not available here".to_owned(),
+            ),
+            Self::TooLong => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "the request body is longer than allowed".to_owned(),
+            ),
+            Self::ClientGone => (bad, "bad_uri", "the request broke off".to_owned()),
+            Self::NoInstance { service, app } => (
+                gateway,
+                "no_instance",
+                format!("lb: No available instance, key: {service}(app:{app}|version:latest)"),
+            ),
+            Self::DiscoveryUnavailable(service) => (
+                unavailable,
+                "discovery_unavailable",
+                format!("the registry can't be reached, and {service} was not asked for before"),
+            ),
+            Self::PassthroughDenied(host) => (
+                StatusCode::FORBIDDEN,
+                "passthrough_denied",
+                format!("{host} is no service, and requests to other hosts are not let out"),
+            ),
+            Self::PortDenied(port) => (
+                StatusCode::FORBIDDEN,
+                "port_denied",
+                format!("port {port} is none of the application's"),
+            ),
+            Self::NoPort { protocol, service } => (
+                gateway,
+                "port_denied",
+                format!(
+                    "[{}] is not supported, [{service}] didn't set env [SERVICE_PORTS] or cmd \
+                     parameter --service-ports before mesher start",
+                    protocol.as_str()
+                ),
+            ),
+            Self::Loop => (
+                StatusCode::LOOP_DETECTED,
+                "loop",
+                "the request came back to the proxy that had sent it".to_owned(),
+            ),
+            Self::CircuitOpen { service } => (
+                unavailable,
+                "circuit_open",
+                format!("API {service} is isolated because of error: circuit open"),
+            ),
+            Self::Timeout => {
+                (StatusCode::GATEWAY_TIMEOUT, "timeout", "no response came in time".to_owned())
+            }
+            Self::ConnectRefused => {
+                (gateway, "connect_refused", "connect: connection refused".to_owned())
+            }
+            Self::ConnectTimeout => (gateway, "connect_timeout", "connect: timed out".to_owned()),
+            Self::LocalRefused => (
+                gateway,
+                "local_refused",
+                "the application takes no connection on this port".to_owned(),
+            ),
+            Self::Reset => (
+                gateway,
+                "upstream_reset",
+                "the connection broke before a response came".to_owned(),
+            ),
+            Self::BadResponse => {
+                (gateway, "upstream_reset", "the response is no valid HTTP".to_owned())
+            }
+            Self::Overload => {
+                (unavailable, "overload", "no connection can be opened at the moment".to_owned())
+            }
+        }
+    }
+
+    /// Whether the instance is to blame, rather than the client or ourselves.
+    pub(crate) fn blames_the_instance(&self) -> bool {
+        matches!(
+            self,
+            Self::Timeout
+                | Self::ConnectRefused
+                | Self::ConnectTimeout
+                | Self::LocalRefused
+                | Self::Reset
+                | Self::BadResponse
+        )
+    }
+}
+
+/// The one place where a failure becomes a response.
+pub(crate) fn rescue(refusal: &Refusal, _protocol: Protocol) -> Response<ResponseBody> {
+    let (status, word, text) = refusal.parts();
+    tracing::debug!(%status, word, text, "request refused");
+    let mut response = Response::new(ResponseBody::text(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(ERROR, HeaderValue::from_static(word));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

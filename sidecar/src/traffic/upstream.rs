@@ -1,0 +1,110 @@
+//! Connections to endpoints.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Context;
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+use super::Here;
+use super::body::Playing;
+use super::refusal::Refusal;
+use crate::plan::{Address, Endpoint};
+use crate::settings::HeaderCase;
+use crate::worker::{Notes, Stream};
+
+/// The most that is read ahead of an endpoint.
+const READ_BUFFER: usize = 64 << 10;
+
+/// An HTTP/1.1 connection to an endpoint. It has no task: whoever has it polls it.
+#[derive(Debug)]
+pub(crate) struct Http1 {
+    pub(crate) sender: http1::SendRequest<Playing>,
+    pub(crate) driver: Driver,
+    pub(crate) notes: Rc<Notes>,
+    /// Whether it has served before.
+    pub(crate) reused: bool,
+}
+
+/// What reads and writes; `None`: it has ended. In a box, as it is large and moves into the pool
+/// and out of it.
+#[derive(Debug)]
+pub(crate) struct Driver(Option<Box<http1::Connection<TokioIo<Stream>, Playing>>>);
+
+impl Driver {
+    /// Moves the connection on. An error of it shows in the request or response that it carries.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Some(connection) = &mut self.0
+            && Pin::new(connection).poll(cx).is_ready()
+        {
+            self.0 = None;
+        }
+    }
+}
+
+impl Http1 {
+    /// Whether it could take a request, as far as is known.
+    pub(crate) fn is_open(&mut self, cx: &mut Context<'_>) -> bool {
+        self.driver.drive(cx);
+        self.driver.0.is_some() && self.sender.is_ready()
+    }
+}
+
+/// Connects to an endpoint.
+pub(crate) async fn connect(here: &Here<'_>, endpoint: &Endpoint) -> Result<Http1, Refusal> {
+    let shared = &here.worker.shared;
+    let limit = shared.settings.limits.connect_timeout;
+    let failed = match timeout(limit, open(&endpoint.id.address)).await {
+        Ok(Ok(tcp)) => {
+            endpoint.eviction.succeeded();
+            return handshake(tcp, shared.settings.header_case).await;
+        }
+        Ok(Err(error)) if is_our_own(&error) => {
+            // What idles here holds what is missing.
+            here.worker.pool.clear();
+            return Err(Refusal::Overload);
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, endpoint = ?endpoint.id.address, "cannot connect");
+            Refusal::ConnectRefused
+        }
+        Err(_) => Refusal::ConnectTimeout,
+    };
+    endpoint.eviction.failed(shared.clock.now());
+    Err(failed)
+}
+
+async fn open(address: &Address) -> io::Result<TcpStream> {
+    let tcp = match address {
+        Address::Known(address) => TcpStream::connect(address).await?,
+        Address::Name(name, port) => {
+            let addresses: Vec<SocketAddr> = lookup_host((&**name, *port)).await?.collect();
+            TcpStream::connect(&*addresses).await?
+        }
+    };
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
+/// No file descriptor, port or memory is left: the endpoint has no part in it.
+fn is_our_own(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let ours = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::EADDRNOTAVAIL];
+    error.raw_os_error().is_some_and(|code| ours.contains(&Errno::from_raw(code)))
+}
+
+async fn handshake(tcp: TcpStream, case: HeaderCase) -> Result<Http1, Refusal> {
+    let notes = Rc::new(Notes::default());
+    let stream = TokioIo::new(Stream::new(tcp, &notes));
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(READ_BUFFER).title_case_headers(case == HeaderCase::Title);
+    // Nothing is exchanged for it, so nothing can fail.
+    let (sender, driver) = builder.handshake(stream).await.map_err(|_| Refusal::Reset)?;
+    Ok(Http1 { sender, driver: Driver(Some(Box::new(driver))), notes, reused: false })
+}

@@ -1,0 +1,227 @@
+//! The connections of one worker, and when each of them has to end.
+//!
+//! No connection has a timer: once a second the worker looks at all of them. A request costs two
+//! stores for it, and ten thousand idle connections a millisecond each second.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use super::stream::Notes;
+use crate::settings::Limits;
+
+/// The table.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    open: RefCell<HashMap<u64, Rc<Connection>>>,
+    next: Cell<u64>,
+}
+
+/// One connection from a client, as the rest of the worker sees it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) notes: Rc<Notes>,
+    in_flight: Cell<u32>,
+    /// When it was accepted or last answered; from a head's first byte on, when that came.
+    since: Cell<Duration>,
+    head_began: Cell<bool>,
+    order: Cell<Option<Order>>,
+    /// A response broke off: the client must not take the end of the connection for its end.
+    broken: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// What a connection is told from outside of its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Answer what is in flight, then end.
+    Finish,
+    /// End now.
+    Close,
+}
+
+impl Connections {
+    pub(crate) fn add(&self, now: Duration) -> (u64, Rc<Connection>) {
+        let id = self.next.get();
+        self.next.set(id + 1);
+        let connection = Rc::new(Connection {
+            notes: Rc::default(),
+            in_flight: Cell::new(0),
+            since: Cell::new(now),
+            head_began: Cell::new(false),
+            order: Cell::new(None),
+            broken: Cell::new(false),
+            waker: RefCell::default(),
+        });
+        self.open.borrow_mut().insert(id, Rc::clone(&connection));
+        (id, connection)
+    }
+
+    pub(crate) fn remove(&self, id: u64) {
+        self.open.borrow_mut().remove(&id);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.borrow().is_empty()
+    }
+
+    /// Ends those whose time is over.
+    pub(crate) fn sweep(&self, now: Duration, limits: &Limits) {
+        for connection in self.open.borrow().values() {
+            connection.sweep(now, limits);
+        }
+    }
+
+    /// Ends those that have no request; the others as soon as it is answered.
+    pub(crate) fn finish(&self) {
+        for connection in self.open.borrow().values() {
+            connection.tell(Order::Finish);
+        }
+    }
+
+    /// Ends all of them.
+    pub(crate) fn close(&self) {
+        for connection in self.open.borrow().values() {
+            connection.tell(Order::Close);
+        }
+    }
+
+    /// Ends an eighth of those without a request, at least one: what waited longest.
+    pub(crate) fn make_room(&self) {
+        let open = self.open.borrow();
+        let mut idle: Vec<_> = open.values().filter(|c| c.in_flight.get() == 0).collect();
+        idle.sort_by_key(|connection| connection.since.get());
+        for connection in idle.iter().take(idle.len().div_ceil(8)) {
+            connection.tell(Order::Close);
+        }
+    }
+}
+
+impl Connection {
+    /// A request came.
+    pub(crate) fn begin(self: &Rc<Self>) -> InFlight {
+        self.in_flight.set(self.in_flight.get() + 1);
+        InFlight(Rc::clone(self))
+    }
+
+    /// A response broke off.
+    pub(crate) fn break_off(&self) {
+        self.broken.set(true);
+    }
+
+    /// Whether a request is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.in_flight.get() > 0
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
+    /// What it is told, once. Called by its task, which is woken for the next.
+    pub(crate) fn order(&self, cx: &Context<'_>) -> Option<Order> {
+        let mut waker = self.waker.borrow_mut();
+        if waker.is_none() {
+            *waker = Some(cx.waker().clone());
+        }
+        self.order.take()
+    }
+
+    fn tell(&self, order: Order) {
+        self.order.set(Some(order));
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn sweep(&self, now: Duration, limits: &Limits) {
+        if self.in_flight.get() > 0 {
+            return;
+        }
+        if self.notes.received.get() && !self.head_began.replace(true) {
+            self.since.set(now);
+        }
+        let allowed =
+            if self.head_began.get() { limits.header_timeout } else { limits.idle_timeout };
+        if now > self.since.get() + allowed {
+            self.tell(Order::Close);
+        }
+    }
+}
+
+/// A request under way on a connection, until its response has gone.
+#[derive(Debug)]
+pub(crate) struct InFlight(Rc<Connection>);
+
+impl InFlight {
+    /// The response is gone at `now`, or its connection is.
+    pub(crate) fn end(&self, now: Duration) {
+        let connection = &self.0;
+        connection.in_flight.set(connection.in_flight.get().saturating_sub(1));
+        connection.since.set(now);
+        connection.head_began.set(false);
+        connection.notes.received.set(false);
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Context;
+    use std::time::Duration;
+
+    use super::{Connections, Order};
+    use crate::settings::Limits;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn limits() -> Limits {
+        Limits { header_timeout: at(10), idle_timeout: at(60), ..Limits::default() }
+    }
+
+    #[test]
+    fn a_head_that_began_has_less_time_than_a_silent_connection() {
+        let cx = Context::from_waker(std::task::Waker::noop());
+        let table = Connections::default();
+        let (_, silent) = table.add(at(0));
+        let (_, slow) = table.add(at(0));
+        let (_, busy) = table.add(at(0));
+        let request = busy.begin();
+        slow.notes.received.set(true);
+        for second in 1..=11 {
+            table.sweep(at(second), &limits());
+        }
+        assert_eq!(slow.order(&cx), None, "its ten seconds began at the first look");
+        table.sweep(at(12), &limits());
+        assert_eq!(slow.order(&cx), Some(Order::Close));
+        assert_eq!(silent.order(&cx), None);
+        table.sweep(at(61), &limits());
+        assert_eq!(silent.order(&cx), Some(Order::Close));
+        assert_eq!(busy.order(&cx), None, "a request has deadlines of its own");
+        request.end(at(61));
+        table.sweep(at(62), &limits());
+        assert_eq!(busy.order(&cx), None, "idling begins with the answer");
+        table.sweep(at(122), &limits());
+        assert_eq!(busy.order(&cx), Some(Order::Close));
+    }
+
+    #[test]
+    fn room_is_made_by_what_waited_longest() {
+        let cx = Context::from_waker(std::task::Waker::noop());
+        let table = Connections::default();
+        let open: Vec<_> = (0..9).map(|second| table.add(at(second)).1).collect();
+        let request = open[0].begin();
+        table.make_room();
+        let told: Vec<_> = open.iter().map(|c| c.order(&cx).is_some()).collect();
+        assert_eq!(told.iter().position(|told| *told), Some(1), "the oldest idle one");
+        assert_eq!(told.iter().filter(|told| **told).count(), 1);
+        drop(request);
+    }
+}

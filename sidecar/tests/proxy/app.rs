@@ -1,0 +1,129 @@
+//! Applications: servers that say what they were asked, or do as a test tells them.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A server on a free port of 127.0.0.1; it ends with the test's runtime.
+pub(crate) struct App {
+    pub(crate) address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+impl App {
+    /// Answers every request with the request's own bytes.
+    pub(crate) async fn echo() -> Self {
+        Self::each(|mut peer, _| async move {
+            while let Some(request) = peer.request().await {
+                peer.answer(&request).await;
+            }
+        })
+        .await
+    }
+
+    /// Answers every request with `text`.
+    pub(crate) async fn saying(text: &'static str) -> Self {
+        Self::each(move |mut peer, _| async move {
+            while peer.request().await.is_some() {
+                peer.answer(text).await;
+            }
+        })
+        .await
+    }
+
+    /// Does `serve` with each connection, which are counted from 0.
+    pub(crate) async fn each<F, S>(serve: F) -> Self
+    where
+        F: Fn(Peer, usize) -> S + Send + 'static,
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
+        tokio::spawn(async move {
+            loop {
+                let (tcp, _) = listener.accept().await.expect("a connection");
+                let number = counted.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(serve(Peer { tcp, read: Vec::new() }, number));
+            }
+        });
+        Self { address, connections }
+    }
+
+    /// How many connections it took.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+/// The server's end of a connection.
+pub(crate) struct Peer {
+    pub(crate) tcp: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Peer {
+    /// The next request with its body, as it came. `None`: the peer has closed.
+    pub(crate) async fn request(&mut self) -> Option<String> {
+        let head = self.head().await?;
+        let length = head.lines().find_map(|line| {
+            line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned)
+        });
+        let body = if let Some(length) = length {
+            let length: usize = length.trim().parse().expect("a length");
+            while self.read.len() < length {
+                self.more().await?;
+            }
+            self.read.drain(..length).collect()
+        } else if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+            self.until(b"0\r\n\r\n").await?
+        } else {
+            Vec::new()
+        };
+        Some(head + &String::from_utf8_lossy(&body))
+    }
+
+    /// The next request's head.
+    pub(crate) async fn head(&mut self) -> Option<String> {
+        let head = self.until(b"\r\n\r\n").await?;
+        Some(String::from_utf8(head).expect("a head is text"))
+    }
+
+    async fn until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
+        loop {
+            if let Some(at) = self.read.windows(end.len()).position(|window| window == end) {
+                return Some(self.read.drain(..at + end.len()).collect());
+            }
+            self.more().await?;
+        }
+    }
+
+    async fn more(&mut self) -> Option<()> {
+        match self.tcp.read_buf(&mut self.read).await {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(()),
+        }
+    }
+
+    /// 200 with a body.
+    pub(crate) async fn answer(&mut self, body: &str) {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        self.send(head + body).await;
+    }
+
+    /// Ends the connection with a reset, which overtakes what was not read yet.
+    pub(crate) fn reset(self) {
+        self.tcp.set_zero_linger().expect("an option");
+    }
+
+    /// Bytes as they are.
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        // A proxy that has closed may do so.
+        let _ = self.tcp.write_all(bytes.as_ref()).await;
+    }
+}

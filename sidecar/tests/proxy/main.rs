@@ -1,0 +1,9 @@
+//! The proxy over real sockets: consumer side, provider side, and both together.
+
+mod app;
+mod bytes_on_the_wire;
+mod consumer;
+mod failures;
+mod mesh_of_two;
+mod provider;
+mod world;
