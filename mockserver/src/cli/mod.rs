@@ -26,6 +26,7 @@ The calls of a URL
 
   %7C and %2C stand for | and , where a tool does not let them through (and use curl -g for [ ]).
   The answer is JSON: what was received, and below each call what the callee answered.
+  Any gRPC method is answered with its own messages. /health is always 200.
 
 Examples
   Three services on this machine, and a chain through all of them:

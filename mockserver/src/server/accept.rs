@@ -38,9 +38,10 @@ impl Port {
         let watcher = self.connections.watcher();
         tokio::spawn(async move {
             // Nobody waits for an answer before something was said.
+            let mut byte = [0];
             tokio::select! {
                 () = closing.reached() => return,
-                readable = timeout(IDLE, tcp.readable()) => if !matches!(readable, Ok(Ok(()))) {
+                first = timeout(IDLE, tcp.peek(&mut byte)) => if !matches!(first, Ok(Ok(1))) {
                     return;
                 },
             }

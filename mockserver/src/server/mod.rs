@@ -5,6 +5,7 @@ mod accept;
 mod echo;
 mod fault;
 mod forward;
+mod grpc;
 mod lifecycle;
 mod listen;
 mod reply;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
@@ -11,8 +11,11 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::reply::{self, Forward, Group, Problem, Reply};
-use super::{Answers, Calls};
+use super::{Answers, Calls, grpc};
 use crate::chain::Chain;
+
+/// The body of an answer: what is told of a request, or a gRPC call's own messages.
+pub(super) type Answer = Either<Full<Bytes>, grpc::Echo>;
 
 /// The service behind all HTTP ports.
 #[derive(Debug)]
@@ -34,17 +37,39 @@ struct Outcome {
 
 impl Service {
     /// Answers one request.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
         if request.uri().path() == "/health" {
-            return Response::new(Full::default());
+            return Response::new(Either::Left(Full::default()));
         }
+        let (parts, body) = request.into_parts();
+        if grpc::is_call(&parts) {
+            self.echo(&parts, body).await.map(Either::Right)
+        } else {
+            self.tell(&parts, body).await.map(Either::Left)
+        }
+    }
+
+    /// Sends a gRPC call's messages back.
+    async fn echo(&self, parts: &Parts, messages: Incoming) -> Response<grpc::Echo> {
+        let failed = self.answers.fail_rate.next();
+        sleep(self.answers.delay).await;
+        tracing::info!(method = "gRPC", target = parts.uri.path(), failed, "request");
+        if failed {
+            return grpc::unavailable(parts, &self.fail_reason());
+        }
+        let who =
+            [("x-mockserver-service", &*self.name), ("x-mockserver-instance", &*self.instance)];
+        grpc::echo(parts, messages, &who)
+    }
+
+    /// Does what a request asks for and tells of it.
+    async fn tell(&self, parts: &Parts, body: Incoming) -> Response<Full<Bytes>> {
         let started = Instant::now();
         let received_date = Timestamp::now().to_string();
-        let (parts, body) = request.into_parts();
         let body_bytes = drain(body).await;
         let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
 
-        let outcome = self.outcome(&parts, target).await;
+        let outcome = self.outcome(parts, target).await;
         sleep(self.answers.delay).await;
 
         let Outcome { status, verdict, groups, error } = outcome;
@@ -59,7 +84,7 @@ impl Service {
             received_date,
             message: format!("request '{shown}' {verdict}."),
             parallel_forwards: groups,
-            request_info: reply::request_info(&parts),
+            request_info: reply::request_info(parts),
             service: self.name.clone(),
             instance: self.instance.clone(),
             body_bytes: (body_bytes > 0).then_some(body_bytes),
@@ -77,15 +102,11 @@ impl Service {
             return refused(StatusCode::METHOD_NOT_ALLOWED, "no_proxy", reason);
         }
         if self.answers.fail_rate.next() {
-            let share = self.answers.fail_rate.share();
             return Outcome {
                 status: self.answers.fail_status,
                 verdict: "failed".into(),
                 groups: None,
-                error: Some(Problem {
-                    code: "fail_rate",
-                    reason: format!("{share} of all requests fail (-failRate)"),
-                }),
+                error: Some(Problem { code: "fail_rate", reason: self.fail_reason() }),
             };
         }
         let Some(chain) = Chain::parse(target) else {
@@ -95,6 +116,10 @@ impl Service {
             return refused(StatusCode::BAD_REQUEST, error.code(), error.to_string());
         }
         self.done(Some(self.calls.carry_out(&chain, &parts.headers).await))
+    }
+
+    fn fail_reason(&self) -> String {
+        format!("a share of {} of all requests fail (-failRate)", self.answers.fail_rate.share())
     }
 
     fn done(&self, groups: Option<Vec<Group>>) -> Outcome {

@@ -61,7 +61,8 @@ fn a_url_makes_exactly_its_calls() -> Result<()> {
 
 #[test]
 fn a_comma_waits_and_a_bar_does_not() -> Result<()> {
-    let town = Town::start(&[])?;
+    // Nobody gives up before the proxy does.
+    let town = Town::start(&["-timeout", "1h"])?;
     town.entrance().get("/@service1,service2,service1/x")?;
     let one_by_one = [
         "> service1:8080 /x",
@@ -79,9 +80,12 @@ fn a_comma_waits_and_a_bar_does_not() -> Result<()> {
     let events = town.proxy.events();
     assert!(events[..3].iter().all(|event| event.starts_with('>')), "{events:?}");
     assert_eq!(events.len(), 6, "{events:?}");
-    // The answers stand as the URL has them, whoever was first.
     let json = answer.json()?;
     let groups = json["ParallelForwards"].as_array().context("groups")?;
+    for group in groups {
+        assert_eq!(group["SequentialForwards"][0]["Status"], 200, "{group:#}");
+    }
+    // The answers stand as the URL has them, whoever was first.
     let urls: Vec<&Value> =
         groups.iter().map(|group| &group["SequentialForwards"][0]["Url"]).collect();
     let expected = [1, 2, 3].map(|number| format!("http://service{number}:8080/x"));

@@ -18,10 +18,10 @@ fn the_listener_closes_and_what_is_under_way_finishes() -> Result<()> {
     let mock = Mock::start(&guard, "mock", &["-graceTime", "1h", "-timeout", "1h"])?;
     let target = format!("/@{}/x", callee.address);
     let address = mock.address;
+    // A connection on which nothing was said must not hold up the end. It is taken before the next.
+    let silent = http::connect(address)?;
     let asking = thread::spawn(move || http::get(address, &target, &[]));
     let caller = callee.called()?;
-    // A connection on which nothing was said must not hold up the end.
-    let silent = http::connect(address)?;
 
     mock.server.signal(Signal::SIGTERM)?;
     mock.server.wait_until("closed", PATIENCE, || TcpStream::connect(address).is_err())?;

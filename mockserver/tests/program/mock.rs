@@ -10,8 +10,9 @@ use testbed::{Guard, Server};
 
 use crate::http::{self, Answer};
 
-/// Long enough for a busy machine; nothing is asserted about it.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// Long enough for a busy machine; nothing is asserted about it. Shorter than the minute after which
+/// the program gives up a silent connection by itself.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// A running mockserver.
 pub(crate) struct Mock {
