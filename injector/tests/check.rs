@@ -191,7 +191,7 @@ fn a_workload_and_its_pods_have_one_finding() {
         [first.clone(), second.clone(), workload],
     ];
     for objects in orders {
-        let findings = checked(&[&objects[..], &[plain.clone()]].concat());
+        let findings = checked(&[&objects[..], std::slice::from_ref(&plain)].concat());
         assert_eq!(codes(&findings), [Code::NamespaceNotEnabled]);
         assert_eq!((findings[0].object.as_str(), findings[0].pods), ("deployment/web", 2));
         assert!(findings[0].fix.as_str().ends_with(RESTART), "{findings:?}");

@@ -1,11 +1,16 @@
 //! Faults of the injector's Deployment and Service, where the API server calls a Service. Nobody
 //! controls the Deployment here, so that its status is what a test writes.
 
-use anyhow::{Result, ensure};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use certs::{Authority, Names, Terms};
 use e2e::installation::{NAME, checkout};
 use e2e::kubectl::Kubectl;
 use injector::check::Code;
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::{Cluster, ClusterOptions};
 
 use crate::live::Live;
@@ -21,7 +26,12 @@ fn faults_of_the_deployment_are_found_and_their_fixes_help() -> Result<()> {
         let line = "patch deployment sidecar-injector --subresource=status --type=merge";
         kubectl.run(&format!("{line} -n {NAME} -p {status}"))
     };
-    kubectl.run(&apply)?;
+    for overlay in ["overlays/strict", "overlays/ha", "base"] {
+        kubectl.run(&format!("apply -k {}", checkout("manifests").join(overlay).display()))?;
+        live.gone(Code::WebhookDrift)?;
+        live.gone(Code::InjectorAlone)?;
+        live.gone(Code::RightMissing)?;
+    }
 
     live.planted(Code::NothingEnabled)?;
     kubectl.run("label namespace default sidecar-injector=enabled")?;
@@ -56,6 +66,8 @@ fn faults_of_the_deployment_are_found_and_their_fixes_help() -> Result<()> {
         }
     }
 
+    somebody_elses_certificate(live)?;
+
     kubectl.run(&format!("delete service {NAME} -n {NAME}"))?;
     live.planted(Code::InjectorMissing)?;
     kubectl.run(&apply)?;
@@ -63,4 +75,70 @@ fn faults_of_the_deployment_are_found_and_their_fixes_help() -> Result<()> {
     kubectl.run(&format!("delete deployment {NAME} -n {NAME}"))?;
     live.planted(Code::InjectorMissing)?;
     Ok(())
+}
+
+/// As with cert-manager: the Deployment says by its environment that certificates are files, of a
+/// Secret that it mounts; the injector writes none, needs no right to, and `caBundle` is not its.
+fn somebody_elses_certificate(live: Live<'_>) -> Result<()> {
+    let kubectl = Kubectl(live.cluster);
+    let patch = |what: &str, patch: &Value| -> Result<()> {
+        let file = live.cluster.folder().join("patch.json");
+        std::fs::write(&file, patch.to_string())?;
+        kubectl.run(&format!("patch {what} -n {NAME} --patch-file {}", file.display()))?;
+        Ok(())
+    };
+    let of_files = json!({"spec": {"template": {"spec": {
+        "containers": [{
+            "name": "injector",
+            "env": [
+                {"name": "SIDECAR_INJECTOR_TLS_MODE", "value": "files"},
+                {"name": "SIDECAR_INJECTOR_TLS_FOLDER", "value": "/certificate"},
+            ],
+            "volumeMounts": [{"name": "certificate", "mountPath": "/certificate"}],
+        }],
+        "volumes": [{"name": "certificate", "secret": {"secretName": "issued"}}],
+    }}}});
+    patch(&format!("deployment {NAME}"), &of_files)?;
+    kubectl.run(&format!("delete role,rolebinding {NAME} -n {NAME}"))?;
+    kubectl.run(&format!("delete clusterrolebinding {NAME}"))?;
+    let found = live.planted(Code::CertificateMissing)?;
+    ensure!(found["object"] == "secret/issued", "{found:#}");
+    let advice = found["fix"]["advice"].as_str().context("no advice")?;
+    ensure!(advice.contains("cert-manager"), "{found:#}");
+    live.gone(Code::RightMissing)?;
+
+    let (terms, now) = (Terms::default(), SystemTime::now());
+    let name = format!("{NAME}.{NAME}.svc");
+    kubectl.run(&format!("create secret generic issued -n {NAME}"))?;
+    let issue = |then| -> Result<String> {
+        let ca = Authority::generate("somebody", &terms, then)?;
+        let leaf = ca.issue(&Names::default().with(&name)?, &terms, then)?;
+        let data = json!({"data": {"tls.crt": BASE64_STANDARD.encode(leaf.chain_pem())}});
+        patch("secret issued", &data)?;
+        Ok(ca.certificate().to_pem())
+    };
+    issue(now - Duration::from_hours(30))?;
+    let found = live.planted(Code::CertificateExpired)?;
+    ensure!(found["fix"]["advice"].is_string(), "it is not the injector's to renew: {found:#}");
+    issue(now - Duration::from_hours(23))?;
+    live.planted(Code::CertificateOverdue)?;
+    live.gone(Code::CertificateExpired)?;
+
+    let ca = issue(now)?;
+    live.gone(Code::CertificateOverdue)?;
+    let found = live.planted(Code::CaBundleMissing)?;
+    let advice = found["fix"]["advice"].as_str().context("no advice")?;
+    ensure!(advice.contains("cainjector"), "{found:#}");
+    let trust = |pem: &str| {
+        let value = BASE64_STANDARD.encode(pem);
+        let add =
+            json!([{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": value}]);
+        let line = format!("patch mutatingwebhookconfiguration {NAME} --type=json -p {add}");
+        kubectl.run(&line)
+    };
+    trust(&Authority::generate("another", &terms, now)?.certificate().to_pem())?;
+    live.planted(Code::CaBundleMismatch)?;
+    trust(&ca)?;
+    live.gone(Code::CaBundleMismatch)?;
+    live.gone(Code::CaBundleMissing)
 }

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use certs::{Authority, Names, Terms};
-use e2e::installation::{Installation, NAME, PATIENCE, enabled_namespace};
+use e2e::injector::Injector;
+use e2e::installation::{Installation, NAME, PATIENCE, checkout, enabled_namespace};
 use e2e::kubectl::{Kubectl, eventually};
 use e2e::pod::asking;
 use injector::check::Code;
@@ -27,6 +28,7 @@ fn faults_of_an_installation_are_found_and_their_fixes_help() -> Result<()> {
     injector.wait_for_ca_bundle(PATIENCE)?;
     calls_in_vain(live, &mut injector)?;
     healthy(live)?;
+    a_certificate_of_files(live, &injector)?;
     drift(live)?;
     no_configuration(live, &injector)?;
     rights(live)?;
@@ -73,12 +75,54 @@ fn calls_in_vain(live: Live<'_>, injector: &mut Installation<'_>) -> Result<()> 
         Ok(problem.contains("failed calling webhook").then_some(()))
     })?;
     patch(live, &policy("Ignore"))?;
+
+    // So does the policy of the overlay `strict`, where the webhook fails open.
+    let strict = checkout("manifests/components/strict/policy.yaml");
+    let kubectl = Kubectl(live.cluster);
+    kubectl.run(&format!("apply -f {}", strict.display()))?;
+    eventually("the policy's words are reported", PATIENCE, || {
+        let found = live.planted(Code::WebhookUnreachable)?;
+        let problem = found["problem"].as_str().context("no problem")?;
+        Ok(problem.contains("ValidatingAdmissionPolicy").then_some(()))
+    })?;
+    kubectl.run(&format!("delete -f {}", strict.display()))?;
     Kubectl(live.cluster)
         .run(&format!("delete pod meanwhile -n {namespace} --force --grace-period=0"))?;
     injector.resume()?;
     live.gone(Code::WebhookUnreachable)?;
     live.cluster.restart_apiserver()?;
     live.gone(Code::WebhookFailed)
+}
+
+/// Where no Secret is known to hold it, the certificate is read off the webhook's port.
+fn a_certificate_of_files(live: Live<'_>, injector: &Installation<'_>) -> Result<()> {
+    let file = live.cluster.folder().join("files.yaml");
+    std::fs::write(&file, "tls: {mode: files, folder: /nowhere}\n")?;
+    let file = file.display().to_string();
+    let files = Live { arguments: &["--config", &file], ..live };
+    healthy(files)?;
+    let call = |url: &str| {
+        patch(
+            live,
+            &json!([{"op": "replace", "path": "/webhooks/0/clientConfig/url", "value": url}]),
+        )
+    };
+    // Another injector, of a CA that nobody trusts.
+    let other = Injector::start("")?;
+    call(&format!("https://{}/mutate", other.webhook()))?;
+    let found = files.planted(Code::CaBundleMismatch)?;
+    let problem = found["problem"].as_str().context("no problem")?;
+    ensure!(problem.contains(&other.webhook().to_string()), "{found:#}");
+    drop(other);
+    eventually("what cannot be read is said", PATIENCE, || {
+        let said = files.check()?.not_checked;
+        let reason = said.first().and_then(|line| line["reason"].as_str());
+        Ok(reason.is_some_and(|reason| reason.contains("connecting to")).then_some(()))
+    })?;
+    call(injector.url())?;
+    files.gone(Code::CaBundleMismatch)?;
+    live.cluster.restart_apiserver()?;
+    healthy(files)
 }
 
 fn drift(live: Live<'_>) -> Result<()> {
@@ -164,7 +208,9 @@ fn what_the_api_server_trusts(live: Live<'_>, injector: &mut Installation<'_>) -
     };
     injector.stop();
     trust(&other.certificate().to_pem())?;
-    live.planted(Code::CaBundleMismatch)?;
+    let found = live.planted(Code::CaBundleMismatch)?;
+    let problem = found["problem"].as_str().context("no problem")?;
+    ensure!(problem.contains("no CA of the bundle signed it"), "{found:#}");
 
     // The API server takes it: it looks at the certificates only.
     let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";

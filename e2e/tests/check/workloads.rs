@@ -20,7 +20,11 @@ fn within<'a>(cluster: &'a Cluster, arguments: &'a [&'a str]) -> Live<'a> {
 #[test]
 fn faults_of_workloads_are_found_and_their_fixes_help() -> Result<()> {
     let cluster = Cluster::start(ClusterOptions { controller_manager: true })?;
+    enabled_namespace(&cluster, "early")?;
+    deploy(&cluster, "early", &[])?;
+    until_later(&cluster, &only_pod(&cluster, "early")?)?;
     let _injector = Installation::start(&cluster, &testbed::binary(NAME)?)?;
+    pods_from_before_the_injector(&cluster)?;
     healthy_ones_have_none(&cluster)?;
     templates(&cluster)?;
     a_namespace_that_is_not_enabled(&cluster)?;
@@ -28,6 +32,31 @@ fn faults_of_workloads_are_found_and_their_fixes_help() -> Result<()> {
     pods_that_missed_the_injector(&cluster)?;
     pods_that_nobody_restarts(&cluster)?;
     sidecars_of_yesterday(&cluster)
+}
+
+/// Waits until what the API server makes is a second younger than that pod.
+fn until_later(cluster: &Cluster, pod: &str) -> Result<()> {
+    let kubectl = Kubectl(cluster);
+    let made = |object: &str| -> Result<String> {
+        let found = kubectl.get(object)?;
+        Ok(found["metadata"]["creationTimestamp"].as_str().context("no time")?.to_owned())
+    };
+    let first = made(&format!("pod {pod} -n early"))?;
+    let mut number = 0;
+    eventually("the next second", PATIENCE, || {
+        number += 1;
+        kubectl.run(&format!("create configmap second-{number} -n early"))?;
+        Ok((made(&format!("configmap second-{number} -n early"))? > first).then_some(()))
+    })
+}
+
+fn pods_from_before_the_injector(cluster: &Cluster) -> Result<()> {
+    let live = within(cluster, &["-n", "early"]);
+    let found = live.planted(Code::SidecarMissing)?;
+    let problem = found["problem"].as_str().context("no problem")?;
+    ensure!(problem.contains("before the webhook configuration"), "{found:#}");
+    Kubectl(cluster).run("delete deployment web -n early --cascade=foreground --wait=false")?;
+    Ok(())
 }
 
 fn healthy_ones_have_none(cluster: &Cluster) -> Result<()> {

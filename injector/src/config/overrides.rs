@@ -1,8 +1,11 @@
 //! Flags and environment variables: what stands above the configuration file.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use clap::{Args, FromArgMatches};
 
 use super::{Config, ConfigError, LogFormat, LogLevel, NativeSidecar, TlsMode};
 
@@ -148,7 +151,35 @@ impl Overrides {
         self.config.as_deref()
     }
 
-    fn apply(&self, config: &mut Config) {
+    /// The overrides of an injector that runs elsewhere, by the arguments behind `serve` and the
+    /// environment of its container. This process's own environment has no say.
+    pub(crate) fn of_container(
+        arguments: &[&str],
+        environment: &BTreeMap<&str, &str>,
+    ) -> Result<Self, clap::Error> {
+        let command = Self::augment_args(clap::Command::new("serve").no_binary_name(true));
+        let mut all: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        for flag in command.get_arguments() {
+            let (Some(long), Some(name)) = (flag.get_long(), flag.get_env()) else {
+                continue;
+            };
+            let long = format!("--{long}");
+            let said = |argument: &&str| argument.split('=').next() == Some(long.as_str());
+            match name.to_str().and_then(|name| environment.get(name)) {
+                // Flags win over variables.
+                Some(_) if arguments.iter().any(said) => {}
+                Some(value) if flag.get_action().takes_values() => {
+                    all.push(format!("{long}={value}"));
+                }
+                Some(value) if *value != "false" => all.push(long),
+                _ => {}
+            }
+        }
+        let command = command.mut_args(|flag| flag.env(None::<&str>));
+        Self::from_arg_matches(&command.try_get_matches_from(all)?)
+    }
+
+    pub(crate) fn apply(&self, config: &mut Config) {
         set(&mut config.webhook.listen, self.listen.as_ref());
         set(&mut config.operations.listen, self.operations_listen.as_ref());
         set(&mut config.tls.mode, self.tls_mode.as_ref());
@@ -183,5 +214,29 @@ fn set<T: Clone>(value: &mut T, over: Option<&T>) {
 fn set_option<T: Clone>(value: &mut Option<T>, over: Option<&T>) {
     if over.is_some() {
         *value = over.cloned();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_read_as_it_would_start() {
+        let environment = BTreeMap::from([
+            ("SIDECAR_INJECTOR_TLS_MODE", "files"),
+            ("SIDECAR_INJECTOR_TLS_FOLDER", "/tls"),
+            ("SIDECAR_INJECTOR_IMAGE", "mesher:1"),
+            ("SIDECAR_INJECTOR_NO_KUBERNETES", "true"),
+            ("PATH", "/bin"),
+        ]);
+        let arguments = ["--config=/etc/sidecar-injector/config.yaml", "--image=mesher:2"];
+        let mut config = Config::default();
+        Overrides::of_container(&arguments, &environment).unwrap().apply(&mut config);
+        assert_eq!(config.tls.mode, TlsMode::Files);
+        assert_eq!(config.tls.folder.as_deref(), Some(Path::new("/tls")));
+        assert_eq!(config.policy.sidecar.image, "mesher:2");
+        assert!(!config.kubernetes.enabled);
+        assert!(Overrides::of_container(&["--of-another-version"], &environment).is_err());
     }
 }

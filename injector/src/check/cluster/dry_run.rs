@@ -16,6 +16,8 @@ use crate::check::workloads::Sieve;
 use crate::pod::{Pod, list, text};
 
 const WHAT: &str = "whether the API server gets an answer from the injector";
+/// How the API server names the policy of `manifests/components/strict`.
+const STRICT: &str = "ValidatingAdmissionPolicy 'sidecar-injector'";
 const PROBE: &str = "sidecar-injector-check";
 
 /// What came back.
@@ -43,6 +45,13 @@ pub(super) async fn check(
         match create(on, namespace).await? {
             Answer::Pod(pod, warnings) => {
                 judge(on, webhook, injector, &pod, &warnings).await;
+                return Ok(());
+            }
+            // The policy of the component `strict` refuses what no injector answered for.
+            Answer::Refused(_, message) if message.contains(STRICT) => {
+                let problem = format!("the API server says: {message}");
+                let remedy = injector.restart();
+                on.found(Code::WebhookUnreachable, "", webhook.label(), problem, remedy);
                 return Ok(());
             }
             Answer::Refused(_, message) if message.contains("failed calling webhook") => {

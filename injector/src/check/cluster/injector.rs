@@ -1,12 +1,13 @@
 //! The injector's Deployment: is it there, ready, and of this version?
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::Options;
 use super::api::{About, Error, Inspection, Reply};
 use super::webhook::{Called, Webhook};
 use crate::check::Code;
 use crate::check::findings::Remedy;
+use crate::config::Overrides;
 use crate::pod::{Pod, list, text};
 
 /// Where the injector runs, as far as it is known.
@@ -46,6 +47,24 @@ impl Injector {
         Some(text(volume.get("secret")?, "secretName"))
     }
 
+    /// What its Deployment sets by flags and environment, above the configuration file.
+    pub(super) fn overrides(&self) -> Result<Overrides, String> {
+        let Some(container) = self.pod_spec().and_then(own) else {
+            return Ok(Overrides::default());
+        };
+        let words = ["command", "args"].into_iter().flat_map(|key| list(container, key));
+        let words: Vec<&str> = words.filter_map(Value::as_str).collect();
+        let behind_serve = words.iter().position(|word| *word == "serve").map_or(0, |at| at + 1);
+        let variables = list(container, "env").iter();
+        let environment = variables
+            .filter_map(|variable| Some((text(variable, "name"), variable.get("value")?.as_str()?)))
+            .collect();
+        Overrides::of_container(&words[behind_serve..], &environment).map_err(|error| {
+            let error = error.to_string();
+            error.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
+        })
+    }
+
     fn pod_spec(&self) -> Option<&Value> {
         self.deployment.as_ref()?.pointer("/spec/template/spec")
     }
@@ -53,6 +72,13 @@ impl Injector {
 
 fn label(deployment: &Value) -> String {
     format!("deployment/{}", text(Pod(deployment).metadata(), "name"))
+}
+
+/// The container that is the injector, by its name, else the first.
+fn own(pod_spec: &Value) -> Option<&Value> {
+    let containers = list(pod_spec, "containers");
+    let named = containers.iter().find(|container| text(container, "name") == "injector");
+    named.or(containers.first())
 }
 
 /// Where the API server calls a Service, looks for the Deployment behind it.
@@ -139,11 +165,8 @@ fn replicas(on: &mut Inspection<'_>, deployment: &Value, webhook: &Webhook, name
 }
 
 fn version(on: &mut Inspection<'_>, deployment: &Value, namespace: &str) {
-    let containers =
-        deployment.pointer("/spec/template/spec/containers").unwrap_or(&json!([])).clone();
-    let containers = containers.as_array().cloned().unwrap_or_default();
-    let named = containers.iter().find(|container| text(container, "name") == "injector");
-    let Some(container) = named.or(containers.first()) else {
+    let spec = deployment.pointer("/spec/template/spec");
+    let Some(container) = spec.and_then(own) else {
         return;
     };
     let image = text(container, "image");

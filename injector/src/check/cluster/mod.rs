@@ -73,9 +73,10 @@ const SOURCE: &str = "cluster";
 
 async fn look(on: &mut Inspection<'_>, options: &Options) -> Result<(), Error> {
     let version = on.version().await?;
-    let policy = policy::read(on, options, version).await?;
-    let webhook = webhook::read(on, &policy.config).await?;
+    let written = policy::read(on, options).await?;
+    let webhook = webhook::read(on, &written.config).await?;
     let injector = injector::check(on, webhook.as_ref(), options).await?;
+    let policy = policy::make(on, written, &injector, options, version);
     if let Some(webhook) = &webhook {
         webhook::check(on, webhook, options);
         certificates::check(on, webhook, &injector, &policy.config, options).await?;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Options;
 use super::api::{About, Error, Inspection, Reply};
+use super::injector::Injector;
 use crate::check::Code;
 use crate::check::findings::Remedy;
 use crate::config::{Config, ConfigError, load_templates, templates_of};
@@ -42,14 +43,21 @@ pub fn native_by_default(version: Option<(u32, u32)>) -> bool {
     version.is_none_or(|version| version >= NATIVE_SINCE)
 }
 
-pub(super) async fn read(
-    on: &mut Inspection<'_>,
-    options: &Options,
-    version: Option<(u32, u32)>,
-) -> Result<Known, Error> {
+/// What the ConfigMaps say.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// The configuration file; what is built in where there is none, or none that can be used.
+    pub(super) config: Config,
+    templates: BTreeMap<String, String>,
+    sure: bool,
+}
+
+/// Reads the ConfigMaps, unless the user named a policy.
+pub(super) async fn read(on: &mut Inspection<'_>, options: &Options) -> Result<Written, Error> {
     let namespace = &options.injector_namespace;
-    if let Some(Given { config, settings }) = &options.given {
-        return Ok(Known { config: config.clone(), settings: settings.clone(), sure: true });
+    if let Some(given) = &options.given {
+        let config = given.config.clone();
+        return Ok(Written { config, templates: BTreeMap::new(), sure: true });
     }
     let maps = [
         data(on, namespace, CONFIGURATION.0, "the injector's configuration").await?,
@@ -57,20 +65,45 @@ pub(super) async fn read(
     ];
     let mut sure = maps.iter().all(|map| !matches!(map, Reply::Unknown));
     let [configuration, templates] = maps.map(|map| map.found().unwrap_or_default());
-    let native = native_by_default(version);
     let text = configuration.get(CONFIGURATION.1).map_or("", String::as_str);
-    let (config, policy) = match made(text, &templates, native, namespace) {
-        Ok(made) => made,
-        Err((map, error)) => {
+    let config = Config::parse(Path::new(CONFIGURATION.1), text).unwrap_or_else(|error| {
+        sure = false;
+        invalid(on, namespace, CONFIGURATION.0, &error);
+        Config::default()
+    });
+    Ok(Written { config, templates, sure })
+}
+
+/// The policy, as the injector makes it of what is written and of its flags.
+pub(super) fn make(
+    on: &mut Inspection<'_>,
+    written: Written,
+    injector: &Injector,
+    options: &Options,
+    version: Option<(u32, u32)>,
+) -> Known {
+    let Written { mut config, templates, mut sure } = written;
+    if let Some(Given { settings, .. }) = &options.given {
+        return Known { config, settings: settings.clone(), sure };
+    }
+    match injector.overrides() {
+        Ok(overrides) => overrides.apply(&mut config),
+        Err(problem) => {
             sure = false;
-            let edit = format!("correct it: kubectl edit configmap {map} --namespace {namespace}");
-            let problem = format!("the injector cannot use it: {error}");
-            let object = format!("configmap/{map}");
-            let code = Code::ConfigurationInvalid;
-            on.found(code, namespace, object, problem, Remedy::advice(edit));
-            (Config::default(), builtin(native, namespace))
+            on.not_checked("the flags and the environment of the injector's Deployment", problem);
         }
-    };
+    }
+    let namespace = &options.injector_namespace;
+    let native = native_by_default(version);
+    let of = |map| move |error| (map, error);
+    let made = templates_of(&templates).map_err(of(TEMPLATES)).and_then(|templates| {
+        config.policy(templates, native, Some(namespace)).map_err(of(CONFIGURATION.0))
+    });
+    let policy = made.unwrap_or_else(|(map, error)| {
+        sure = false;
+        invalid(on, namespace, map, &error);
+        builtin(native, namespace)
+    });
     if !sure {
         on.not_checked(
             "whether sidecars are stale",
@@ -78,7 +111,14 @@ pub(super) async fn read(
         );
     }
     let settings = Settings { policy, namespace: "default".into(), reformat: false };
-    Ok(Known { config, settings, sure })
+    Known { config, settings, sure }
+}
+
+fn invalid(on: &mut Inspection<'_>, namespace: &str, map: &str, error: &ConfigError) {
+    let edit = format!("correct it: kubectl edit configmap {map} --namespace {namespace}");
+    let problem = format!("the injector cannot use it: {error}");
+    let (code, object) = (Code::ConfigurationInvalid, format!("configmap/{map}"));
+    on.found(code, namespace, object, problem, Remedy::advice(edit));
 }
 
 async fn data(
@@ -98,20 +138,6 @@ async fn data(
         Reply::Absent => Reply::Absent,
         Reply::Unknown => Reply::Unknown,
     })
-}
-
-/// The configuration and policy of the two ConfigMaps, or which of them is wrong.
-fn made(
-    text: &str,
-    templates: &BTreeMap<String, String>,
-    native: bool,
-    namespace: &str,
-) -> Result<(Config, Policy), (&'static str, ConfigError)> {
-    let of = |map| move |error| (map, error);
-    let config = Config::parse(Path::new(CONFIGURATION.1), text).map_err(of(CONFIGURATION.0))?;
-    let templates = templates_of(templates).map_err(of(TEMPLATES))?;
-    let policy = config.policy(templates, native, Some(namespace)).map_err(of(CONFIGURATION.0))?;
-    Ok((config, policy))
 }
 
 fn builtin(native: bool, namespace: &str) -> Policy {
