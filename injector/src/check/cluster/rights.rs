@@ -49,20 +49,25 @@ pub(super) async fn check(
 /// The rights that ship, for the objects that the configuration names, and without those that it
 /// makes needless.
 fn needed(config: &Config) -> Vec<Right> {
-    let (tls, usual) = (&config.tls, Config::default());
+    let tls = &config.tls;
     let issues = tls.mode == TlsMode::SelfIssued && tls.folder.is_none();
     let publishes = tls.mode == TlsMode::SelfIssued || tls.ca.is_some();
     let mut needed = rights();
     needed.retain(|right| match right.resource.as_str() {
         "mutatingwebhookconfigurations" => publishes,
-        "secrets" | "leases" => issues,
+        "secrets" => issues,
+        // Who writes what the replicas share.
+        "leases" => issues || tls.mode == TlsMode::Files && publishes,
         _ => true,
     });
-    for right in &mut needed {
-        if right.name == usual.tls.secret {
-            right.name.clone_from(&tls.secret);
-        } else if right.resource == "mutatingwebhookconfigurations" {
-            right.name.clone_from(&config.kubernetes.webhook_configuration);
+    let named = [
+        ("secrets", &tls.secret),
+        ("leases", &config.kubernetes.lease.name),
+        ("mutatingwebhookconfigurations", &config.kubernetes.webhook_configuration),
+    ];
+    for right in needed.iter_mut().filter(|right| !right.name.is_empty()) {
+        if let Some((_, name)) = named.iter().find(|(resource, _)| *resource == right.resource) {
+            right.name.clone_from(name);
         }
     }
     needed
