@@ -2,16 +2,18 @@
 //! machine that the API server calls by URL.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::{Cluster, Server, free_ports, write_kustomization};
 
 use crate::kubectl::{Kubectl, eventually};
 use crate::pod::asking;
+use crate::wire::{Reply, plain};
 
 /// What the manifests call everything: namespace, ServiceAccount, webhook configuration.
 pub const NAME: &str = "sidecar-injector";
@@ -32,6 +34,7 @@ pub struct Installation<'c> {
     cluster: &'c Cluster,
     kustomization: PathBuf,
     url: String,
+    operations: u16,
     invocation: Invocation,
     server: Option<Server>,
     /// Where a dry run shows whether the injector is called.
@@ -43,6 +46,7 @@ struct Invocation {
     program: PathBuf,
     arguments: Vec<String>,
     kubeconfig: PathBuf,
+    environment: Vec<(String, String)>,
 }
 
 impl<'c> Installation<'c> {
@@ -51,16 +55,28 @@ impl<'c> Installation<'c> {
         Self::of(cluster, program, LOCAL)
     }
 
-    /// Applies the manifests in `overlay`, a folder of the checkout, starts `program` with the
-    /// identity and the configuration that they give it, and waits until the API server can call
-    /// it.
+    /// [`Installation::prepare`], and starts the injector.
     pub fn of(cluster: &'c Cluster, program: &Path, overlay: &str) -> Result<Self> {
+        let mut installation = Self::prepare(cluster, program, overlay, &[])?;
+        installation.resume()?;
+        Ok(installation)
+    }
+
+    /// Applies the manifests in `overlay`, a folder of the checkout, with `patches` of a
+    /// kustomization. [`Installation::resume`] then starts `program` with the identity and the
+    /// configuration that they give it.
+    pub fn prepare(
+        cluster: &'c Cluster,
+        program: &Path,
+        overlay: &str,
+        patches: &[Value],
+    ) -> Result<Self> {
         let folder = cluster.folder().join(NAME);
         fs::create_dir_all(&folder)?;
         let kubectl = Kubectl(cluster);
         let [webhook, operations] = free_ports()?;
         let url = format!("https://127.0.0.1:{webhook}/mutate");
-        let kustomization = apply(cluster, &folder, overlay, &url)?;
+        let kustomization = apply(cluster, &folder, overlay, &url, patches)?;
         let configuration = folder.join("config.yaml");
         fs::write(&configuration, configured(kubectl)?)?;
         let kubeconfig = cluster.account_kubeconfig(NAME, NAME)?;
@@ -73,16 +89,19 @@ impl<'c> Installation<'c> {
             format!("--operations-listen=127.0.0.1:{operations}"),
         ];
         let probed = enabled_namespace(cluster, "probe")?;
-        let mut installation = Self {
-            cluster,
-            kustomization,
-            url,
-            invocation: Invocation { program: program.into(), arguments, kubeconfig },
-            server: None,
-            probed,
-        };
-        installation.resume()?;
-        Ok(installation)
+        let environment = Vec::new();
+        let invocation = Invocation { program: program.into(), arguments, kubeconfig, environment };
+        Ok(Self { cluster, kustomization, url, operations, invocation, server: None, probed })
+    }
+
+    /// What the process finds in its environment besides `KUBECONFIG`, from its next start on.
+    pub fn set_environment(&mut self, variables: Vec<(String, String)>) {
+        self.invocation.environment = variables;
+    }
+
+    /// What its operations port says.
+    pub fn operations(&self, path: &str) -> Result<Reply> {
+        plain(SocketAddr::from((Ipv4Addr::LOCALHOST, self.operations)), "GET", path)
     }
 
     /// The folder to `kubectl apply -k`: the overlay `local` with this process's URL.
@@ -111,6 +130,7 @@ impl<'c> Installation<'c> {
         command
             .env_clear()
             .env("KUBECONFIG", &self.invocation.kubeconfig)
+            .envs(self.invocation.environment.iter().map(|(name, value)| (name, value)))
             .args(&self.invocation.arguments);
         let server = self.cluster.guard().spawn(NAME, &mut command)?;
         server.wait_until("called by the API server", PATIENCE, || {
@@ -132,10 +152,20 @@ impl<'c> Installation<'c> {
     }
 }
 
-/// Applies `overlay` for a process at `url`, from a kustomization that it writes into `folder`.
-pub(crate) fn apply(cluster: &Cluster, folder: &Path, overlay: &str, url: &str) -> Result<PathBuf> {
+/// Applies `overlay` with `patches` for a process at `url`, from a kustomization that it writes into
+/// `folder`.
+pub(crate) fn apply(
+    cluster: &Cluster,
+    folder: &Path,
+    overlay: &str,
+    url: &str,
+    patches: &[Value],
+) -> Result<PathBuf> {
+    let mut patches = patches.to_vec();
+    patches.push(at_url(url));
     let folder = folder.join("manifests");
-    let kustomization = write_kustomization(&folder, &checkout(overlay), &at_url(url))?;
+    let patches = json!(patches).to_string();
+    let kustomization = write_kustomization(&folder, &checkout(overlay), &patches)?;
     Kubectl(cluster).run(&format!("apply -k {}", kustomization.display()))?;
     Ok(kustomization)
 }
@@ -149,14 +179,13 @@ pub fn is_seen(cluster: &Cluster, namespace: &str) -> bool {
 }
 
 /// The patch of an overlay that has the API server call `url`, and not the Service.
-fn at_url(url: &str) -> String {
+fn at_url(url: &str) -> Value {
     let client = json!({"url": url, "service": null});
-    json!([{"patch": json!({
+    json!({"patch": json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
         "metadata": {"name": NAME},
         "webhooks": [{"name": WEBHOOK, "clientConfig": client}],
-    }).to_string()}])
-    .to_string()
+    }).to_string()})
 }
 
 /// Makes a namespace whose pods the injector sees. It has its label from the start: the API server

@@ -43,7 +43,7 @@ impl<'c> Replicas<'c> {
         let folder = cluster.folder().join("replicas");
         fs::create_dir_all(folder.join("templates"))?;
         let service = Service::start()?;
-        let kustomization = apply(cluster, &folder, LOCAL, &url(&service))?;
+        let kustomization = apply(cluster, &folder, LOCAL, &url(&service), &[])?;
         let file = folder.join("config.yaml");
         fs::write(&file, configuration)?;
         let kubeconfig = cluster.account_kubeconfig(NAME, NAME)?;

@@ -7,17 +7,35 @@ use anyhow::{Context, Result};
 
 /// Writes a kustomization to `folder` (made if need be) that is the one in `base` with `patches`,
 /// the YAML or JSON of its `patches` list. Returns the folder's full path, for `kubectl apply -k`.
-///
-/// It names `base` by a relative path: kustomize refuses absolute ones.
 pub fn write_kustomization(folder: &Path, base: &Path, patches: &str) -> Result<PathBuf> {
+    write(folder, base, &[], patches)
+}
+
+/// Writes a kustomization to `folder` that is the one in `base` with these components, in their
+/// order.
+pub fn combine_components(folder: &Path, base: &Path, components: &[PathBuf]) -> Result<PathBuf> {
+    write(folder, base, components, "[]")
+}
+
+/// It names the others by relative paths: kustomize refuses absolute ones.
+fn write(folder: &Path, base: &Path, components: &[PathBuf], patches: &str) -> Result<PathBuf> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let folder = folder.canonicalize()?;
-    let base = base.canonicalize().with_context(|| format!("no folder {}", base.display()))?;
-    let text = format!(
+    let way = |to: &Path| -> Result<String> {
+        let to = to.canonicalize().with_context(|| format!("no folder {}", to.display()))?;
+        Ok(format!("- {}\n", relative(&folder, &to).display()))
+    };
+    let mut text = format!(
         "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n\
-         resources:\n- {}\npatches: {patches}\n",
-        relative(&folder, &base).display()
+         patches: {patches}\nresources:\n{}",
+        way(base)?
     );
+    if !components.is_empty() {
+        text.push_str("components:\n");
+    }
+    for component in components {
+        text.push_str(&way(component)?);
+    }
     fs::write(folder.join("kustomization.yaml"), text)?;
     Ok(folder)
 }

@@ -44,7 +44,7 @@ pub mod tools;
 pub use binary::{binary, binary_variable};
 pub use cluster::{Cluster, ClusterOptions};
 pub use guard::Guard;
-pub use kustomization::write_kustomization;
+pub use kustomization::{combine_components, write_kustomization};
 pub use ports::free_ports;
 pub use server::Server;
 pub use skip::{SKIPS, skip};

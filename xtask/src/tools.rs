@@ -38,6 +38,11 @@ pub(crate) fn ensure_for(purpose: Purpose) -> Result<()> {
     ensure(&wanted)
 }
 
+/// Builds the tools that are called so.
+pub(crate) fn ensure_named(names: &[&str]) -> Result<()> {
+    ensure(&names.iter().map(|name| tools::named(name)).collect::<Result<Vec<_>>>()?)
+}
+
 /// Builds the missing ones among `tools`. When one fails the others are still
 /// built, so that one run shows all that has to be installed.
 fn ensure(tools: &[&Tool]) -> Result<()> {

@@ -88,7 +88,9 @@ impl Strict {
                 if status.message.contains("ValidatingAdmissionPolicy 'sidecar-injector'") =>
             {
                 ensure!(status.code == 403, "{status:?}");
-                for advice in ["explain -f", "check -f", "sidecar.mesher.io/inject", "\"no\""] {
+                for advice in
+                    ["explain -f", "sidecar-injector check", "sidecar.mesher.io/inject", "\"no\""]
+                {
                     ensure!(status.message.contains(advice), "{advice}: {}", status.message);
                 }
                 Ok(Refused)

@@ -1,33 +1,13 @@
 //! R35: configuration and templates change as a whole or not at all.
 
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::Path;
 
 use anyhow::Result;
 use e2e::injector::{Injector, PATIENCE, configuration_file};
+use e2e::mount::mount;
 use serde_json::Value;
 
 use crate::data::{V1, patch, response};
-
-/// Replaces what a mounted ConfigMap shows, as the kubelet does: a new folder, and a symlink
-/// `..data` that is renamed onto it.
-fn mount(folder: &Path, version: &str, files: &[(&str, &str)]) -> Result<()> {
-    let data = folder.join(format!("..{version}"));
-    fs::create_dir_all(&data)?;
-    for (name, text) in files {
-        fs::write(data.join(name), text)?;
-        let link = folder.join(name);
-        if fs::symlink_metadata(&link).is_ok_and(|meta| !meta.is_symlink()) {
-            fs::remove_file(&link)?;
-        }
-        if fs::symlink_metadata(&link).is_err() {
-            symlink(Path::new("..data").join(name), &link)?;
-        }
-    }
-    symlink(format!("..{version}"), folder.join("..data_tmp"))?;
-    Ok(fs::rename(folder.join("..data_tmp"), folder.join("..data"))?)
-}
 
 /// Image and memory request of the sidecar that the injector adds now.
 fn sidecar(injector: &Injector) -> Result<(String, String)> {

@@ -14,12 +14,12 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 pub use cache::cache_folder;
-pub use recipe::Recipe;
+pub use recipe::{Recipe, module_source};
 
 /// What a tool is needed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// `cargo xtask test` and `cargo xtask demo` run it.
+    /// `cargo xtask test` runs it.
     Test,
     /// `cargo xtask lint` runs it.
     Lint,
@@ -69,6 +69,12 @@ pub const TOOLS: &[Tool] = &[
         about: "how kubectl reads manifests: sigs.k8s.io/yaml 1.6.0",
         purpose: Purpose::Test,
         recipe: Recipe::Go { programs: &[("yamljson", ".")], ldflags: "-s -w" },
+    },
+    Tool {
+        name: "cert-manager",
+        about: "cert-manager 1.21.2: self-signed and CA issuers, cainjector",
+        purpose: Purpose::Test,
+        recipe: Recipe::Go { programs: &[("cert-manager", ".")], ldflags: "-s -w" },
     },
     Tool {
         name: "cargo-deny",

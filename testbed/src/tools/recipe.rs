@@ -103,6 +103,18 @@ fn build_with_go(
     Ok(())
 }
 
+/// The folder with the source of `module`, in the version that the tool called `tool` pins: Go's
+/// module cache, filled if need be. For what a module holds besides its programs.
+pub fn module_source(tool: &str, module: &str) -> Result<PathBuf> {
+    let pins = super::named(tool)?.pins();
+    let go = |arguments: &[&str]| {
+        run(Command::new("go").current_dir(&pins).args(arguments).arg(module), NEED_GO)
+    };
+    go(&["mod", "download"])?;
+    let folder = go(&["list", "-m", "-f", "{{.Dir}}"])?;
+    Ok(String::from_utf8_lossy(&folder.stdout).trim().into())
+}
+
 fn install_with_cargo(package: &str, version: &str, folder: &Path) -> Result<()> {
     let step = Step::start(&format!("building {package} {version} with cargo"));
     let mut cargo = Command::new("cargo");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::Value;
-use testbed::tools::{self, Purpose};
+use testbed::tools;
 use testbed::{Cluster, ClusterOptions};
 
 use crate::cargo;
@@ -53,7 +53,7 @@ impl Demo {
     pub(crate) fn run(&self) -> Result<()> {
         let screen = Screen::new(self.fast);
         screen.title("Pods that ask for a sidecar get one: on a real Kubernetes API server.");
-        crate::tools::ensure_for(Purpose::Test)?;
+        crate::tools::ensure_named(&["etcd", "kubernetes"])?;
         let program = cargo::build_program("injector", "sidecar-injector")?;
 
         screen.chapter("A Kubernetes control plane on this machine");
