@@ -16,7 +16,7 @@ use injector::check::Code;
 use serde_json::{Value, json};
 use testbed::{Cluster, ClusterOptions};
 
-use crate::live::Live;
+use crate::live::{Live, check_as};
 
 const SECRET: &str = "sidecar-injector-certificates";
 
@@ -28,6 +28,7 @@ fn faults_of_an_installation_are_found_and_their_fixes_help() -> Result<()> {
     injector.wait_for_ca_bundle(PATIENCE)?;
     calls_in_vain(live, &mut injector)?;
     healthy(live)?;
+    the_documented_rights(live)?;
     a_certificate_of_files(live, &injector)?;
     drift(live)?;
     no_configuration(live, &injector)?;
@@ -92,6 +93,25 @@ fn calls_in_vain(live: Live<'_>, injector: &mut Installation<'_>) -> Result<()> 
     live.gone(Code::WebhookUnreachable)?;
     live.cluster.restart_apiserver()?;
     live.gone(Code::WebhookFailed)
+}
+
+/// The ClusterRole of the documentation is enough to check everything.
+fn the_documented_rights(live: Live<'_>) -> Result<()> {
+    let kubectl = Kubectl(live.cluster);
+    let text = std::fs::read_to_string(checkout("docs/check.md"))?;
+    let role = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    kubectl.run_with("create -f -", role.context("docs/check.md shows no ClusterRole")?)?;
+    kubectl.run("create serviceaccount checker -n default")?;
+    let account = "--serviceaccount=default:checker";
+    let bind = "create clusterrolebinding checker --clusterrole=sidecar-injector-check";
+    kubectl.run(&format!("{bind} {account}"))?;
+    let kubeconfig = live.cluster.account_kubeconfig("default", "checker")?;
+    eventually("the ClusterRole is enough", PATIENCE, || {
+        let checked = check_as(&kubeconfig, &[])?;
+        let clean = checked.findings.is_empty() && checked.not_checked.is_empty();
+        ensure!(clean && checked.code == Some(0), "{checked:#?}");
+        Ok(Some(()))
+    })
 }
 
 /// Where no Secret is known to hold it, the certificate is read off the webhook's port.

@@ -45,11 +45,11 @@ pub(super) struct Args {
     namespace: Option<String>,
     #[command(flatten)]
     policy: PolicyArgs,
-    #[command(flatten)]
-    live: LiveArgs,
     /// Output format
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Text)]
     output: Output,
+    #[command(flatten)]
+    live: LiveArgs,
 }
 
 /// Which cluster, and how.
