@@ -4,6 +4,7 @@
 
 mod admin;
 mod clock;
+mod drain;
 mod error;
 mod lifecycle;
 mod listener;
@@ -11,9 +12,11 @@ mod metrics;
 mod plan;
 mod proxy;
 pub mod settings;
+mod signals;
 mod traffic;
 mod worker;
 
+pub use drain::drain;
 pub use error::Error;
 pub use lifecycle::{Lifecycle, Phase};
 pub use proxy::{Addresses, Proxy};

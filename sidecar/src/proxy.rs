@@ -6,6 +6,7 @@ use std::thread;
 
 use discovery::Source;
 use mesh::Protocol;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -66,6 +67,7 @@ impl Proxy {
     /// Opens the listeners and starts the workers. Call it within a tokio runtime, which then
     /// carries what is no traffic: accepting, and following the source.
     pub fn start(settings: Settings, source: Arc<dyn Source>) -> Result<Self, Error> {
+        raise_file_limit();
         let settings = Arc::new(settings);
         let (mut addresses, listeners) = listen(&settings)?;
         let admin = listen_admin(&settings)?;
@@ -152,6 +154,16 @@ impl Proxy {
         for helper in self.helpers {
             helper.abort();
         }
+    }
+}
+
+/// Every connection through the proxy takes two descriptors; the usual soft limit of 1024 is there
+/// for programs that use `select`.
+fn raise_file_limit() {
+    let limit = Resource::RLIMIT_NOFILE;
+    let raised = getrlimit(limit).and_then(|(_, hard)| setrlimit(limit, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit on open files stays as it was");
     }
 }
 

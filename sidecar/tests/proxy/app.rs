@@ -88,6 +88,27 @@ impl Peer {
         Some(head + &String::from_utf8_lossy(&body))
     }
 
+    /// The next request, to the end of its trailers.
+    pub(crate) async fn request_with_trailers(&mut self) -> String {
+        let mut request = self.head().await.unwrap_or_default().into_bytes();
+        for end in [&b"0\r\n"[..], b"\r\n\r\n"] {
+            request.extend(self.until(end).await.unwrap_or_default());
+        }
+        String::from_utf8(request).expect("text")
+    }
+
+    /// Sends what comes, until it was so many bytes.
+    pub(crate) async fn echo(&mut self, mut count: usize) {
+        while count > 0 {
+            if self.read.is_empty() && self.more().await.is_none() {
+                return;
+            }
+            count = count.saturating_sub(self.read.len());
+            let block = std::mem::take(&mut self.read);
+            self.send(block).await;
+        }
+    }
+
     /// The next request's head.
     pub(crate) async fn head(&mut self) -> Option<String> {
         let head = self.until(b"\r\n\r\n").await?;

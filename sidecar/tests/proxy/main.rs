@@ -4,6 +4,8 @@ mod app;
 mod bytes_on_the_wire;
 mod consumer;
 mod failures;
+mod life;
 mod mesh_of_two;
+mod messages;
 mod provider;
 mod world;

@@ -1,0 +1,96 @@
+//! What a small request on kept connections costs: system calls and allocations. Time depends on
+//! the machine; these do not.
+//!
+//! Sixteen connections send a request each, then read their responses, over and over. The clients
+//! and the application are threads that block and allocate nothing, so what is counted is the
+//! proxy's.
+
+mod allocations;
+mod load;
+mod syscalls;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use discovery::Fixed;
+use mesh::{Endpoint, Instance, InstanceId, Protocol, Service, ServiceKey, Status, Tags};
+use sidecar::Proxy;
+use sidecar::settings::Settings;
+use tokio::runtime::Runtime;
+
+/// Per request; of the four that move data and the share of one that waits.
+const SYSCALLS: f64 = 4.4;
+/// Per request.
+const ALLOCATIONS: f64 = 12.1;
+
+/// One measurement at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// A proxy with one worker, before a service whose one instance is at `instance`.
+fn start(instance: SocketAddr) -> (Runtime, Proxy, SocketAddr) {
+    let mut settings = Settings::default();
+    settings.listeners.http = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    settings.listeners.admin_port = 0;
+    settings.workers = NonZeroUsize::new(1);
+    let endpoint =
+        Endpoint { protocol: Protocol::Rest, address: instance, tls: false, service_port: None };
+    let instance = Instance {
+        id: InstanceId("one".into()),
+        version: "1.0.0".parse().expect("a version"),
+        status: Status::Up,
+        endpoints: vec![endpoint],
+        tags: Tags::new(),
+    };
+    let service = Service::new(ServiceKey::new("default", "ServiceB"), [instance]);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let started =
+        runtime.block_on(async { Proxy::start(settings, Arc::new(Fixed::new([service]))) });
+    let proxy = started.expect("the proxy starts");
+    let address = proxy.addresses().consumer.expect("a consumer side");
+    (runtime, proxy, address)
+}
+
+#[test]
+fn a_small_request_allocates_little() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let application = load::application();
+    let (_runtime, _proxy, address) = start(application);
+    let mut clients = load::Clients::connect(address);
+    clients.rounds(50);
+    let before = allocations::count();
+    clients.rounds(500);
+    let counted = allocations::count() - before;
+    #[expect(clippy::cast_precision_loss, reason = "thousands")]
+    let each = counted as f64 / load::requests(500) as f64;
+    println!("{each:.2} allocations for each request");
+    assert!(each <= ALLOCATIONS, "{each} allocations for each request");
+}
+
+#[test]
+fn a_small_request_takes_few_system_calls() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let application = load::application();
+    let (child, address) = syscalls::spawn(application);
+    let mut clients = load::Clients::connect(address);
+    clients.rounds(50);
+    let counted = syscalls::count(&child, move || clients.rounds(200));
+    let counted = match counted {
+        Ok(counted) => counted,
+        Err(reason) => return testbed::skip(&reason),
+    };
+    #[expect(clippy::cast_precision_loss, reason = "thousands")]
+    let each = counted as f64 / load::requests(200) as f64;
+    println!("{each:.2} system calls for each request");
+    assert!(each <= SYSCALLS, "{each} system calls for each request");
+}
+
+/// No test: the process that the one above counts in.
+#[test]
+fn serve() {
+    syscalls::serve_if_asked();
+}
