@@ -9,8 +9,10 @@ use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_LENGTH;
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::SemaphorePermit;
 
 use super::Service;
 use super::reply::refused;
@@ -34,23 +36,29 @@ impl<T: DeserializeOwned> FromRequest<Arc<Service>> for Sent<T> {
         if announced.is_some_and(|length| length > longest) {
             return Err(too_long());
         }
-        let kibibytes = announced.unwrap_or(longest).div_ceil(1024).max(1);
-        let kibibytes = u32::try_from(kibibytes).unwrap_or(u32::MAX);
-        // Held until the body is read into something smaller.
-        let Ok(_room) = service.bodies.try_acquire_many(kibibytes) else {
-            let detail = "too many bodies are being read: try again";
-            return Err(refused(StatusCode::SERVICE_UNAVAILABLE, detail.into()));
-        };
-        let bytes = axum::body::to_bytes(request.into_body(), longest).await;
-        let bytes = bytes.map_err(|error| {
-            let is_limit = std::error::Error::source(&error)
-                .is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
-            if is_limit {
-                too_long()
-            } else {
-                refused(StatusCode::BAD_REQUEST, "the body did not arrive whole".into())
+        // Counted as it arrives: who only announces much, or is slow, takes room from nobody.
+        let (mut body, mut bytes) = (request.into_body(), Vec::new());
+        let mut room: Option<SemaphorePermit<'_>> = None;
+        while let Some(frame) = body.frame().await {
+            let broken =
+                |_| refused(StatusCode::BAD_REQUEST, "the body did not arrive whole".into());
+            let Ok(data) = frame.map_err(broken)?.into_data() else {
+                continue;
+            };
+            if bytes.len() + data.len() > longest {
+                return Err(too_long());
             }
-        })?;
+            let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+            let Ok(taken) = service.bodies.try_acquire_many(length) else {
+                let detail = "too many bodies are being read: try again";
+                return Err(refused(StatusCode::SERVICE_UNAVAILABLE, detail.into()));
+            };
+            match &mut room {
+                Some(room) => room.merge(taken),
+                None => room = Some(taken),
+            }
+            bytes.extend_from_slice(&data);
+        }
         parse(&bytes).map(Self).map_err(IntoResponse::into_response)
     }
 }

@@ -43,7 +43,7 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// Sockets end when the server closes.
     pub lifecycle: Lifecycle,
-    /// Bytes of bodies that may be in memory at a time, in kibibytes.
+    /// Bytes of bodies that may be in memory at a time; read, each takes up to forty times as much.
     pub bodies: Semaphore,
     /// The longest body.
     pub longest_body: usize,

@@ -4,7 +4,7 @@
 //! come together share one write and one sync. When the log has grown to several times what it
 //! says, and at each start, it is replaced as a whole by a snapshot: written beside it, synced,
 //! renamed. So whenever the machine stops, the file is the old one, the new one, or a log whose
-//! last line is not whole, which [`file::read`] leaves out: nobody was told that it counted.
+//! last line is not whole, which is left out when it is read: nobody was told that it counted.
 
 mod file;
 mod writer;

@@ -20,8 +20,8 @@ use crate::live::{Live, fresh_id};
 use crate::model::{Instance, ServiceName, Status, Tenant, service_id};
 use crate::store::{Limits, Store};
 
-/// Bodies that are read at the same time, in kibibytes.
-const BODIES: usize = 64 << 10;
+/// Bytes of bodies that are read at the same time.
+const BODIES: usize = 16 << 20;
 /// How long what is under way may take to finish after a signal.
 const GOODBYE: Duration = Duration::from_secs(5);
 

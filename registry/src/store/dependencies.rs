@@ -112,12 +112,14 @@ impl Store {
         Ok(services.map(|service| Arc::clone(&service.record)).collect())
     }
 
-    /// Notes that a consumer looked a service up. One that looks up too many is not told of more.
+    /// Notes that a consumer looked a service up. Where there is no room to
+    /// note it, it still finds, but is not told.
     pub(super) fn looks_up(&mut self, tenant: &Tenant, id: &str, provider: ServiceName, now: Now) {
         let Some(consumer) = self.service(tenant, id) else {
             return;
         };
-        let full = consumer.looks_up.len() >= MOST_PROVIDERS;
+        let full = consumer.looks_up.len() >= MOST_PROVIDERS
+            || self.room(0, 0, weight::of(&provider)).is_err();
         if full || consumer.looks_up.contains(&provider) {
             return;
         }

@@ -1,40 +1,31 @@
 //! Replaying what was done beside two watchers, and comparing what they are told.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use futures::StreamExt;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio::runtime::Runtime;
-use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message, error::ProtocolError};
-use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::http;
 use super::server::Registry;
 use super::setup;
+use super::socket::Socket;
 
 const RECORDED: &str = include_str!("../data/watcher.txt");
 /// The frames of the first watcher.
 const FIRST: usize = 6;
-/// Nothing takes so long, also where pings come every 30 s and leases are 20 s.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Replays both watchers, and those that are refused.
 pub(crate) fn all(registry: &Registry) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let recorded: Vec<Value> =
         RECORDED.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let (first, second) = recorded.split_at(FIRST);
-    what_was_looked_up(registry, &runtime, first).context("first watcher")?;
-    a_lease_that_ends(registry, &runtime, second).context("second watcher")?;
-    unknown_services(registry, &runtime).context("refused watchers")
+    what_was_looked_up(registry, first).context("first watcher")?;
+    a_lease_that_ends(registry, second).context("second watcher")?;
+    unknown_services(registry).context("refused watchers")
 }
 
-fn what_was_looked_up(registry: &Registry, runtime: &Runtime, recorded: &[Value]) -> Result<()> {
+fn what_was_looked_up(registry: &Registry, recorded: &[Value]) -> Result<()> {
     let named = |name: &str, version: &str| {
         setup::service(registry, &json!({"appId": "w", "serviceName": name, "version": version}))
     };
@@ -56,15 +47,15 @@ fn what_was_looked_up(registry: &Registry, runtime: &Runtime, recorded: &[Value]
         }
         setup::instance(registry, service, &instance)
     };
-    let mut watcher = Watcher::connect(registry, runtime, &consumer, None)?;
+    let mut watcher = connect(registry, &consumer, None)?;
     // Nobody has looked it up: this is not told.
     at(&one, Some("p1"), 1)?;
     call("GET", "instances?appId=w&serviceName=prov", None)?;
     let p2 = format!("microservices/{one}/instances/p2");
     let mut names = BTreeMap::new();
     let mut expected = recorded.iter();
-    let mut told = |watcher: &mut Watcher<'_>| {
-        let message = watcher.next_text()?;
+    let mut told = |watcher: &mut Socket| {
+        let message = next_text(watcher)?;
         compare(expected.next().context("nothing more was recorded")?, &message, &mut names)
     };
     at(&one, Some("p2"), 2)?;
@@ -88,7 +79,7 @@ fn what_was_looked_up(registry: &Registry, runtime: &Runtime, recorded: &[Value]
     watcher.wait_for_ping()
 }
 
-fn a_lease_that_ends(registry: &Registry, runtime: &Runtime, recorded: &[Value]) -> Result<()> {
+fn a_lease_that_ends(registry: &Registry, recorded: &[Value]) -> Result<()> {
     let named = |name: &str| {
         let service = json!({"appId": "w5", "serviceName": name, "version": "1.0.0"});
         setup::service(registry, &service)
@@ -97,27 +88,27 @@ fn a_lease_that_ends(registry: &Registry, runtime: &Runtime, recorded: &[Value])
     let headers = [("X-ConsumerId".to_owned(), consumer.clone())];
     let find = "/v4/default/registry/instances?appId=w5&serviceName=prov";
     http::send(&registry.address, "GET", find, &headers, None)?;
-    let mut watcher = Watcher::connect(registry, runtime, &consumer, None)?;
+    let mut watcher = connect(registry, &consumer, None)?;
     let mut instance = json!({
         "instanceId": "x", "hostName": "h", "endpoints": ["rest://127.0.0.1:1"],
         "healthCheck": {"mode": "push", "interval": 1, "times": 0},
     });
     let mut names = BTreeMap::new();
     setup::instance(registry, &provider, &instance)?;
-    compare(&recorded[0], &watcher.next_text()?, &mut names)?;
+    compare(&recorded[0], &next_text(&mut watcher)?, &mut names)?;
     // It is not heard of again.
-    compare(&recorded[1], &watcher.next_text()?, &mut names)?;
+    compare(&recorded[1], &next_text(&mut watcher)?, &mut names)?;
     instance["instanceId"] = "y".into();
     instance["healthCheck"]["interval"] = 30.into();
     setup::instance(registry, &provider, &instance)?;
-    compare(&recorded[2], &watcher.next_text()?, &mut names)
+    compare(&recorded[2], &next_text(&mut watcher)?, &mut names)
 }
 
-fn unknown_services(registry: &Registry, runtime: &Runtime) -> Result<()> {
+fn unknown_services(registry: &Registry) -> Result<()> {
     let service = json!({"appId": "w", "serviceName": "cons", "version": "1.0.0"});
     let known = setup::service(registry, &service)?;
     for (id, header) in [("nope", None), (known.as_str(), Some(("X-Domain-Name", "other")))] {
-        let mut watcher = Watcher::connect(registry, runtime, id, header)?;
+        let mut watcher = connect(registry, id, header)?;
         ensure!(watcher.next()? == Message::text("service does not exist"), "for {id}");
         match watcher.next_or_end()? {
             Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_)) => {}
@@ -126,59 +117,25 @@ fn unknown_services(registry: &Registry, runtime: &Runtime) -> Result<()> {
     }
     // A header of another name has no effect.
     for header in [None, Some(("X-DomainName", "other"))] {
-        Watcher::connect(registry, runtime, &known, header)?.wait_for_ping()?;
+        connect(registry, &known, header)?.wait_for_ping()?;
     }
     Ok(())
 }
 
-/// A WebSocket to the registry.
-struct Watcher<'a> {
-    socket: WebSocketStream<TcpStream>,
-    runtime: &'a Runtime,
+fn connect(
+    registry: &Registry,
+    consumer: &str,
+    header: Option<(&'static str, &str)>,
+) -> Result<Socket> {
+    Socket::connect(registry, &format!("microservices/{consumer}/watcher"), header)
 }
 
-impl<'a> Watcher<'a> {
-    fn connect(
-        registry: &Registry,
-        runtime: &'a Runtime,
-        consumer: &str,
-        header: Option<(&'static str, &str)>,
-    ) -> Result<Self> {
-        let path = format!("/v4/default/registry/microservices/{consumer}/watcher");
-        let mut request = format!("ws://{}{path}", registry.address).into_client_request()?;
-        if let Some((name, value)) = header {
-            request.headers_mut().insert(name, value.parse()?);
-        }
-        let socket = runtime.block_on(async {
-            let stream = TcpStream::connect(&registry.address).await?;
-            anyhow::Ok(client_async(request, stream).await?.0)
-        })?;
-        Ok(Self { socket, runtime })
-    }
-
-    fn next_or_end(&mut self) -> Result<Result<Message, Error>> {
-        let next = self.runtime.block_on(async { timeout(PATIENCE, self.socket.next()).await });
-        next.context("nothing is said")?.context("the end")
-    }
-
-    fn next(&mut self) -> Result<Message> {
-        Ok(self.next_or_end()??)
-    }
-
-    fn next_text(&mut self) -> Result<Value> {
-        loop {
-            match self.next()? {
-                Message::Text(text) => return Ok(serde_json::from_str(&text)?),
-                Message::Ping(payload) => ensure!(payload.is_empty(), "pings are empty"),
-                other => bail!("{other:?} is neither text nor ping"),
-            }
-        }
-    }
-
-    fn wait_for_ping(&mut self) -> Result<()> {
-        match self.next()? {
-            Message::Ping(payload) if payload.is_empty() => Ok(()),
-            other => bail!("{other:?} is no empty ping"),
+fn next_text(watcher: &mut Socket) -> Result<Value> {
+    loop {
+        match watcher.next()? {
+            Message::Text(text) => return Ok(serde_json::from_str(&text)?),
+            Message::Ping(payload) => ensure!(payload.is_empty(), "pings are empty"),
+            other => bail!("{other:?} is neither text nor ping"),
         }
     }
 }

@@ -113,6 +113,8 @@ fn answers(bench: &mut Bench) -> Vec<Found> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// The same revision if and only if the same instances.
     #[test]
     fn revisions_stand_for_what_is_visible(steps in steps()) {

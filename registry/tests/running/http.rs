@@ -48,6 +48,21 @@ pub(crate) fn send(
     headers: &[(String, String)],
     body: Option<&str>,
 ) -> Result<Reply> {
+    let mut headers = headers.to_vec();
+    if let Some(body) = body {
+        headers.push(("Content-Length".into(), body.len().to_string()));
+    }
+    send_raw(address, method, target, &headers, body.unwrap_or_default())
+}
+
+/// Sends one request whose headers and body are sent as they are.
+pub(crate) fn send_raw(
+    address: &str,
+    method: &str,
+    target: &str,
+    headers: &[(String, String)],
+    body: &str,
+) -> Result<Reply> {
     let mut stream =
         TcpStream::connect(address).with_context(|| format!("no registry at {address}"))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -56,10 +71,7 @@ pub(crate) fn send(
     for (name, value) in headers {
         request.extend([name, ": ", value, "\r\n"]);
     }
-    if let Some(body) = body {
-        request.extend(["Content-Length: ", &body.len().to_string(), "\r\n"]);
-    }
-    stream.write_all(format!("{request}\r\n{}", body.unwrap_or_default()).as_bytes())?;
+    stream.write_all(format!("{request}\r\n{body}").as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8(answer).context("an answer that is no text")?;
