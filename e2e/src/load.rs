@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Pod as KubernetesPod;
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, DynamicObject, PostParams};
 use serde_json::Value;
@@ -18,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::pod::{Pod, SIDECAR, asking};
 
 /// Creations under way at once, for an API server that hangs.
-const MOST_AT_ONCE: usize = 32;
+const MOST_AT_ONCE: usize = 64;
 
 /// Creates pods at a steady pace until it is told to stop.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ struct State {
 pub struct Creation {
     /// Its name.
     pub name: String,
+    /// When it was sent.
+    pub sent: Timestamp,
     /// What was broken when it was sent, and if that changed until the answer, also then.
     pub faults: Vec<String>,
     /// What came of it.
@@ -116,7 +119,7 @@ async fn create(
     );
     let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
     let mut ticks = interval(pace);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     for number in 0..most {
         tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => break,
@@ -139,6 +142,7 @@ async fn create(
 
 async fn one(api: &Api<DynamicObject>, name: String, state: &State) -> Creation {
     let pod = serde_json::from_value(asking(&name)).expect("a pod is an object");
+    let sent = Timestamp::now();
     let mut faults = vec![state.fault.borrow().clone()];
     let answer = api.create(&PostParams::default(), &pod).await;
     let fault = state.fault.borrow().clone();
@@ -151,7 +155,7 @@ async fn one(api: &Api<DynamicObject>, name: String, state: &State) -> Creation 
         }
         Err(error) => Outcome::Failed(error.to_string()),
     };
-    Creation { name, faults, outcome }
+    Creation { name, sent, faults, outcome }
 }
 
 fn sidecars(pod: &Pod) -> usize {

@@ -1,6 +1,7 @@
 //! Several injectors that share one Secret, one Lease and one `caBundle`, as processes of this
 //! machine behind one address.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ pub struct Replicas<'c> {
 pub struct Replica {
     name: String,
     server: Server,
+    webhook: SocketAddr,
     operations: SocketAddr,
 }
 
@@ -87,17 +89,19 @@ impl<'c> Replicas<'c> {
             .arg(format!("--operations-listen={operations}"));
         let server = self.cluster.guard().spawn(&name, &mut command)?;
         self.service.add(webhook, operations);
-        self.living.push(Replica { name, server, operations });
+        self.living.push(Replica { name, server, webhook, operations });
         Ok(())
     }
 
-    /// Waits until all that live get connections.
+    /// Waits until all that live get connections, and nobody else has one left.
     pub fn wait_until_ready(&self) -> Result<()> {
         eventually("all replicas are ready", PATIENCE, || {
             for replica in &self.living {
                 ensure!(replica.server.is_running(), "{} ended: {}", replica.name, replica.log());
             }
-            Ok((self.service.ready() == self.living.len()).then_some(()))
+            let living: BTreeSet<_> = self.living.iter().map(|replica| replica.webhook).collect();
+            let others = self.service.connected().difference(&living).count();
+            Ok((self.service.ready() == living && others == 0).then_some(()))
         })
         .with_context(|| self.logs())
     }
@@ -161,14 +165,22 @@ impl<'c> Replicas<'c> {
         Ok(replica)
     }
 
-    /// The end of all logs, for whoever has to find out.
+    /// The end of all logs, without reviews, for whoever has to find out; and which calls failed in
+    /// the API server's words.
     pub fn logs(&self) -> String {
+        let server = fs::read_to_string(self.cluster.folder().join("log/kube-apiserver.log"));
+        let server = server.unwrap_or_default();
+        let failed: Vec<_> =
+            server.lines().filter(|line| line.contains("failed calling webhook")).collect();
+        let failed = failed[failed.len().saturating_sub(15)..].join("\n");
         let tail = |replica: &Replica| {
             let log = replica.log();
-            let lines: Vec<_> = log.lines().filter(|line| !line.contains("\"decision\"")).collect();
+            let review = |line: &&str| line.contains("injector::server::review");
+            let lines: Vec<_> = log.lines().filter(|line| !review(line)).collect();
             format!("{}:\n{}", replica.name, lines[lines.len().saturating_sub(15)..].join("\n"))
         };
-        self.living.iter().map(tail).collect::<Vec<_>>().join("\n")
+        let logs: Vec<_> = self.living.iter().map(tail).collect();
+        format!("{}\nkube-apiserver:\n{failed}", logs.join("\n"))
     }
 
     fn take(&mut self, name: &str) -> Result<Replica> {
@@ -213,6 +225,17 @@ impl Replica {
             .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))
             .with_context(|| format!("there is no {series} in\n{text}"))?;
         Ok(line.parse()?)
+    }
+
+    /// How many TLS handshakes failed for a reason of its own: its certificate was refused, or it
+    /// had none, or the two sides did not understand each other.
+    pub fn failed_handshakes(&self) -> Result<u64> {
+        let of = |reason: &str| {
+            self.metric(&format!(
+                "sidecar_injector_tls_handshake_failures_total{{reason=\"{reason}\"}}"
+            ))
+        };
+        ["rejected", "no_certificate", "protocol"].into_iter().map(of).sum()
     }
 
     /// All it printed.

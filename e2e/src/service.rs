@@ -1,5 +1,6 @@
 //! One address in front of several replicas, as a Service is: connections go to whoever is ready.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,11 +26,13 @@ pub struct Service {
 #[derive(Debug, Clone, Default)]
 struct Endpoints(Arc<Mutex<Vec<Endpoint>>>);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Endpoint {
     webhook: SocketAddr,
     operations: SocketAddr,
     ready: bool,
+    /// One more than its open connections.
+    open: Arc<()>,
 }
 
 impl Service {
@@ -52,12 +55,24 @@ impl Service {
 
     /// Sends connections to `webhook` too, while `operations` says that it is ready.
     pub fn add(&self, webhook: SocketAddr, operations: SocketAddr) {
-        self.endpoints.all().push(Endpoint { webhook, operations, ready: false });
+        self.endpoints.all().push(Endpoint {
+            webhook,
+            operations,
+            ready: false,
+            open: Arc::new(()),
+        });
     }
 
-    /// How many replicas get connections.
-    pub fn ready(&self) -> usize {
-        self.endpoints.all().iter().filter(|each| each.ready).count()
+    /// Who still has connections.
+    pub fn connected(&self) -> BTreeSet<SocketAddr> {
+        let all = self.endpoints.all();
+        let open = all.iter().filter(|each| Arc::strong_count(&each.open) > 1);
+        open.map(|each| each.webhook).collect()
+    }
+
+    /// Who gets connections.
+    pub fn ready(&self) -> BTreeSet<SocketAddr> {
+        self.endpoints.all().iter().filter(|each| each.ready).map(|each| each.webhook).collect()
     }
 }
 
@@ -69,9 +84,11 @@ impl Endpoints {
     async fn forward(self, listener: TcpListener) {
         let mut turn = 0;
         while let Ok((mut client, _)) = listener.accept().await {
-            let ready: Vec<_> = self.all().iter().filter(|each| each.ready).copied().collect();
+            let ready = |each: &&Endpoint| each.ready;
+            let ready: Vec<_> =
+                self.all().iter().filter(ready).map(|e| (e.webhook, Arc::clone(&e.open))).collect();
             // Without an endpoint a Service refuses, as does one whose replica has just died.
-            let Some(chosen) = ready.get(turn % ready.len().max(1)).map(|each| each.webhook) else {
+            let Some((chosen, open)) = ready.get(turn % ready.len().max(1)).cloned() else {
                 continue;
             };
             turn += 1;
@@ -79,18 +96,19 @@ impl Endpoints {
                 if let Ok(mut server) = TcpStream::connect(chosen).await {
                     let _ = copy_bidirectional(&mut client, &mut server).await;
                 }
+                drop((client, open));
             });
         }
     }
 
     async fn probe(self) {
         loop {
-            let all = self.all().clone();
-            for endpoint in all {
-                let ready = timeout(PROBE * 10, is_ready(endpoint.operations)).await;
-                let ready = ready.unwrap_or(false);
+            let all: Vec<_> =
+                self.all().iter().map(|each| (each.webhook, each.operations)).collect();
+            for (webhook, operations) in all {
+                let ready = timeout(PROBE * 10, is_ready(operations)).await.unwrap_or(false);
                 let mut all = self.all();
-                for same in all.iter_mut().filter(|each| each.webhook == endpoint.webhook) {
+                for same in all.iter_mut().filter(|each| each.webhook == webhook) {
                     same.ready = ready;
                 }
             }

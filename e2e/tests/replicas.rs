@@ -174,11 +174,8 @@ fn a_ca_is_rotated_every_few_seconds_and_no_pod_misses_its_sidecar() -> Result<(
     let cluster = cluster()?;
     let namespace = enabled_namespace(&cluster, "rotated")?;
     let replicas = Replicas::start(&cluster, 2, &configuration(SHORT_LIVES, "{}"))?;
-    let failures = || -> Result<u64> {
-        let each =
-            |replica: &Replica| replica.metric("sidecar_injector_tls_handshake_failures_total");
-        replicas.living().iter().map(each).sum()
-    };
+    let failures =
+        || -> Result<u64> { replicas.living().iter().map(Replica::failed_handshakes).sum() };
     let before = failures()?;
     let load = Load::start(&cluster, &namespace, 10, 2000)?;
     let mut authorities = vec![authority(&cluster)?];

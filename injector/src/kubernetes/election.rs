@@ -165,13 +165,14 @@ impl Candidate {
     }
 
     async fn attempt_in_time(&mut self) {
-        let outcome = timeout(self.left(), self.attempt()).await;
+        let left = self.left();
+        let outcome = timeout(left, self.attempt()).await;
         let error = match outcome {
             Ok(Ok(())) => None,
             // Another was faster: the next look tells what it did.
             Ok(Err(error)) if error.is_conflict() => self.state.borrow().error.clone(),
             Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(Error::Deadline { doing: "renewing the Lease" }.to_string()),
+            Err(_) => Some(Error::Lease { within: left }.to_string()),
         };
         if self.left().is_zero() {
             self.lose("renew_deadline");

@@ -55,6 +55,15 @@ pub enum Error {
         /// What came back.
         source: Box<kube::Error>,
     },
+    /// A leader could not say in time that it is still there.
+    #[error(
+        "the Lease could not be read and written within {within:?}; it is tried again: is the API \
+         server slow, or out of reach?"
+    )]
+    Lease {
+        /// How long it was tried.
+        within: Duration,
+    },
     /// The API server did not answer in time.
     #[error("{doing}: no answer from the Kubernetes API within {DEADLINE:?}; it is tried again")]
     Deadline {

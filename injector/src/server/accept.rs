@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
 use super::connections::{Admission, Connection, Connections};
+use super::handshake::Failure;
 use super::lifecycle::{Lifecycle, Phase};
 use super::metrics::ConnectionCounters;
 use crate::config::Limits;
@@ -116,12 +117,13 @@ impl Port {
             shaken = handshake => match shaken {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(error)) => {
-                    self.counters.handshake_failures.inc();
-                    tracing::debug!(%error, "TLS handshake failed");
+                    let failure = Failure::of(&error);
+                    self.counters.unshaken(failure);
+                    tracing::debug!(reason = failure.as_str(), %error, "TLS handshake failed");
                     return;
                 }
                 Err(_) => {
-                    self.counters.handshake_failures.inc();
+                    self.counters.unshaken(Failure::Timeout);
                     return;
                 }
             },

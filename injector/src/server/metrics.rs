@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::handshake::Failure;
 use crate::kubernetes::State as CaBundleState;
 use crate::outcome::Outcome;
 use crate::reason::Reason;
@@ -56,7 +57,7 @@ pub(super) struct Gauges {
 pub(super) struct ConnectionCounters {
     pub(super) accepted: Counter,
     pub(super) evicted: Counter,
-    pub(super) handshake_failures: Counter,
+    handshake_failures: Family<FailureLabel, Counter>,
     pub(super) accept_failures: Counter,
 }
 
@@ -68,6 +69,11 @@ struct Decision {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabel {
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -202,6 +208,12 @@ impl Gauges {
 }
 
 impl ConnectionCounters {
+    /// Counts a handshake that failed.
+    pub(super) fn unshaken(&self, failure: Failure) {
+        let label = FailureLabel { reason: failure.as_str() };
+        self.handshake_failures.get_or_create(&label).inc();
+    }
+
     fn register(&self, to: &mut Registry) {
         to.register("connections_accepted", "Connections taken", self.accepted.clone());
         to.register(
@@ -211,9 +223,14 @@ impl ConnectionCounters {
         );
         to.register(
             "tls_handshake_failures",
-            "Connections that did not come to a TLS session",
+            "Connections that did not come to a TLS session, by reason; `rejected`: by the peer, \
+             as when it does not trust the certificate",
             self.handshake_failures.clone(),
         );
+        for failure in Failure::ALL {
+            let label = FailureLabel { reason: failure.as_str() };
+            let _ = self.handshake_failures.get_or_create(&label);
+        }
         to.register(
             "accept_failures",
             "Connections that the system refused to hand over, as without file descriptors",

@@ -10,6 +10,7 @@ mod budget;
 mod certificate;
 mod cluster;
 mod connections;
+mod handshake;
 mod lifecycle;
 mod live;
 mod logging;

@@ -152,7 +152,10 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
     let _ = accepting.await;
     finish(&connections, drain.deadline, &mut signals).await;
     background.iter().for_each(tokio::task::JoinHandle::abort);
-    let _ = resigned.await;
+    tokio::select! {
+        _ = resigned => {}
+        signal = signals.next() => tracing::info!(signal, "the Lease runs out by itself"),
+    }
     if let Some(keeper) = keeper {
         keeper.stop().await;
     }
