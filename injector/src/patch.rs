@@ -1,6 +1,7 @@
 //! JSON Patch (RFC 6902) as the injector writes it: `add`, `replace` and `remove` on raw JSON,
 //! with RFC 6901 pointers, and a strict application to our own copy before anything is sent.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -56,8 +57,8 @@ impl Pointer {
     }
 
     /// The unescaped steps from the root.
-    pub fn tokens(&self) -> impl Iterator<Item = String> + '_ {
-        self.0.split('/').skip(1).map(|t| t.replace("~1", "/").replace("~0", "~"))
+    pub fn tokens(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.0.split('/').skip(1).map(unescape)
     }
 
     /// This pointer seen from further out: `prefix` followed by `self`.
@@ -69,9 +70,12 @@ impl Pointer {
     /// The pointer without its last step, and that step unescaped; `None` at the root.
     pub fn split_last(&self) -> Option<(Self, String)> {
         let at = self.0.rfind('/')?;
-        let last = self.0[at + 1..].replace("~1", "/").replace("~0", "~");
-        Some((Self(self.0[..at].to_owned()), last))
+        Some((Self(self.0[..at].to_owned()), unescape(&self.0[at + 1..]).into_owned()))
     }
+}
+
+fn unescape(step: &str) -> Cow<'_, str> {
+    if step.contains('~') { step.replace("~1", "/").replace("~0", "~").into() } else { step.into() }
 }
 
 impl fmt::Display for Pointer {
@@ -158,7 +162,10 @@ impl Patch {
 
     /// The JSON array that goes on the wire.
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("pointers and JSON values always serialize")
+        // What a whole sidecar takes: so it is written without moving.
+        let mut bytes = Vec::with_capacity(self.0.len() << 10);
+        serde_json::to_writer(&mut bytes, self).expect("pointers and JSON values always serialize");
+        bytes
     }
 
     /// Applies the operations to `document` as strictly as the API server does: a missing parent,
@@ -239,7 +246,7 @@ fn apply(operation: &Operation, document: &mut Value) -> Result<(), &'static str
 }
 
 /// RFC 6901 §4: digits without a leading zero.
-fn index(token: &str, below: usize) -> Result<usize, &'static str> {
+pub(crate) fn index(token: &str, below: usize) -> Result<usize, &'static str> {
     let plain =
         token == "0" || (!token.starts_with('0') && token.bytes().all(|b| b.is_ascii_digit()));
     match token.parse() {

@@ -4,6 +4,7 @@ mod support;
 
 use std::sync::LazyLock;
 
+use injector::admission::Review;
 use injector::{Outcome, Policy, Reason, RequestInfo, inject, uninject};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -238,6 +239,35 @@ proptest! {
         let kept: Vec<&Value> = back["spec"]["containers"].as_array().unwrap().iter().filter(others).collect();
         prop_assert_eq!(kept, pod["spec"]["containers"].as_array().unwrap().iter().collect::<Vec<_>>());
         prop_assert_eq!(&back["metadata"], &pod["metadata"]);
+    }
+
+    /// What the server leaves unread of a pod has no say in the decision.
+    #[test]
+    fn a_pod_read_in_part_is_decided_as_the_whole(
+        pod in pods(), value in json_values(), policy in policies()
+    ) {
+        let (with_sidecar, _) = injected_by(&pod, &policy);
+        let annotations = json!({"sidecar.mesher.io/inject": "yes"});
+        for pod in [
+            pod,
+            with_sidecar,
+            value.clone(),
+            json!({"metadata": {"annotations": annotations}, "spec": value}),
+            json!({"metadata": {"annotations": annotations, "ownerReferences": value},
+                   "spec": {"containers": [value, {"name": "a", "env": [value], "ports": value}],
+                            "initContainers": value, "volumes": [value], "imagePullSecrets": value,
+                            "ephemeralContainers": [value], "os": value, "tolerations": value}}),
+        ] {
+            let review = json!({
+                "kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
+                "request": {"uid": "u", "operation": "CREATE", "namespace": NAMESPACE,
+                    "kind": {"group": "", "version": "v1", "kind": "Pod"},
+                    "resource": {"resource": "pods"}, "object": pod},
+            });
+            let read = Review::read(review.to_string().as_bytes()).unwrap();
+            let request = &read.request;
+            prop_assert_eq!(inject(&read.object, request, &policy), inject(&pod, request, &policy));
+        }
     }
 
     /// Whatever JSON stands where a pod should: an answer, and a patch that applies.

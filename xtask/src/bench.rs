@@ -1,35 +1,98 @@
 //! `cargo xtask bench`: measurements.
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
 use crate::cargo;
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+`injector` first measures one pod in a process (criterion, some two minutes), from the smallest to
+one of 1.5 MiB: skip, inject, inject again, and the whole review from bytes to bytes.
+Then it starts the release build and puts it under load over TLS and HTTP/2, in turn with a server
+that does the same without deciding: as much as it takes on 1, 16 and 128 connections; half of that
+at a fixed rate; and 100,000 reviews while templates, certificates and authorities change, of which
+none may fail. That takes some five minutes.
+Before, it builds: with link-time optimisation some ten minutes of processor time, the first time.
+Results are printed, and land in target/bench/ and target/criterion/. bench/README.md says what
+they were, and how to read them. On a machine that does something else, only the figures for each
+second of processor time mean anything.")]
 pub(crate) struct Bench {
-    /// The part to measure
-    part: Part,
-    /// Only benchmarks whose name contains this
+    /// What to measure
+    what: What,
+    /// Of the measurements in a process, only those whose name contains this
     filter: Option<String>,
+    /// Only one of the two parts
+    #[arg(long)]
+    only: Option<Part>,
+    /// How often the load is repeated; results are the middle one and the spread
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds of each measurement under load
+    #[arg(long, default_value_t = 4.0)]
+    seconds: f64,
+    /// Another release build of the same program to measure beside this one
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Part {
-    /// Injection of a sidecar into pods of several sizes
+enum What {
+    /// The sidecar injector
     Injector,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// One pod in a process
+    Process,
+    /// The running program
+    Load,
+}
+
 impl Bench {
-    /// Runs the benchmarks; criterion prints the results and compares them with
-    /// the run before.
+    /// Runs the measurements, which tell their progress and results themselves.
     pub(crate) fn run(&self) -> Result<()> {
-        let mut command = cargo::command();
-        command.args(["bench", "--package", "bench"]);
-        match self.part {
-            Part::Injector => command.args(["--bench", "inject"]),
-        };
-        command.arg("--").args(&self.filter);
+        let What::Injector = self.what;
+        if self.only != Some(Part::Load) {
+            let mut command = cargo::command();
+            command.args(["bench", "--package", "bench", "--bench", "inject", "--"]);
+            cargo::run(command.args(&self.filter))?;
+        }
+        if self.only != Some(Part::Process) {
+            self.load()?;
+        }
+        Ok(())
+    }
+
+    fn load(&self) -> Result<()> {
+        let generator = ["--profile", "bench", "--package", "bench", "--bin", "injector-load"];
+        let generator = program(&generator, "injector-load")?;
+        let measured = ["--release", "--package", "injector", "--package", "bench"];
+        let measured = [&measured[..], &["--bin", "sidecar-injector", "--bin", "floor"]].concat();
+        let built = cargo::build_only(&measured)?;
+        let mut command = std::process::Command::new(generator);
+        command
+            .current_dir(cargo::root())
+            .arg("--injector")
+            .arg(built.program("sidecar-injector")?)
+            .arg("--floor")
+            .arg(built.program("floor")?)
+            .arg("--results")
+            .arg(cargo::root().join("target/bench"))
+            .args(["--rounds", &self.rounds.to_string()])
+            .args(["--seconds", &self.seconds.to_string()]);
+        if let Some(other) = &self.against {
+            let other = other.canonicalize();
+            command.arg("--against").arg(other.context("--against: no such program")?);
+        }
         cargo::run(&mut command)
     }
+}
+
+fn program(selection: &[&str], name: &str) -> Result<PathBuf> {
+    Ok(cargo::build_only(selection)?.program(name)?.to_owned())
 }

@@ -43,6 +43,15 @@ pub(crate) struct Built {
     pub(crate) suites: Vec<TestExecutable>,
 }
 
+impl Built {
+    /// Where the program `name` is.
+    pub(crate) fn program(&self, name: &str) -> Result<&Path> {
+        let found = self.programs.iter().find(|(program, _)| program == name);
+        let (_, path) = found.with_context(|| format!("cargo built no {name}"))?;
+        Ok(path)
+    }
+}
+
 /// An executable that holds tests.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TestExecutable {
@@ -64,12 +73,11 @@ pub(crate) fn build() -> Result<Built> {
 /// Builds one of our programs and says where it is.
 pub(crate) fn build_program(package: &str, name: &str) -> Result<PathBuf> {
     let built = build_only(&["--package", package, "--bin", name])?;
-    let found = built.programs.into_iter().find(|(program, _)| program == name);
-    let (_, path) = found.with_context(|| format!("cargo built no {name}"))?;
-    Ok(path)
+    Ok(built.program(name)?.to_owned())
 }
 
-fn build_only(selection: &[&str]) -> Result<Built> {
+/// Builds what these arguments of `cargo build` select.
+pub(crate) fn build_only(selection: &[&str]) -> Result<Built> {
     let mut cargo = command();
     cargo
         .arg("build")

@@ -7,6 +7,7 @@
 
 mod answer;
 mod cost;
+mod needed;
 mod review;
 
 pub use answer::{Answer, answer};

@@ -1,8 +1,11 @@
 //! Bytes in: what the API server asks.
 
-use serde::Deserialize;
+use serde::de::DeserializeSeed;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::needed::OF_POD;
+use crate::pod::Pod;
 use crate::request::{GroupVersionKind, RequestInfo};
 
 /// Version of the `AdmissionReview`; the answer repeats it.
@@ -32,7 +35,9 @@ pub struct Review {
     pub version: ApiVersion,
     /// What is known about the pod besides the pod itself; its `uid` is never empty.
     pub request: RequestInfo,
-    /// `request.object`, or `Null` where there is none (as for a deletion).
+    /// `request.object`, or `Null` where there is none (as for a deletion). Of the `spec` of a pod
+    /// without our record only what [`inject`](crate::inject()) looks at, which decides the same
+    /// as about the whole.
     pub object: Value,
 }
 
@@ -76,7 +81,11 @@ impl Review {
             "admission.k8s.io/v1beta1" => ApiVersion::V1Beta1,
             _ => return Err(ReviewError::Version(excerpt(version))),
         };
-        let request = envelope.request.ok_or(ReviewError::NoRequest)?;
+        let mut request = envelope.request.ok_or(ReviewError::NoRequest)?;
+        if has_record(&request.object) {
+            let whole: Whole = serde_json::from_str(text)?;
+            request.object = whole.request.object;
+        }
         let uid = request.uid.filter(|uid| !uid.is_empty()).ok_or(ReviewError::NoUid)?;
         let kind = request.kind.unwrap_or_default();
         Ok(Self {
@@ -145,8 +154,27 @@ struct Request {
     namespace: Option<String>,
     name: Option<String>,
     dry_run: Option<bool>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "needed")]
     object: Value,
+}
+
+fn needed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    OF_POD.deserialize(deserializer)
+}
+
+/// The same, and all of the pod.
+#[derive(Deserialize)]
+struct Whole {
+    request: WholeRequest,
+}
+
+#[derive(Deserialize)]
+struct WholeRequest {
+    object: Value,
+}
+
+fn has_record(pod: &Value) -> bool {
+    crate::annotations::injected(Pod(pod)).is_some()
 }
 
 #[derive(Deserialize, Default)]
@@ -179,7 +207,7 @@ mod tests {
             r#"{"request":{"uid":"u","kind":{"group":"","version":"v1","kind":"Pod"},
                 "resource":{"group":"","version":"v1","resource":"pods"},"operation":"CREATE",
                 "namespace":"shop","dryRun":true,"userInfo":{"username":"x"},"oldObject":null,
-                "object":{"metadata":{"generateName":"orders-"},"spec":{"big":9007199254740993}}},
+                "object":{"metadata":{"generateName":"orders-","big":9007199254740993}}},
                 "kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1"}"#,
         )
         .unwrap();
@@ -189,7 +217,7 @@ mod tests {
         expected.dry_run = true;
         assert_eq!(review.request, expected);
         assert_eq!(review.pod_name(), "orders-*");
-        assert_eq!(review.object["spec"]["big"].as_i64(), Some(9_007_199_254_740_993));
+        assert_eq!(review.object["metadata"]["big"].as_i64(), Some(9_007_199_254_740_993));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::additions::{Additions, Variables, set_members};
 use super::decision::Objection;
+use super::draft::Draft;
 use super::record::{Record, Was};
 use super::{context, resources, validity};
 use crate::annotations::{self, INJECTED, STATUS, Settings};
@@ -180,10 +181,8 @@ impl Build<'_> {
 
     /// Applies the patch to our own copy and looks at the result, before anyone else does.
     fn verify(&self, patch: &Patch) -> Result<(), Objection> {
-        let mut result = self.pod.clone();
-        patch.apply(&mut result).map_err(patch_error)?;
-        let ours = self.template.container_names().iter().map(String::as_str).collect();
-        validity::check(Pod(&result), &ours).map_err(patch_error)
+        let draft = Draft::patched(self.pod, patch).map_err(patch_error)?;
+        validity::check(draft.node(), self.template.container_names()).map_err(patch_error)
     }
 }
 

@@ -1,7 +1,5 @@
 //! What the expressions of a template can name.
 
-use std::collections::BTreeMap;
-
 use minijinja::Value;
 
 use super::identity;
@@ -60,8 +58,8 @@ pub(crate) fn variables(
         .is_some_and(|map| map.keys().any(|key| key.starts_with("prometheus.io/")));
     let or =
         |own: &Option<String>, default: &str| own.clone().unwrap_or_else(|| default.to_owned());
-    let mut all: BTreeMap<&'static str, Value> = BTreeMap::new();
-    let mut set = |key, value: Value| all.insert(key, value);
+    let mut all: Vec<(&'static str, Value)> = Vec::with_capacity(VARIABLES.len());
+    let mut set = |key, value: Value| all.push((key, value));
     // The sidecar itself.
     set("injectorVersion", policy.version.clone().into());
     set("native", native.into());

@@ -23,6 +23,7 @@ mod additions;
 mod build;
 pub(crate) mod context;
 mod decision;
+mod draft;
 mod identity;
 mod record;
 mod resources;

@@ -3,22 +3,23 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use super::draft::Node;
 
-use crate::pod::{Pod, list, name, text};
-
-/// The first rule broken; `ours` names the containers we added.
-pub(crate) fn check(pod: Pod<'_>, ours: &BTreeSet<&str>) -> Result<(), String> {
-    unique("container", pod.all_containers().map(name))?;
-    unique("volume", pod.volumes().iter().map(name))?;
-    let volumes: BTreeSet<&str> = pod.volumes().iter().map(name).collect();
-    let init = pod.init_containers().iter().map(|c| (c, true));
-    let plain = pod.containers().iter().map(|c| (c, false));
-    for (container, is_init) in init.chain(plain).filter(|(c, _)| ours.contains(name(c))) {
-        own_container(container, is_init, &volumes)
-            .map_err(|e| format!("container {}: {e}", name(container)))?;
+/// The first rule broken by `pod`; `ours` names the containers we added.
+pub(crate) fn check(pod: Node<'_>, ours: &[String]) -> Result<(), String> {
+    let spec = pod.get("spec");
+    let lists = ["initContainers", "containers", "ephemeralContainers"];
+    unique("container", lists.into_iter().flat_map(|list| spec.list(list)).map(Node::name))?;
+    unique("volume", spec.list("volumes").map(Node::name))?;
+    let init = spec.list("initContainers").map(|c| (c, true));
+    let plain = spec.list("containers").map(|c| (c, false));
+    for (container, is_init) in
+        init.chain(plain).filter(|(c, _)| ours.iter().any(|o| o == c.name()))
+    {
+        own_container(container, is_init, spec)
+            .map_err(|e| format!("container {}: {e}", container.name()))?;
     }
-    let annotations = pod.annotations().into_iter().flatten();
+    let annotations = pod.get("metadata").members("annotations");
     let size: usize = annotations.map(|(k, v)| k.len() + v.as_str().map_or(0, str::len)).sum();
     if size > 256 * 1024 {
         return Err(format!("the annotations would be {size} bytes, over the 256 KiB of a pod"));
@@ -26,35 +27,36 @@ pub(crate) fn check(pod: Pod<'_>, ours: &BTreeSet<&str>) -> Result<(), String> {
     Ok(())
 }
 
-fn own_container(container: &Value, is_init: bool, volumes: &BTreeSet<&str>) -> Result<(), String> {
-    if text(container, "image").is_empty() {
+fn own_container(container: Node<'_>, is_init: bool, spec: Node<'_>) -> Result<(), String> {
+    if container.text("image").is_empty() {
         return Err("it has no image".to_owned());
     }
-    unique("variable", list(container, "env").iter().map(name))?;
-    if list(container, "env").iter().any(|v| name(v).is_empty()) {
+    unique("variable", container.list("env").map(Node::name))?;
+    if container.list("env").any(|v| v.name().is_empty()) {
         return Err("a variable has no name".to_owned());
     }
-    let mounts = list(container, "volumeMounts");
-    unique("mount path", mounts.iter().map(|m| text(m, "mountPath")))?;
-    if let Some(mount) = mounts.iter().map(name).find(|m| !volumes.contains(m)) {
+    let mounts = container.list("volumeMounts");
+    unique("mount path", mounts.clone().map(|m| m.text("mountPath")))?;
+    let is_there = |mount: &str| spec.list("volumes").any(|volume| volume.name() == mount);
+    if let Some(mount) = mounts.map(Node::name).find(|m| !is_there(m)) {
         return Err(format!("it mounts a volume {mount} that the pod does not have"));
     }
-    let ports = list(container, "ports");
-    unique("port name", ports.iter().map(name).filter(|n| !n.is_empty()))?;
-    if let Some(port) = ports.iter().map(name).find(|n| n.len() > 15) {
+    let ports = container.list("ports");
+    unique("port name", ports.clone().map(Node::name).filter(|n| !n.is_empty()))?;
+    if let Some(port) = ports.map(Node::name).find(|n| n.len() > 15) {
         return Err(format!("the port name {port} has over 15 characters"));
     }
-    let always = text(container, "restartPolicy") == "Always";
+    let always = container.text("restartPolicy") == "Always";
     if is_init && !always {
         for key in ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"] {
-            if container.get(key).is_some_and(|v| !v.is_null()) {
+            if container.has(key) {
                 return Err(format!(
                     "{key} stands on an init container without restartPolicy: Always"
                 ));
             }
         }
     }
-    if !is_init && container.get("restartPolicy").is_some_and(|v| !v.is_null()) {
+    if !is_init && container.has("restartPolicy") {
         return Err("restartPolicy stands on a container that is no init container".to_owned());
     }
     Ok(())
@@ -112,10 +114,10 @@ mod tests {
             ),
         ] {
             let pod = json!({"spec": spec});
-            let found = check(Pod(&pod), &BTreeSet::from(["m"])).unwrap_err();
+            let found = check(Node::Same(&pod), &["m".to_owned()]).unwrap_err();
             assert!(found.contains(broken), "{found}");
         }
         let big = json!({"metadata": {"annotations": {"a": "x".repeat(256 * 1024)}}});
-        assert!(check(Pod(&big), &BTreeSet::new()).unwrap_err().contains("256 KiB"));
+        assert!(check(Node::Same(&big), &[]).unwrap_err().contains("256 KiB"));
     }
 }

@@ -1,6 +1,7 @@
 //! A file's way through injection and its undoing: read, plan, splice, read again and compare.
 
 use serde_json::Value;
+use std::borrow::Cow;
 
 use super::error::ManifestError;
 use super::layout::{self, Lines};
@@ -96,7 +97,8 @@ impl<'r> Work<'r> {
     /// What new lines shall look like: the first of the pods.
     fn sample(&self) -> &'r Node {
         let pod = self.objects.first().and_then(|(object, _)| object.pod.as_ref());
-        let tokens: Vec<String> = pod.map(|at| at.tokens().collect()).unwrap_or_default();
+        let tokens: Vec<String> =
+            pod.map(|at| at.tokens().map(Cow::into_owned).collect()).unwrap_or_default();
         let root = &self.tree.root;
         root.descend(tokens.iter().map(String::as_str)).unwrap_or(root)
     }

@@ -2,6 +2,7 @@
 //! get another value, and where new ones come. No text is made here.
 
 use serde_json::Value;
+use std::borrow::Cow;
 
 use super::error::ManifestError;
 use super::parse::place;
@@ -84,7 +85,7 @@ impl<'t> Overlay<'t> {
     ) -> Result<(), ManifestError> {
         for operation in patch.operations() {
             let full = operation.path().under(prefix);
-            let tokens: Vec<String> = full.tokens().collect();
+            let tokens: Vec<String> = full.tokens().map(Cow::into_owned).collect();
             let context = Context { text, path: full.as_str().to_owned() };
             self.edit(&context, &tokens, operation)?;
         }

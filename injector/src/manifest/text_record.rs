@@ -1,5 +1,6 @@
 //! What only the text of a manifest knows, kept so that undoing restores its very bytes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -12,7 +13,7 @@ use crate::request::TextRecord;
 /// The bytes of the values of the pod at `pod` that get others, by `what` all or only the null and
 /// empty ones: in a mapping what stands after the colon, in a list the value itself.
 pub(super) fn of(text: &str, overlay: &Overlay<'_>, pod: &Pointer, what: Records) -> TextRecord {
-    let prefix: Vec<String> = pod.tokens().collect();
+    let prefix: Vec<String> = pod.tokens().map(Cow::into_owned).collect();
     let mut replaced = BTreeMap::new();
     overlay.replaced(what == Records::Everything, &mut |steps, node| {
         let (Some(inside), Some((last, parents))) =
@@ -44,7 +45,7 @@ fn named(start: Option<&Value>, steps: &[String]) -> String {
 
 /// The steps from the document to a path that [`of`] recorded for the pod at `pod`.
 pub(super) fn resolve(document: &Value, pod: &Pointer, path: &str) -> Vec<String> {
-    let mut steps: Vec<String> = pod.tokens().collect();
+    let mut steps: Vec<String> = pod.tokens().map(Cow::into_owned).collect();
     let mut at = document.pointer(pod.as_str());
     let full = steps.iter().fold(Pointer::root(), |path, step| path.child(step));
     debug_assert_eq!(full, *pod);

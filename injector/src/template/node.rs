@@ -33,8 +33,18 @@ pub(super) struct Guarded {
 pub(super) struct Compiled {
     /// Path of the node.
     at: String,
-    /// The expression is only this variable: most are, and need no engine.
-    variable: Option<String>,
+    /// What needs no engine, as most do not.
+    simple: Option<Simple>,
+}
+
+/// An expression that is worked out without the engine, to the same value.
+enum Simple {
+    /// `variable`
+    Variable(String),
+    /// `variable or omit`
+    OrOmit(String),
+    /// `omit if variable else 'text'`
+    OmitIf(String, Jinja),
 }
 
 /// What `omit` is: removes the key or item that it is the value of.
@@ -108,7 +118,7 @@ impl Node {
         }
         let added = environment.add_template_owned(at.clone(), text.to_owned());
         added.map_err(|e| (at.clone(), problem(&e)))?;
-        Ok(Self::Text(Compiled { at, variable: None }))
+        Ok(Self::Text(Compiled { at, simple: None }))
     }
 
     fn map(
@@ -237,13 +247,14 @@ impl Compiled {
         let text = format!("{{% set value = ({source}) %}}");
         let added = environment.add_template_owned(at.clone(), text);
         added.map_err(|e| (at.clone(), problem(&e)))?;
-        let variable = Some(source.trim()).filter(|s| is_variable(s)).map(str::to_owned);
-        Ok(Self { at, variable })
+        Ok(Self { at, simple: Simple::read(source.trim()) })
     }
 
     fn value(&self, environment: &Environment<'static>, context: &Jinja) -> Result<Jinja, Problem> {
-        if let Some(variable) = &self.variable {
-            return context.get_attr(variable).map_err(|e| (self.at.clone(), problem(&e)));
+        if let Some(simple) = &self.simple
+            && let Some(value) = simple.value(context)
+        {
+            return Ok(value);
         }
         let captured = environment
             .get_template(&self.at)
@@ -283,6 +294,36 @@ impl Compiled {
     }
 }
 
+impl Simple {
+    /// Reads an expression that compiles.
+    fn read(expression: &str) -> Option<Self> {
+        let variable = |text: &str| Some(text.trim()).filter(|t| is_variable(t)).map(str::to_owned);
+        if let Some(name) = expression.strip_suffix(" or omit") {
+            return variable(name).map(Self::OrOmit);
+        }
+        if let Some((name, text)) =
+            expression.strip_prefix("omit if ").and_then(|rest| rest.split_once(" else "))
+        {
+            let text = text.trim().strip_prefix('\'')?.strip_suffix('\'')?;
+            let plain = !text.contains(['\'', '\\']);
+            return variable(name).filter(|_| plain).map(|name| Self::OmitIf(name, text.into()));
+        }
+        variable(expression).map(Self::Variable)
+    }
+
+    /// `None` where the engine has something to say: about a name that there is not.
+    fn value(&self, context: &Jinja) -> Option<Jinja> {
+        let (Self::Variable(name) | Self::OrOmit(name) | Self::OmitIf(name, _)) = self;
+        let value = context.get_attr(name).ok()?;
+        match self {
+            Self::Variable(_) => Some(value),
+            _ if value.is_undefined() => None,
+            Self::OrOmit(_) => Some(if value.is_true() { value } else { omit() }),
+            Self::OmitIf(_, text) => Some(if value.is_true() { omit() } else { text.clone() }),
+        }
+    }
+}
+
 /// Whether an expression that compiles is the name of a variable: not a word of the language, and
 /// not `omit`, which the engine knows and the pod's variables do not.
 fn is_variable(expression: &str) -> bool {
@@ -296,4 +337,36 @@ fn is_variable(expression: &str) -> bool {
 /// The engine's message with what it adds of detail.
 fn problem(error: &minijinja::Error) -> String {
     error.detail().map_or_else(|| error.kind().to_string(), |d| format!("{}: {d}", error.kind()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn simple_expressions_have_the_value_that_the_engine_gives() {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+        environment.add_global("omit", omit());
+        let context =
+            context! { empty => "", nothing => (), no => false, yes => true, text => "x" };
+        let variables = ["empty", "nothing", "no", "yes", "text", "absent"];
+        for (number, (form, variable)) in ["NAME or omit", "omit if NAME else 'a b'", " NAME "]
+            .into_iter()
+            .flat_map(|form| variables.map(|variable| (form, variable)))
+            .enumerate()
+        {
+            let source = form.replace("NAME", variable);
+            let at = number.to_string();
+            let quick = Compiled::expression(&source, at.clone(), &mut environment).unwrap();
+            assert!(quick.simple.is_some(), "{source}");
+            let slow = Compiled { at, simple: None };
+            let [quick, slow] =
+                [quick, slow].map(|c| c.scalar(&environment, &context).map_err(|(at, _)| at));
+            assert_eq!(quick, slow, "{source}");
+        }
+        for other in ["a or b", "omit if a.b else 'c'", "omit if a else 'b' ~ 'c'", "a | upper"] {
+            assert!(Simple::read(other).is_none(), "{other}");
+        }
+    }
 }
