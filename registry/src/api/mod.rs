@@ -53,6 +53,8 @@ pub struct Service {
     pub ping: Duration,
     /// This registry, as it answers `/health`.
     pub own: crate::model::Instance,
+    /// Whether it listens on all addresses, so that `own` has none to tell.
+    pub everywhere: bool,
 }
 
 type Shared = State<Arc<Service>>;

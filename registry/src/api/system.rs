@@ -1,7 +1,8 @@
 //! The registry about itself.
 
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
@@ -26,9 +27,15 @@ pub(super) async fn version_v4() -> Response {
     reply::json(&about("4.0.0"))
 }
 
-/// The registries there are, which clients may use instead of each other: just this one.
-pub(super) async fn health(State(service): Shared) -> Response {
-    reply::json(&json!({"instances": [service.own]}))
+/// The registries there are, which clients may use instead of each other: just this one. Where it
+/// listens on all addresses, it is where the client found it.
+pub(super) async fn health(State(service): Shared, headers: HeaderMap) -> Response {
+    let mut own = service.own.clone();
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    if let (true, Some(host)) = (service.everywhere, host) {
+        own.endpoints = vec![format!("rest://{host}/")];
+    }
+    reply::json(&json!({"instances": [own]}))
 }
 
 pub(super) async fn metrics(State(service): Shared) -> Response {

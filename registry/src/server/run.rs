@@ -76,6 +76,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         longest_request: config.longest_request,
         ping: config.ping,
         own: own(address),
+        everywhere: address.ip().is_unspecified(),
     };
     let port = Port {
         router: api::routes(Arc::new(service)),

@@ -30,8 +30,10 @@ fn it_listens_on_ipv6_and_on_both() -> Result<()> {
     let registry = Registry::listening("[::]:0", &[])?;
     let port = registry.address.rsplit(':').next().unwrap_or_default();
     for host in ["127.0.0.1", "[::1]"] {
-        let reply = http::send(&format!("{host}:{port}"), "GET", "/version", &[], None)?;
-        ensure!(reply.status == 200, "{host}: {reply:?}");
+        let here = format!("{host}:{port}");
+        let health = http::send(&here, "GET", "/health", &[], None)?.json();
+        let endpoint = format!("rest://{here}/");
+        ensure!(health["instances"][0]["endpoints"][0] == endpoint.as_str(), "{health}");
     }
     Ok(())
 }
