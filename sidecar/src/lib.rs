@@ -3,7 +3,9 @@
 //! [`Proxy::start`] brings it up; [`traffic`] is the way of a request.
 
 mod admin;
+pub mod cli;
 mod clock;
+pub mod configuration;
 mod drain;
 mod error;
 mod lifecycle;

@@ -64,6 +64,8 @@ pub struct Identity {
     pub version: String,
     /// `development`, `testing`, `acceptance`, `production` or empty.
     pub environment: String,
+    /// What the instance is called: the pod, or the host; empty where nobody said.
+    pub host: String,
     /// The pod, where there is one.
     pub pod: Option<Pod>,
     /// `instance_properties` and what the environment adds to them.
@@ -332,6 +334,34 @@ pub enum HeaderCase {
     Title,
 }
 
+impl Settings {
+    /// These settings as a running proxy can take them over, where it runs with `running`: what is
+    /// read at the start only stays as it is, and its names are returned if it differs.
+    pub fn taken_over(mut self, running: &Self) -> (Self, Vec<&'static str>) {
+        fn keep<T: Clone + PartialEq>(
+            name: &'static str,
+            new: &mut T,
+            running: &T,
+            kept: &mut Vec<&'static str>,
+        ) {
+            if new != running {
+                kept.push(name);
+                new.clone_from(running);
+            }
+        }
+        let mut kept = Vec::new();
+        keep("mode", &mut self.mode, &running.mode, &mut kept);
+        keep("identity", &mut self.identity, &running.identity, &mut kept);
+        keep("listeners", &mut self.listeners, &running.listeners, &mut kept);
+        keep("local ports", &mut self.local, &running.local, &mut kept);
+        keep("discovery", &mut self.discovery, &running.discovery, &mut kept);
+        keep("admin", &mut self.admin, &running.admin, &mut kept);
+        keep("workers", &mut self.workers, &running.workers, &mut kept);
+        keep("log", &mut self.log, &running.log, &mut kept);
+        (self, kept)
+    }
+}
+
 impl Default for Settings {
     /// What `mesher` does without any file: consumer side only, service-center on this host.
     fn default() -> Self {
@@ -343,6 +373,7 @@ impl Default for Settings {
                 service: "mesher".to_owned(),
                 version: "0.0.1".to_owned(),
                 environment: String::new(),
+                host: String::new(),
                 pod: None,
                 instance_properties: BTreeMap::new(),
                 service_properties: BTreeMap::new(),

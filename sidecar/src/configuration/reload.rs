@@ -1,0 +1,163 @@
+//! Following the files while `mesher` runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use certs::Folder;
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+
+use super::keys::File;
+use super::{Configuration, Inputs, Problem, Severity};
+use crate::settings::Settings;
+
+/// How often to look where the kernel reports no changes.
+const POLL: Duration = Duration::from_secs(10);
+
+/// How the last look at the files went.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reload {
+    /// How often a changed configuration was put in force.
+    pub taken_over: u64,
+    /// How often one was refused; the last good one stayed in force.
+    pub refused: u64,
+    /// What is wrong with the one on disk now; empty: it is the one in force.
+    pub faults: Vec<Problem>,
+    /// What of the one on disk is in force after a restart only.
+    pub restart_needed: Vec<&'static str>,
+}
+
+/// What is in force, as it changes: the settings, and how the last change went. Ends with the last
+/// receiver.
+///
+/// The folders are watched as a whole, as Kubernetes replaces a mounted ConfigMap by renaming a
+/// symlink. Whatever changes, everything is read anew and checked as at the start. A configuration
+/// with an error changes nothing.
+pub fn follow(
+    inputs: Inputs,
+    running: Settings,
+) -> (watch::Receiver<Arc<Settings>>, watch::Receiver<Reload>) {
+    let (settings, settings_receiver) = watch::channel(Arc::new(running));
+    let (reload, reload_receiver) = watch::channel(Reload::default());
+    tokio::spawn(async move {
+        let ended = settings.clone();
+        tokio::select! {
+            () = look(&inputs, &settings, &reload) => {}
+            () = ended.closed() => {}
+        }
+    });
+    (settings_receiver, reload_receiver)
+}
+
+async fn look(
+    inputs: &Inputs,
+    settings: &watch::Sender<Arc<Settings>>,
+    reload: &watch::Sender<Reload>,
+) {
+    let folders = inputs.folders();
+    let mut watches: Vec<_> =
+        folders.iter().map(|folder| Folder::new(folder).watch(POLL)).collect();
+    let mut seen = None;
+    loop {
+        // The first look comes before the first change: files may have changed since they were
+        // read for the start.
+        let now = fingerprint(inputs, &folders);
+        // What is wrong may lie beyond these files: in a certificate that is not there yet.
+        let faulty = !reload.borrow().faults.is_empty();
+        if seen != Some(now) || faulty {
+            seen = Some(now);
+            take_over(inputs.read(), settings, reload);
+        }
+        let changes = watches.iter_mut().map(|watch| Box::pin(watch.next()));
+        futures::future::select_all(changes).await;
+    }
+}
+
+impl Inputs {
+    /// Every folder whose change can be a change of the configuration.
+    fn folders(&self) -> Vec<PathBuf> {
+        let mut folders = self.places.folders(&self.environment);
+        folders.push(super::places::parent(&self.places.labels));
+        folders.dedup();
+        folders
+    }
+}
+
+fn take_over(
+    configuration: Configuration,
+    settings: &watch::Sender<Arc<Settings>>,
+    reload: &watch::Sender<Reload>,
+) {
+    let warnings: Vec<_> = configuration.problems.iter().map(ToString::to_string).collect();
+    let new = match configuration.settings() {
+        Ok(new) => new,
+        Err(faulty) => {
+            let changed = reload.send_if_modified(|state| {
+                let changed = state.faults != faulty.0;
+                state.refused += u64::from(changed);
+                state.faults.clone_from(&faulty.0);
+                changed
+            });
+            if changed {
+                tracing::error!(
+                    errors = faulty.0.len(),
+                    "the configuration has errors, the last good one stays in force: {faulty}"
+                );
+            }
+            return;
+        }
+    };
+    let (new, kept) = new.taken_over(&settings.borrow());
+    let changed = settings.send_if_modified(|running| {
+        let changed = **running != new;
+        *running = Arc::new(new);
+        changed
+    });
+    if changed {
+        tracing::info!("a changed configuration is in force");
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+    }
+    let restart = reload.borrow().restart_needed != kept;
+    if restart && !kept.is_empty() {
+        tracing::warn!("changed, and in force after a restart only: {}", kept.join(", "));
+    }
+    reload.send_if_modified(|state| {
+        let healed = !state.faults.is_empty();
+        state.taken_over += u64::from(changed);
+        state.faults.clear();
+        state.restart_needed = kept;
+        changed || restart || healed
+    });
+}
+
+/// Tells whether any file is another than before. Faults count too, so that a file which turns
+/// unreadable is reported.
+fn fingerprint(inputs: &Inputs, folders: &[PathBuf]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut add = |path: &Path| match std::fs::read(path) {
+        Ok(bytes) => {
+            hash.update(path.as_os_str().as_encoded_bytes());
+            hash.update(bytes.len().to_le_bytes());
+            hash.update(bytes);
+        }
+        Err(error) => hash.update(error.kind().to_string()),
+    };
+    inputs.places.config.iter().for_each(|path| add(path));
+    for folder in folders {
+        for file in File::ALL {
+            add(&folder.join(file.name()));
+        }
+    }
+    add(&inputs.places.labels);
+    hash.finalize().into()
+}
+
+impl Configuration {
+    /// Problems to log at the start; errors are said by whoever does not go on.
+    pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|problem| problem.severity == Severity::Warning)
+    }
+}

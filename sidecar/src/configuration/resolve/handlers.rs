@@ -1,0 +1,72 @@
+//! Handler chains: their order is fixed here, but what is not in one does not happen.
+
+use super::Reader;
+use crate::configuration::keys::distance;
+use crate::configuration::kind;
+use crate::configuration::values::Entry;
+
+/// Handlers of go-chassis and mesher.
+const KNOWN: [&str; 14] = [
+    "router",
+    "loadbalance",
+    "ratelimiter-consumer",
+    "ratelimiter-provider",
+    "rate-limiter",
+    "traffic-marker",
+    "bizkeeper-consumer",
+    "bizkeeper-provider",
+    "fault-inject",
+    "tracing-consumer",
+    "tracing-provider",
+    "monitoring",
+    "port-selector",
+    "transport",
+];
+
+/// Handlers that there are no more, and what to do.
+const GONE: [(&str, &str); 5] = [
+    ("local-selection", "take it out: instances are chosen by loadbalance"),
+    ("x-forward", "take it out: X-Forwarded-Host is always set"),
+    ("skywalking-consumer", "use tracing-consumer, with Zipkin"),
+    ("skywalking-provider", "use tracing-provider, with Zipkin"),
+    ("oauth2", "take it out: check tokens in the application, or at an ingress gateway"),
+];
+
+/// What the chains decide.
+pub(super) struct Chains {
+    /// Whether calls pass a breaker.
+    pub(super) breaker: bool,
+}
+
+pub(super) fn chains(reader: &mut Reader<'_>) -> Chains {
+    let keys = reader.values.below("servicecomb.handler.chain");
+    let entries: Vec<(String, &Entry)> = keys.map(|(key, entry)| (key.to_owned(), entry)).collect();
+    let mut breaker = true;
+    for (key, entry) in entries {
+        let words: Vec<&str> =
+            entry.text().map_or_else(Vec::new, |text| kind::words(text).collect());
+        for word in &words {
+            check(reader, entry, word);
+        }
+        if key == "Consumer.outgoing" {
+            breaker = words.contains(&"bizkeeper-consumer");
+        }
+    }
+    Chains { breaker }
+}
+
+fn check(reader: &mut Reader<'_>, entry: &Entry, word: &str) {
+    if KNOWN.contains(&word) {
+        return;
+    }
+    if let Some((_, what_to_do)) = GONE.iter().find(|(gone, _)| *gone == word) {
+        return reader.warning(entry, format!("handler \"{word}\" has no effect: {what_to_do}"));
+    }
+    let meant =
+        KNOWN.iter().map(|known| (distance(known, word), known)).filter(|(n, _)| *n <= 3).min();
+    let hint = match meant {
+        Some((_, known)) => format!("did you mean \"{known}\"?"),
+        None => format!("there are {}", KNOWN.join(", ")),
+    };
+    reader.error(entry, format!("there is no handler \"{}\": {hint}", kind::short(word)));
+}
