@@ -196,3 +196,30 @@ fn a_ca_is_rotated_every_few_seconds_and_no_pod_misses_its_sidecar() -> Result<(
     assert_eq!(failures()?, before, "handshakes failed\n{}", replicas.logs());
     Ok(())
 }
+
+/// A CA settles from when clients were told of it, not from when it was made.
+#[test]
+fn a_ca_that_nobody_was_told_of_signs_nothing_that_is_served() -> Result<()> {
+    let cluster = cluster()?;
+    let replicas = Replicas::start(&cluster, 2, &configuration(SHORT_LIVES, "{}"))?;
+    // Nobody may write caBundle any more.
+    Kubectl(&cluster).run(&format!("delete clusterrolebinding {NAME}"))?;
+    let before = authority(&cluster)?;
+    eventually("there is a new CA", PATIENCE, || {
+        Ok((authority(&cluster)? != before).then_some(()))
+    })?;
+    // By the clock of the Lease, which is renewed all the time, more than two settling times pass.
+    let start = time(&replicas.lease()?, "renewTime")?;
+    eventually("time passes", PATIENCE, || {
+        connect(&cluster, &replicas).expect("a handshake at any time");
+        let passed =
+            Duration::try_from(time(&replicas.lease()?, "renewTime")?.duration_since(start))?;
+        Ok((passed > Duration::from_secs(8)).then_some(()))
+    })?;
+    let serial = same_certificate(&replicas, None)?;
+
+    let apply = format!("apply -k {}", replicas.kustomization().display());
+    Kubectl(&cluster).run(&apply)?;
+    same_certificate(&replicas, Some(&serial))?;
+    connect(&cluster, &replicas)
+}
