@@ -65,6 +65,9 @@ impl fmt::Display for Faulty {
     }
 }
 
+/// How many problems there are at the most before warnings are left out.
+const MOST_HINTS: usize = 500;
+
 /// Collects problems.
 #[derive(Debug, Default)]
 pub(super) struct Problems(pub(super) Vec<Problem>);
@@ -77,6 +80,10 @@ impl Problems {
         key: &str,
         message: impl Into<String>,
     ) {
+        // Nobody reads more; errors are never left out, as they decide.
+        if severity != Severity::Error && self.0.len() >= MOST_HINTS {
+            return;
+        }
         let problem =
             Problem { severity, origin: origin.cloned(), key: key.into(), message: message.into() };
         if !self.0.contains(&problem) {

@@ -136,6 +136,7 @@ impl<'t> Reader<'t> {
     fn mapping(&mut self) -> Result<Content, Fault> {
         let mut entries: Vec<(String, usize, Node)> = Vec::new();
         let mut merged = Vec::new();
+        let mut seen: HashMap<String, usize> = HashMap::new();
         loop {
             let (event, span) = self.inside()?;
             let (name, line) = match event {
@@ -147,7 +148,7 @@ impl<'t> Reader<'t> {
             let node = self.node(event, &span)?;
             if name == "<<" {
                 merged.push(node);
-            } else if let Some((_, first, _)) = entries.iter().find(|(known, ..)| *known == name) {
+            } else if let Some(first) = seen.insert(name.clone(), line) {
                 let problem = format!("{name}: the key stands in line {first} already: keep one");
                 return Err(Fault { line, problem });
             } else {

@@ -130,6 +130,10 @@ impl Key {
     }
 
     fn matches(&self, key: &str) -> bool {
+        // Most rows are told apart by their first word, without taking anything to pieces.
+        if self.pattern.split('.').next() != key.split('.').next() {
+            return false;
+        }
         let pattern: Vec<&str> = self.pattern.split('.').collect();
         let segments: Vec<&str> = key.split('.').collect();
         let below = self.kind == Kind::Tree;
