@@ -146,7 +146,7 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// To connect to an instance.
     pub connect_timeout: Duration,
-    /// From a request to the end of its response's head.
+    /// From a request, or what came last of its body, to the end of its response's head.
     pub request_timeout: Duration,
     /// From SIGTERM to the end of what is in flight.
     pub drain_timeout: Duration,

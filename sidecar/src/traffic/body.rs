@@ -33,6 +33,8 @@ struct Tape {
     held_bytes: usize,
     /// Something was passed on that is not held.
     cut: bool,
+    /// Something was passed on since somebody asked.
+    moved: bool,
 }
 
 /// One playing of a body, for one attempt.
@@ -83,8 +85,15 @@ impl RequestBody {
         if most.is_some_and(|most| length.lower() > most) {
             return Err(Refusal::TooLong);
         }
-        let tape =
-            Tape { incoming, length, left: most, held: Vec::new(), held_bytes: 0, cut: false };
+        let tape = Tape {
+            incoming,
+            length,
+            left: most,
+            held: Vec::new(),
+            held_bytes: 0,
+            cut: false,
+            moved: false,
+        };
         Ok(Self(Some(Rc::new(RefCell::new(tape)))))
     }
 
@@ -96,6 +105,11 @@ impl RequestBody {
     /// Whether nothing of it is lost.
     pub(crate) fn is_whole(&self) -> bool {
         self.0.as_ref().is_none_or(|tape| !tape.borrow().cut)
+    }
+
+    /// Whether something of it went on since this was last asked.
+    pub(crate) fn moved(&self) -> bool {
+        self.0.as_ref().is_some_and(|tape| std::mem::take(&mut tape.borrow_mut().moved))
     }
 
     /// There is a response: what was played is not needed again.
@@ -122,6 +136,7 @@ impl Tape {
             Some(Err(error)) => return Poll::Ready(Some(Err(BodyFault::Client(error)))),
             None => return Poll::Ready(None),
         };
+        self.moved = true;
         if let Some(data) = frame.data_ref() {
             if let Some(left) = &mut self.left {
                 match left.checked_sub(data.len() as u64) {

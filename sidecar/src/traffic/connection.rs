@@ -21,6 +21,8 @@ use crate::worker::{Connection, Order, Stream, Worker};
 
 /// How long a connection that was taken while the proxy closes may take to say what it wants.
 const LAST_CALL: Duration = Duration::from_secs(1);
+/// Enough for the event loop to look once.
+const LAST_LOOK: Duration = Duration::from_millis(2);
 /// hyper keeps so many header fields without allocating for them.
 const HEADERS_IN_PLACE: usize = 100;
 /// hyper's least.
@@ -49,7 +51,8 @@ async fn first_bytes(connection: &Rc<Connection>, tcp: &TcpStream) -> Option<Spo
     });
     match told.await {
         Ok(spoken) => spoken.ok().flatten(),
-        Err(Order::Close) => None,
+        // What has arrived already was not seen when this was decided.
+        Err(Order::Close) => timeout(LAST_LOOK, detecting).await.ok()?.ok()?,
         // It may be one of those that waited in the queue, with its request on the way.
         Err(Order::Finish) => timeout(LAST_CALL, detecting).await.ok()?.ok()?,
     }

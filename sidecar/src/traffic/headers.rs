@@ -65,7 +65,9 @@ fn one_hop_on(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
     // Answered by us, on the first look at the body (RFC 9110 §10.1.1).
     headers.remove(EXPECT);
+    // RFC 9110 §10.1.4: who sends TE says that it is for this connection only.
     headers.insert(TE, TRAILERS);
+    headers.insert(CONNECTION, HeaderValue::from_static("te"));
     if chunked {
         // A GET with a body says so; without this, hyper would take it for one without.
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -144,6 +146,7 @@ mod tests {
     fn a_body_stays_announced_and_trailers_are_wanted() {
         let mut given = headers(&[("transfer-encoding", "chunked"), ("expect", "100-continue")]);
         one_hop_on(&mut given);
-        assert_eq!(given, headers(&[("te", "trailers"), ("transfer-encoding", "chunked")]));
+        let wanted = [("te", "trailers"), ("connection", "te"), ("transfer-encoding", "chunked")];
+        assert_eq!(given, headers(&wanted));
     }
 }

@@ -13,6 +13,7 @@ mod body;
 mod choose;
 mod connection;
 mod context;
+mod deadline;
 mod destination;
 mod detect;
 mod exchange;
@@ -31,12 +32,12 @@ use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use mesh::{Failure, Permit, Resend, resend};
-use tokio::time::timeout;
 
 use self::body::RequestBody;
 use self::choose::Choice;
 pub(crate) use self::connection::serve;
 pub(crate) use self::context::Marks;
+use self::deadline::in_time;
 use self::destination::Destination;
 use self::exchange::exchange;
 use self::refusal::{Refusal, rescue};
@@ -111,8 +112,8 @@ async fn forward(
         Side::Provider => headers::for_application(&mut head),
     }
 
-    let sent = timeout(limits.request_timeout, send(here, route, head, body)).await;
-    let answered = sent.unwrap_or(Err(Refusal::Timeout));
+    let answered = in_time(limits.request_timeout, || body.moved(), send(here, route, head, &body));
+    let answered = answered.await.unwrap_or(Err(Refusal::Timeout));
     let success = !answered.as_ref().is_err_and(Refusal::blames_the_instance);
     route.state.breaker.record(terms, shared.clock.now(), permit, success);
     answered
@@ -123,7 +124,7 @@ async fn send(
     here: &Here<'_>,
     route: &Arc<Route>,
     mut head: Parts,
-    body: RequestBody,
+    body: &RequestBody,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let idempotent = head.method.is_idempotent();
     let mut attempts = 0;

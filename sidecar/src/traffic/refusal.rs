@@ -63,6 +63,8 @@ pub(crate) enum Refusal {
     ConnectRefused,
     /// No connection came about in time.
     ConnectTimeout,
+    /// No TLS session came about.
+    TlsFailed,
     /// The application behind us takes no connection.
     LocalRefused,
     /// The connection broke before the response.
@@ -158,6 +160,11 @@ impl Refusal {
                 (gateway, "connect_refused", "connect: connection refused".to_owned())
             }
             Self::ConnectTimeout => (gateway, "connect_timeout", "connect: timed out".to_owned()),
+            Self::TlsFailed => (
+                gateway,
+                "tls_failed",
+                "the instance wants TLS, which is not set up for it here".to_owned(),
+            ),
             Self::LocalRefused => (
                 gateway,
                 "local_refused",

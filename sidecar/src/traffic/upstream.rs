@@ -59,6 +59,10 @@ impl Http1 {
 /// Connects to an endpoint.
 pub(crate) async fn connect(here: &Here<'_>, endpoint: &Endpoint) -> Result<Http1, Refusal> {
     let shared = &here.worker.shared;
+    if endpoint.id.tls {
+        // Plain text would show to everybody on the way what was to be kept from them.
+        return Err(Refusal::TlsFailed);
+    }
     let limit = shared.settings.limits.connect_timeout;
     let failed = match timeout(limit, open(&endpoint.id.address)).await {
         Ok(Ok(tcp)) => {
