@@ -22,7 +22,7 @@ use crate::proxy::Shared;
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let address = listener.local_addr();
     let loopback = address.as_ref().is_ok_and(|address: &SocketAddr| address.ip().is_loopback());
-    let trusted = loopback || shared.settings.admin.public;
+    let trusted = loopback || shared.settings().admin.public;
     let served = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => axum::serve(listener, router(shared, trusted)).await,
         Err(error) => Err(error),
@@ -69,7 +69,8 @@ async fn metrics_text(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 
 /// As the original answers; its `red` meant what `/metrics` says of discovery.
 async fn health(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    let identity = &shared.settings.identity;
+    let settings = shared.settings();
+    let identity = &settings.identity;
     Json(json!({
         "serviceName": identity.service,
         "version": identity.version,

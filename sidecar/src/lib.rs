@@ -6,7 +6,6 @@ mod admin;
 pub mod cli;
 mod clock;
 pub mod configuration;
-mod drain;
 mod error;
 mod lifecycle;
 mod listener;
@@ -18,7 +17,6 @@ mod signals;
 mod traffic;
 mod worker;
 
-pub use drain::drain;
 pub use error::Error;
 pub use lifecycle::{Lifecycle, Phase};
 pub use proxy::{Addresses, Proxy};

@@ -86,11 +86,12 @@ fn each<M: EncodeMetric>(
     let Some(first) = services.first() else { return Ok(()) };
     let kind = metric(first).metric_type();
     let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+    let settings = shared.settings();
     for service in services {
         let labels = [
             ("service_name", &*service.key.name),
             ("app", &*service.key.scope),
-            ("version", shared.settings.identity.version.as_str()),
+            ("version", settings.identity.version.as_str()),
         ];
         let value = metric(service);
         value.encode(family.encode_family(&labels)?)?;

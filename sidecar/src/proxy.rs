@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 
+use arc_swap::ArcSwap;
 use discovery::Source;
 use mesh::Protocol;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -26,7 +27,7 @@ const HTTP: u16 = 30101;
 /// What all threads read.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) settings: Arc<Settings>,
+    settings: ArcSwap<Settings>,
     pub(crate) plans: Arc<Plans>,
     pub(crate) local: LocalPlan,
     pub(crate) lifecycle: Lifecycle,
@@ -34,6 +35,13 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Where the application reaches us, whatever name it uses.
     pub(crate) own: Vec<SocketAddr>,
+}
+
+impl Shared {
+    /// The settings in force; take what is needed and let go of them.
+    pub(crate) fn settings(&self) -> arc_swap::Guard<Arc<Settings>> {
+        self.settings.load()
+    }
 }
 
 /// A running proxy. Dropped, it goes on; [`Proxy::shutdown`] ends it.
@@ -68,7 +76,6 @@ impl Proxy {
     /// carries what is no traffic: accepting, and following the source.
     pub fn start(settings: Settings, source: Arc<dyn Source>) -> Result<Self, Error> {
         raise_file_limit();
-        let settings = Arc::new(settings);
         let (mut addresses, listeners) = listen(&settings)?;
         let admin = listen_admin(&settings)?;
         addresses.admin = admin.iter().filter_map(|listener| listener.local_addr().ok()).collect();
@@ -84,7 +91,7 @@ impl Proxy {
             plans,
             clock,
             own,
-            settings,
+            settings: ArcSwap::from_pointee(settings),
         });
         if shared.local.allows_any() {
             tracing::warn!(
@@ -94,7 +101,7 @@ impl Proxy {
         }
         let mut remotes = Vec::new();
         let mut threads = Vec::new();
-        for index in 0..workers(shared.settings.workers) {
+        for index in 0..workers(shared.settings().workers) {
             let (remote, thread) =
                 Remote::start(index, Arc::clone(&shared)).map_err(Error::Worker)?;
             remotes.push(remote);

@@ -30,7 +30,7 @@ pub(crate) async fn accept(
     let mut closing = std::pin::pin!(shared.lifecycle.reached(Phase::Closing));
     let mut exhausted = false;
     loop {
-        let room = open(&workers) < shared.settings.limits.connections;
+        let room = open(&workers) < shared.settings().limits.connections;
         let next = async { if room { listener.accept().await?.0.into_std() } else { Err(full()) } };
         let taken = tokio::select! {
             biased;

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::answer;
 use super::detect::{Spoken, detect};
 use crate::listener::Port;
-use crate::settings::{HeaderCase, Limits};
+use crate::settings::{HeaderCase, Settings};
 use crate::worker::{Connection, Order, Stream, Worker};
 
 /// How long a connection that was taken while the proxy closes may take to say what it wants.
@@ -67,9 +67,8 @@ async fn serve_http1(
     let service = service_fn(|request| {
         answer(Rc::clone(worker), Arc::clone(port), Rc::clone(connection), request)
     });
-    let settings = &worker.shared.settings;
     let stream = TokioIo::new(Stream::new(tcp, &connection.notes));
-    let builder = builder(&settings.limits, settings.header_case);
+    let builder = builder(&worker.shared.settings());
     let mut http = builder.serve_connection(stream, service);
     let ended = poll_fn(|cx| {
         if let Some(order) = connection.order(cx) {
@@ -93,14 +92,15 @@ async fn serve_http1(
     }
 }
 
-fn builder(limits: &Limits, case: HeaderCase) -> http1::Builder {
+fn builder(settings: &Settings) -> http1::Builder {
+    let limits = &settings.limits;
     let mut builder = http1::Builder::new();
     builder
         // The worker's sweep does that, without a timer for each request.
         .header_read_timeout(None)
         .max_header_size(limits.header_bytes)
         .max_buf_size(limits.header_bytes.max(SMALLEST_BUFFER))
-        .title_case_headers(case == HeaderCase::Title);
+        .title_case_headers(settings.header_case == HeaderCase::Title);
     if limits.header_fields != HEADERS_IN_PLACE {
         builder.max_headers(limits.header_fields);
     }

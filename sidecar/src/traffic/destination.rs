@@ -137,7 +137,7 @@ impl Destination {
             Lookup::Unknown if self.form == Form::Origin => return Err(Refusal::NoDestination),
             Lookup::Unknown => {}
         }
-        self.outside(here, &authority, shared.settings.passthrough)
+        self.outside(here, &authority, shared.settings().passthrough)
     }
 
     fn outside(
@@ -153,7 +153,7 @@ impl Destination {
             }
             Unclaimed::NoInstance => Err(Refusal::NoInstance {
                 service: authority.host.into(),
-                app: shared.settings.identity.app.as_str().into(),
+                app: shared.settings().identity.app.as_str().into(),
             }),
             Unclaimed::Denied => Err(Refusal::PassthroughDenied(authority.host.into())),
         }
@@ -164,7 +164,7 @@ impl Destination {
         shared.local.route(here.port.protocol, self.port).map_err(|denied| match denied {
             PortDenied::Closed(port) => Refusal::PortDenied(port),
             PortDenied::Unnamed(protocol) => {
-                let service = shared.settings.identity.service.as_str().into();
+                let service = shared.settings().identity.service.as_str().into();
                 Refusal::NoPort { protocol, service }
             }
         })
@@ -173,7 +173,7 @@ impl Destination {
     /// Whether it names this proxy, or the application it stands before.
     fn is_us(&self, here: &Here<'_>) -> bool {
         let shared = &here.worker.shared;
-        if here.port.side == Side::Provider && self.host() == shared.settings.identity.service {
+        if here.port.side == Side::Provider && self.host() == shared.settings().identity.service {
             return true;
         }
         let Ok(ip) = self.host().parse() else { return false };
@@ -182,7 +182,7 @@ impl Destination {
                 let port = self.port.unwrap_or(HTTP);
                 shared.own.iter().any(|own| own.ip() == ip && own.port() == port)
             }
-            Side::Provider => shared.settings.listeners.addresses.contains(&ip),
+            Side::Provider => shared.settings().listeners.addresses.contains(&ip),
         }
     }
 }

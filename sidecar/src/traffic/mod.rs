@@ -86,7 +86,10 @@ async fn forward(
     counted: &mut Option<Arc<Route>>,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let shared = &here.worker.shared;
-    let limits = &shared.settings.limits;
+    let (limits, terms) = {
+        let settings = shared.settings();
+        (settings.limits, settings.breaker)
+    };
 
     // A message that two readers could take for two different ones goes no further.
     framing::check(&request)?;
@@ -100,8 +103,7 @@ async fn forward(
     let route = counted.insert(route);
 
     // May it go there at all?
-    let terms = &shared.settings.breaker;
-    let permit = route.state.breaker.admit(terms, shared.clock.now());
+    let permit = route.state.breaker.admit(&terms, shared.clock.now());
     if permit == Permit::Refused {
         return Err(Refusal::CircuitOpen { service: Arc::clone(&route.state.key.name) });
     }
@@ -115,7 +117,7 @@ async fn forward(
     let answered = in_time(limits.request_timeout, || body.moved(), send(here, route, head, &body));
     let answered = answered.await.unwrap_or(Err(Refusal::Timeout));
     let success = !answered.as_ref().is_err_and(Refusal::blames_the_instance);
-    route.state.breaker.record(terms, shared.clock.now(), permit, success);
+    route.state.breaker.record(&terms, shared.clock.now(), permit, success);
     answered
 }
 

@@ -94,9 +94,9 @@ impl Pump {
         // Not so while the request is still being sent.
         if connection.sender.is_ready() {
             connection.reused = true;
-            let limits = &worker.shared.settings.limits;
+            let most = worker.shared.settings().limits.idle_upstream;
             let pool = self.choice.endpoint.pool;
-            worker.pool.put(pool, connection, worker.coarse_now.get(), limits.idle_upstream);
+            worker.pool.put(pool, connection, worker.coarse_now.get(), most);
         }
     }
 }

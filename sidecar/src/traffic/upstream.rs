@@ -63,11 +63,11 @@ pub(crate) async fn connect(here: &Here<'_>, endpoint: &Endpoint) -> Result<Http
         // Plain text would show to everybody on the way what was to be kept from them.
         return Err(Refusal::TlsFailed);
     }
-    let limit = shared.settings.limits.connect_timeout;
+    let limit = shared.settings().limits.connect_timeout;
     let failed = match timeout(limit, open(&endpoint.id.address)).await {
         Ok(Ok(tcp)) => {
             endpoint.eviction.succeeded();
-            return handshake(tcp, shared.settings.header_case).await;
+            return handshake(tcp, shared.settings().header_case).await;
         }
         Ok(Err(error)) if is_our_own(&error) => {
             // What idles here holds what is missing.

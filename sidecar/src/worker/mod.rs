@@ -152,8 +152,8 @@ impl Worker {
     async fn sweep(&self) {
         let now = self.shared.clock.now();
         self.coarse_now.set(now);
-        let limits = &self.shared.settings.limits;
-        self.connections.sweep(now, limits);
+        let limits = self.shared.settings().limits;
+        self.connections.sweep(now, &limits);
         std::future::poll_fn(|cx| {
             self.pool.sweep(now, limits.idle_timeout, cx);
             std::task::Poll::Ready(())
@@ -163,7 +163,7 @@ impl Worker {
 
     /// Answers what is in flight, and ends at the deadline whatever is left.
     async fn finish(&self) {
-        let deadline = Instant::now() + self.shared.settings.limits.drain_timeout;
+        let deadline = Instant::now() + self.shared.settings().limits.drain_timeout;
         self.connections.finish();
         let mut look = interval(Duration::from_millis(10));
         let emptied = async {
