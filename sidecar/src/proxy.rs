@@ -121,6 +121,16 @@ impl Proxy {
         Ok(Self { shared, addresses, workers, threads, acceptors, helpers })
     }
 
+    /// Takes over other settings: policy, limits and breaker from the next request on, the rest of
+    /// what connections are made with from the next connection. What is read at the start only is
+    /// kept; its names are returned where it differs.
+    pub fn reconfigure(&self, settings: Settings) -> Vec<&'static str> {
+        let running = self.shared.settings.load_full();
+        let (settings, kept) = settings.taken_over(&running);
+        self.shared.settings.store(Arc::new(settings));
+        kept
+    }
+
     /// Where it listens.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
