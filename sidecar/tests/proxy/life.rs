@@ -35,6 +35,26 @@ async fn a_draining_proxy_serves_and_asks_its_clients_to_leave() {
 }
 
 #[tokio::test]
+async fn a_draining_proxy_trusts_no_kept_connection_with_what_cannot_be_sent_twice() {
+    let app = App::echo().await;
+    let settings = provider_settings("ServiceB", app.address.port());
+    let proxy = Proxy::start(settings, Arc::new(Fixed::new([]))).expect("a proxy");
+    let provider = proxy.addresses().provider[0];
+    let mut client = Client::connect(provider).await;
+    for _ in 0..2 {
+        assert_eq!(client.request("POST", "/", "", "body").await.status, 200);
+    }
+    assert_eq!(app.connections(), 1);
+    proxy.lifecycle().enter(Phase::Draining);
+    // The application may end at any moment, and with it the connections that it keeps.
+    for (method, connections) in [("GET", 1), ("POST", 2), ("POST", 3)] {
+        let mut client = Client::connect(provider).await;
+        assert_eq!(client.request(method, "/", "", "").await.status, 200);
+        assert_eq!(app.connections(), connections, "{method}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_in_flight_is_answered_and_what_is_idle_is_closed() {
     let (began, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let told = (Arc::clone(&began), Arc::clone(&go_on));
