@@ -48,6 +48,7 @@ impl App {
         tokio::spawn(async move {
             loop {
                 let (tcp, _) = listener.accept().await.expect("a connection");
+                tcp.set_nodelay(true).expect("an option");
                 let number = counted.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(serve(Peer { tcp, read: Vec::new() }, number));
             }
