@@ -1,18 +1,19 @@
 //! How long a request may take.
 
-use std::pin::pin;
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 /// Waits for `answer`, until for as long as `limit` neither it came nor anything `moved` on the
 /// way there: a long upload takes the time it takes. `None`: it did not come.
+///
+/// The answer is pinned by the caller: a future that is moved in is kept room for twice.
 pub(crate) async fn in_time<T>(
     limit: Duration,
     moved: impl Fn() -> bool,
-    answer: impl Future<Output = T>,
+    mut answer: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
-    let mut answer = pin!(answer);
     loop {
         match timeout(limit, answer.as_mut()).await {
             Ok(answer) => return Some(answer),
@@ -25,6 +26,7 @@ pub(crate) async fn in_time<T>(
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::pin::pin;
     use std::time::Duration;
 
     use tokio::time::{Instant, sleep};
@@ -51,7 +53,7 @@ mod tests {
                 sleep(seconds(takes)).await;
                 "answer"
             };
-            let found = in_time(seconds(30), moved, answer).await;
+            let found = in_time(seconds(30), moved, pin!(answer)).await;
             assert_eq!((found, began.elapsed()), (expected, seconds(waited)), "{takes} s");
         }
     }

@@ -127,8 +127,11 @@ impl Destination {
             return Err(if absolute { Refusal::Ourselves } else { Refusal::NoDestination });
         }
         let authority = Authority { host, port: self.port };
-        let lookup =
-            if authority.is_address() { Lookup::Unknown } else { shared.plans.find(host).await };
+        let lookup = if authority.is_address() {
+            Lookup::Unknown
+        } else {
+            Box::pin(shared.plans.find(host)).await
+        };
         match lookup {
             Lookup::Service(service) => {
                 return Ok(Arc::clone(service.route(here.port.protocol, self.port)));

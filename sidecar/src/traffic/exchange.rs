@@ -30,7 +30,8 @@ pub(crate) async fn exchange(
 ) -> Attempt {
     let mut connection = match checkout(here, route, choice, &request, attempt).await {
         Some(connection) => connection,
-        None => match connect(here, &choice.endpoint).await {
+        // In a box, as every connection keeps room for the largest of its request's futures.
+        None => match Box::pin(connect(here, &choice.endpoint)).await {
             Ok(connection) => connection,
             Err(Refusal::ConnectRefused) if route.kind == Kind::Local => {
                 return Err((Failure::Connect, Refusal::LocalRefused));

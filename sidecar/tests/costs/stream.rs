@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-const BLOCK: [u8; 64 << 10] = [b'x'; 64 << 10];
+static BLOCK: [u8; 64 << 10] = [b'x'; 64 << 10];
 const END: &[u8] = b"\r\n\r\n";
 
 /// A server that takes a body of `length` bytes, if it is sent one, and answers with one.
@@ -68,7 +68,7 @@ fn send(tcp: &mut TcpStream, mut length: usize) {
 }
 
 fn take(tcp: &mut TcpStream, mut length: usize) {
-    let mut buffer = [0; 64 << 10];
+    let mut buffer = [0; 16 << 10];
     while length > 0 {
         let most = length.min(buffer.len());
         let count = tcp.read(&mut buffer[..most]).expect("the peer sends");

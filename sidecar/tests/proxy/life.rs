@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use discovery::Fixed;
+use mesh::Passthrough;
+use sidecar::settings::Settings;
 use sidecar::{Phase, Proxy};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -180,4 +182,19 @@ async fn an_address_that_is_taken_is_named() {
     let port = taken.local_addr().expect("an address").port();
     assert!(text.contains(&format!("127.0.0.1:{port}")), "{text}");
     assert!(text.contains("another program has it"), "{text}");
+}
+
+#[tokio::test]
+async fn settings_are_taken_over_while_it_runs() {
+    let outside = App::saying("outside").await;
+    let settings = Settings { passthrough: Passthrough::None, ..settings("ServiceA") };
+    let (proxy, address) = start(settings.clone(), Arc::new(Fixed::new([])));
+    let mut client = Client::connect(address).await;
+    let url = format!("http://{}/", outside.address);
+    assert_eq!(client.get(&url).await.error(), Some("passthrough_denied"));
+
+    let mut other = Settings { passthrough: Passthrough::External, ..settings };
+    "ServiceZ".clone_into(&mut other.identity.service);
+    assert_eq!(proxy.reconfigure(other), ["identity"], "others know it by its name");
+    assert_eq!(client.get(&url).await.body, "outside");
 }
