@@ -27,9 +27,6 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder as Runtime, LocalOptions};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 struct Backend {
     sender: SendRequest<Incoming>,
     driver: Box<Connection<TokioIo<TcpStream>, Incoming>>,

@@ -13,9 +13,6 @@ use mesh::{Endpoint, Instance, InstanceId, Protocol, Service, ServiceKey, Status
 use sidecar::Proxy;
 use sidecar::settings::Settings;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let mut arguments = env::args().skip(1);

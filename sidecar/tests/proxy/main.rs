@@ -8,4 +8,5 @@ mod life;
 mod mesh_of_two;
 mod messages;
 mod provider;
+mod timeouts;
 mod world;
