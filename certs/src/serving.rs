@@ -99,7 +99,7 @@ impl Serving {
         Self::spawn(|mut publisher, mut stop| async move {
             let mut changes = store.watch();
             let mut backoff = Backoff::new(Duration::from_millis(200), POLL);
-            let mut pace = Pace::new(Duration::from_millis(100), POLL);
+            let mut pace = Pace::new(Duration::from_millis(100), POLL.min(terms.longest_rest()));
             let mut served = None;
             loop {
                 let (writes, trust) =

@@ -109,6 +109,12 @@ impl Terms {
         Ok(())
     }
 
+    /// The longest that two writers who undo each other's work may be slowed down to. What is due
+    /// is done that much later, and still well before a leaf ends.
+    pub(crate) fn longest_rest(&self) -> Duration {
+        self.settle.min(self.leaf.margin() - self.settle) / 2
+    }
+
     /// When `certificate` was issued, if under these terms.
     pub(crate) fn issued(&self, certificate: &Certificate) -> SystemTime {
         certificate.not_before() + self.clock_skew
@@ -124,4 +130,32 @@ impl Terms {
 
 fn refuse(what: &'static str, problem: String) -> Result<(), Error> {
     Err(Error::Terms { what, problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Duration, Term, Terms};
+
+    proptest! {
+        /// Replacements follow each other as fast as terms let them, and each write is followed by
+        /// the longest rest: the new CA, and after its settling the new leaf.
+        #[test]
+        fn no_rest_costs_a_leaf_its_successor(
+            settle in 1..300_u64,
+            renew_after in 1..300_u64,
+            margin in 1..300_u64,
+        ) {
+            let seconds = Duration::from_secs;
+            let renew_after = seconds(settle + renew_after);
+            let lifetime = renew_after + seconds(settle + margin);
+            let leaf = Term { lifetime, renew_after };
+            let terms = Terms { leaf, settle: seconds(settle), ..Terms::default() };
+            prop_assert!(terms.check().is_ok());
+            let rest = terms.longest_rest();
+            prop_assert!(!rest.is_zero());
+            prop_assert!(rest + terms.settle + rest <= leaf.margin());
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! Load over TLS and HTTP/2, from a thread of its own.
 //!
-//! - [`closed`]: each connection sends the next review when it has the last answer. This finds the
+//! - [`mod@closed`]: each connection sends the next review when it has the last answer. This finds the
 //!   most a server can do; its latencies are those of a server that is never idle.
-//! - [`open`]: reviews are due at a fixed rate, whatever the server does, and a latency counts from
+//! - [`mod@open`]: reviews are due at a fixed rate, whatever the server does, and a latency counts from
 //!   when its review was due. So a pause of the server shows in every review it held up.
 //!
 //! Every answer has to be what the first was: anything else ends the run with its reason.

@@ -120,9 +120,14 @@ pub(super) async fn run(
         pin!(watcher::watch_object(watched, &settings.configuration).backoff(patience.clone()));
     let mut backoff = patience;
     // Somebody else may want another value there: then neither of us should write without rest.
-    let mut pace = Pace::new(Duration::from_millis(100), Duration::from_secs(4));
+    let calm = || Pace::new(Duration::from_millis(100), Duration::from_secs(4));
+    let (mut pace, mut written) = (calm(), None);
     loop {
         let bundle = certificates.borrow_and_update().bundle.clone();
+        // What is new with us was undone by nobody.
+        if written != bundle {
+            (pace, written) = (calm(), bundle.clone());
+        }
         // Whoever told is gone: no.
         let writes = leads
             .as_mut()
