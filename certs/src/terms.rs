@@ -112,7 +112,7 @@ impl Terms {
     /// The longest that two writers who undo each other's work may be slowed down to. What is due
     /// is done that much later, and still well before a leaf ends.
     pub(crate) fn longest_rest(&self) -> Duration {
-        self.settle.min(self.leaf.margin() - self.settle) / 2
+        self.settle.min(self.leaf.margin().saturating_sub(self.settle)) / 2
     }
 
     /// When `certificate` was issued, if under these terms.

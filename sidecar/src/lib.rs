@@ -12,6 +12,7 @@ mod listener;
 mod metrics;
 mod plan;
 mod proxy;
+pub mod registration;
 pub mod settings;
 mod signals;
 mod traffic;

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use discovery::Source;
 use mesh::Protocol;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -22,7 +23,7 @@ use crate::traffic::Marks;
 use crate::worker::{Message, Remote, workers};
 
 /// The HTTP port of the provider side where no consumer side names one.
-const HTTP: u16 = 30101;
+pub(crate) const HTTP: u16 = 30101;
 
 /// What all threads read.
 #[derive(Debug)]
@@ -41,6 +42,12 @@ impl Shared {
     /// The settings in force; take what is needed and let go of them.
     pub(crate) fn settings(&self) -> arc_swap::Guard<Arc<Settings>> {
         self.settings.load()
+    }
+
+    fn reconfigure(&self, settings: Settings) -> Vec<&'static str> {
+        let (settings, kept) = settings.taken_over(&self.settings.load());
+        self.settings.store(Arc::new(settings));
+        kept
     }
 }
 
@@ -93,7 +100,7 @@ impl Proxy {
             own,
             settings: ArcSwap::from_pointee(settings),
         });
-        if shared.local.allows_any() {
+        if !addresses.provider.is_empty() && shared.local.allows_any() {
             tracing::warn!(
                 "neither SERVICE_PORTS nor APP_PORTS says which ports the application has: \
                  requests from others may go to any"
@@ -125,10 +132,18 @@ impl Proxy {
     /// what connections are made with from the next connection. What is read at the start only is
     /// kept; its names are returned where it differs.
     pub fn reconfigure(&self, settings: Settings) -> Vec<&'static str> {
-        let running = self.shared.settings.load_full();
-        let (settings, kept) = settings.taken_over(&running);
-        self.shared.settings.store(Arc::new(settings));
-        kept
+        self.shared.reconfigure(settings)
+    }
+
+    /// Takes over whatever settings come, as [`Self::reconfigure`] does.
+    pub fn follow_settings(&mut self, mut changes: watch::Receiver<Arc<Settings>>) {
+        let shared = Arc::clone(&self.shared);
+        self.helpers.push(tokio::spawn(async move {
+            while changes.changed().await.is_ok() {
+                let new = Settings::clone(&changes.borrow_and_update());
+                shared.reconfigure(new);
+            }
+        }));
     }
 
     /// Where it listens.

@@ -1,11 +1,21 @@
 //! `mesher run`
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
+use discovery::servicecenter::Metrics;
+use tokio::time::timeout;
 
 use super::logging;
-use crate::configuration::Inputs;
+use crate::configuration::{Inputs, follow};
+use crate::proxy::Proxy;
+use crate::registration;
+use crate::settings::{Discovery, Settings};
+
+/// How long the instance's leaving may take once the proxy has ended.
+const LEAVING: Duration = Duration::from_secs(5);
 
 pub(super) fn run(inputs: &Inputs) -> anyhow::Result<ExitCode> {
     let configuration = inputs.read();
@@ -19,5 +29,41 @@ pub(super) fn run(inputs: &Inputs) -> anyhow::Result<ExitCode> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    bail!("this build cannot carry traffic yet: only `mesher config` is complete")
+    // Traffic has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(serve(inputs.clone(), settings))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(inputs: Inputs, settings: Settings) -> anyhow::Result<()> {
+    let Discovery::ServiceCenter(terms) = &settings.discovery else {
+        bail!(
+            "services can't be learned from Istio yet: set DISCOVERY_TYPE=sc, or the annotation \
+             sidecar.mesher.io/discoveryType: sc"
+        );
+    };
+    let source = registration::start(&settings, terms, &Metrics::default())?;
+    let mut proxy = Proxy::start(settings.clone(), Arc::clone(&source) as _)?;
+    let (changed, _) = follow(inputs, settings.clone());
+    proxy.follow_settings(changed);
+    let addresses = proxy.addresses();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        service = settings.identity.service,
+        app = settings.identity.app,
+        consumer = ?addresses.consumer,
+        provider = ?addresses.provider,
+        admin = ?addresses.admin,
+        "serving"
+    );
+    let attending = registration::attend(source, proxy.lifecycle().clone(), &settings);
+    proxy.until_signalled().await.context("cannot listen for signals")?;
+    if timeout(LEAVING, attending).await.is_err() {
+        tracing::warn!("service-center was not told that the instance leaves: its lease will end");
+    }
+    tracing::info!("ended");
+    Ok(())
 }
