@@ -7,18 +7,18 @@ use std::net::SocketAddr;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An address can't be listened on.
-    #[error("cannot listen on {address} for {what}: {source}; {}", advice(source))]
+    #[error("cannot listen on {address} for {what}: {reason}; {}", advice(reason))]
     Listen {
         /// The address.
         address: SocketAddr,
         /// Which listener.
         what: &'static str,
-        /// Why not.
-        source: io::Error,
+        /// Why not; said above, so no cause of its own.
+        reason: io::Error,
     },
     /// A thread or its event loop can't be made.
     #[error("cannot start a worker thread: {0}; check the limits on threads and open files")]
-    Worker(#[source] io::Error),
+    Worker(io::Error),
 }
 
 fn advice(error: &io::Error) -> &'static str {

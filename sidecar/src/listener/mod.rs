@@ -35,7 +35,7 @@ pub(crate) struct Port {
 /// Opens a listener that nobody else shares: with `SO_REUSEPORT` a second proxy would silently
 /// take half of the connections.
 pub(crate) fn bind(address: SocketAddr, what: &'static str) -> Result<TcpListener, Error> {
-    open(address).map_err(|source| Error::Listen { address, what, source })
+    open(address).map_err(|reason| Error::Listen { address, what, reason })
 }
 
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
