@@ -18,12 +18,9 @@ use crate::error::Error;
 use crate::lifecycle::{GOODBYE, Lifecycle, Phase};
 use crate::listener::{Port, Side, accept, bind};
 use crate::plan::{LocalPlan, Plans};
-use crate::settings::{Mode, Settings};
+use crate::settings::Settings;
 use crate::traffic::Marks;
 use crate::worker::{Message, Remote, workers};
-
-/// The HTTP port of the provider side where no consumer side names one.
-pub(crate) const HTTP: u16 = 30101;
 
 /// What all threads read.
 #[derive(Debug)]
@@ -214,13 +211,9 @@ fn listen(settings: &Settings) -> Result<(Addresses, Vec<(TcpListener, Port)>), 
         let address = open(address, Side::Consumer, Protocol::Rest, "the application (HTTP)")?;
         addresses.consumer = Some(address);
     }
-    if settings.mode == Mode::Sidecar {
-        let port = asked.http.map_or(HTTP, |address| address.port());
-        for ip in provider_addresses(&asked.addresses, asked.http) {
-            let address = SocketAddr::new(ip, port);
-            let address = open(address, Side::Provider, Protocol::Rest, "other proxies (HTTP)")?;
-            addresses.provider.push(address);
-        }
+    for address in settings.provider_addresses() {
+        let address = open(address, Side::Provider, Protocol::Rest, "other proxies (HTTP)")?;
+        addresses.provider.push(address);
     }
     Ok((addresses, listeners))
 }
@@ -232,13 +225,4 @@ fn listen_admin(settings: &Settings) -> Result<Vec<TcpListener>, Error> {
     let others = settings.listeners.addresses.iter().copied().filter(|ip| *ip != loopback);
     let all = std::iter::once(loopback).chain(others);
     all.map(|ip| bind(SocketAddr::new(ip, port), "health and metrics")).collect()
-}
-
-/// An address that is the consumer side's cannot be the provider side's too.
-fn provider_addresses(
-    addresses: &[IpAddr],
-    consumer: Option<SocketAddr>,
-) -> impl Iterator<Item = IpAddr> {
-    let consumer = consumer.map(|address| address.ip());
-    addresses.iter().copied().filter(move |ip| Some(*ip) != consumer)
 }

@@ -334,7 +334,21 @@ pub enum HeaderCase {
     Title,
 }
 
+/// The HTTP port of the provider side where no consumer side names one.
+const HTTP: u16 = 30101;
+
 impl Settings {
+    /// Where others reach the application through us; none where only requests are made. An
+    /// address that is the consumer side's can't be the provider side's too.
+    pub fn provider_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let Listeners { http, addresses, .. } = &self.listeners;
+        let port = http.map_or(HTTP, |address| address.port());
+        let beside = self.mode == Mode::Sidecar;
+        let others =
+            addresses.iter().filter(move |ip| beside && Some(**ip) != http.map(|a| a.ip()));
+        others.map(move |ip| SocketAddr::new(*ip, port))
+    }
+
     /// These settings as a running proxy can take them over, where it runs with `running`: what is
     /// read at the start only stays as it is, and its names are returned if it differs.
     pub fn taken_over(mut self, running: &Self) -> (Self, Vec<&'static str>) {

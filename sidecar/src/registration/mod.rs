@@ -10,23 +10,13 @@ use discovery::servicecenter::{Metrics, ServiceCenter};
 use mesh::Status;
 use tokio::task::JoinHandle;
 
-pub use options::OptionsError;
-pub(crate) use options::options;
+pub(crate) use options::TAG;
+use options::options;
 
+use crate::error::Error;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::settings::{ServiceCenter as Terms, Settings};
 use application::Application;
-
-/// Why there is no client of service-center.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// What it is told can't be made of the settings.
-    #[error(transparent)]
-    Options(#[from] OptionsError),
-    /// It does not start.
-    #[error(transparent)]
-    ServiceCenter(#[from] discovery::servicecenter::Error),
-}
 
 /// Starts the client. Nothing is waited for; the instance is STARTING until [`attend`] says more.
 pub fn start(
@@ -46,7 +36,7 @@ pub fn attend(
     settings: &Settings,
 ) -> JoinHandle<()> {
     let application = Application::of(settings);
-    let has_instance = options::has_instance(settings);
+    let has_instance = settings.provider_addresses().next().is_some();
     tokio::spawn(async move {
         let follow = async {
             if has_instance {

@@ -1,8 +1,7 @@
 //! From the settings to what the client of service-center is told.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use certs::{Bundle, Identity as Certificate};
@@ -11,33 +10,15 @@ use mesh::Protocol;
 use rustls::ClientConfig;
 use rustls::client::ResolvesClientCert;
 
-use crate::settings::{Listeners, Mode, ServiceCenter, Settings, Tls};
+use crate::error::Error;
+use crate::settings::{ServiceCenter, Settings, Tls};
 
 /// The tag of `tls.yaml` that the way to service-center has.
-const TAG: &str = "registrator.Consumer";
-
-/// Why the client can't be told what it has to know.
-#[derive(Debug, thiserror::Error)]
-pub enum OptionsError {
-    /// A file of `tls.yaml` can't be read.
-    #[error("{TAG}: {path}: {source}; check the path and the rights", path = path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// A file of `tls.yaml` is not what it should be.
-    #[error("{TAG}: {0}")]
-    Certificate(#[from] certs::Error),
-    /// TLS does not go with these settings.
-    #[error("{TAG}: {0}")]
-    Tls(#[from] rustls::Error),
-}
+pub(crate) const TAG: &str = "registrator.Consumer";
 
 /// What the client is told. Names are made such that service-center takes them; what had to be
 /// changed is kept in the properties.
-pub(crate) fn options(settings: &Settings, terms: &ServiceCenter) -> Result<Options, OptionsError> {
+pub(crate) fn options(settings: &Settings, terms: &ServiceCenter) -> Result<Options, Error> {
     let tls = match settings.tls.get(TAG) {
         Some(tls) => Some(Arc::new(client_config(tls)?)),
         None => None,
@@ -98,24 +79,13 @@ fn service(settings: &Settings, terms: &ServiceCenter) -> OwnService {
     }
 }
 
-/// Whether others reach the application through us.
-pub(super) fn has_instance(settings: &Settings) -> bool {
-    !endpoints(settings).is_empty()
-}
-
-/// Where others reach the application through us; empty where we only make requests.
+/// What is registered of [`Settings::provider_addresses`].
 fn endpoints(settings: &Settings) -> Vec<String> {
-    let Listeners { http, addresses, advertise_http, .. } = &settings.listeners;
-    if settings.mode == Mode::PerHost {
-        return Vec::new();
-    }
-    let port = http.map_or(crate::proxy::HTTP, |address| address.port());
-    let others = addresses.iter().filter(|ip: &&IpAddr| Some(**ip) != http.map(|a| a.ip()));
-    let bound: Vec<_> = others.map(|ip| SocketAddr::new(*ip, port)).collect();
+    let bound: Vec<_> = settings.provider_addresses().collect();
     if bound.is_empty() {
         return Vec::new();
     }
-    let advertised = advertise_http.map_or(bound, |address| vec![address]);
+    let advertised = settings.listeners.advertise_http.map_or(bound, |address| vec![address]);
     let tls = settings.tls.contains_key(&format!("{}.rest.Provider", settings.identity.service));
     let suffix = if tls { "?sslEnabled=true" } else { "" };
     let scheme = Protocol::Rest.as_str();
@@ -123,9 +93,9 @@ fn endpoints(settings: &Settings) -> Vec<String> {
 }
 
 /// service-center is always verified; without a CA of its own nobody could be trusted.
-fn client_config(tls: &Tls) -> Result<ClientConfig, OptionsError> {
+fn client_config(tls: &Tls) -> Result<ClientConfig, Error> {
     let read = |path: &Path| {
-        fs::read(path).map_err(|source| OptionsError::File { path: path.to_owned(), source })
+        fs::read(path).map_err(|reason| Error::File { path: path.to_owned(), reason })
     };
     let roots = match &tls.ca {
         Some(path) => Bundle::from_pem(&read(path)?, &path.display().to_string())?.roots()?,
