@@ -274,6 +274,10 @@ fn not_trusted(strict: &Strict) -> Result<()> {
         assert_eq!(strict.verdict(&pod)?, Refused, "{key}: {value}");
         pod["spec"]["restartPolicy"] = json!("Never");
         assert_eq!(strict.verdict(&pod)?, Refused, "{key}: {value}, and it ends");
+        pod["spec"]["volumes"] = json!([{"name": "mesher-conf", "emptyDir": {}}]);
+        // The injector makes a whole sidecar of a volume that the record names.
+        let expected = if value == record { Refused } else { Admitted };
+        assert_eq!(strict.verdict(&pod)?, expected, "{key}: {value}, with a volume");
         let own = json!({"name": "sidecar-mesher", "image": "something-else:1"});
         pod["spec"]["containers"].as_array_mut().context("a list")?.push(own);
         assert_eq!(strict.verdict(&pod)?, Admitted, "{key}: {value}, with a container");
