@@ -35,16 +35,17 @@ pub(crate) async fn serve(
     connection: Rc<Connection>,
     tcp: TcpStream,
 ) {
-    match first_bytes(&connection, &tcp).await {
-        Some(Spoken::Http1) => serve_http1(worker, port, &connection, tcp).await,
+    let mut stream = Stream::new(tcp, &connection.notes);
+    match first_bytes(&connection, &mut stream).await {
+        Some(Spoken::Http1) => serve_http1(worker, port, &connection, stream).await,
         Some(Spoken::Http2) => tracing::debug!("HTTP/2 is not spoken here yet"),
         None => {}
     }
 }
 
 /// Waits for what the client says first, for as long as it may be silent.
-async fn first_bytes(connection: &Rc<Connection>, tcp: &TcpStream) -> Option<Spoken> {
-    let mut detecting = pin!(detect(tcp));
+async fn first_bytes(connection: &Rc<Connection>, stream: &mut Stream) -> Option<Spoken> {
+    let mut detecting = pin!(detect(stream));
     let told = poll_fn(|cx| match connection.order(cx) {
         Some(order) => Poll::Ready(Err(order)),
         None => detecting.as_mut().poll(cx).map(Ok),
@@ -62,14 +63,13 @@ async fn serve_http1(
     worker: &Rc<Worker>,
     port: &Arc<Port>,
     connection: &Rc<Connection>,
-    tcp: TcpStream,
+    stream: Stream,
 ) {
     let service = service_fn(|request| {
         answer(Rc::clone(worker), Arc::clone(port), Rc::clone(connection), request)
     });
-    let stream = TokioIo::new(Stream::new(tcp, &connection.notes));
     let builder = builder(&worker.shared.settings());
-    let mut http = builder.serve_connection(stream, service);
+    let mut http = builder.serve_connection(TokioIo::new(stream), service);
     let ended = poll_fn(|cx| {
         if let Some(order) = connection.order(cx) {
             // A request that has arrived, but was not seen yet, is still answered.

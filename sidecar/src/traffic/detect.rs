@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tokio::net::TcpStream;
+use crate::worker::Stream;
 
 /// What HTTP/2 begins with; no method of HTTP/1 is called `PRI`.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -16,13 +16,12 @@ pub(crate) enum Spoken {
     Http2,
 }
 
-/// Waits for the first bytes, without taking them. Until they come, a connection costs no buffer.
-/// `None`: it ended before.
-pub(crate) async fn detect(tcp: &TcpStream) -> io::Result<Option<Spoken>> {
+/// Waits for the first bytes, without taking them. `None`: it ended before.
+pub(crate) async fn detect(stream: &mut Stream) -> io::Result<Option<Spoken>> {
     let mut seen = [0; PREFACE.len()];
     let mut before = 0;
     loop {
-        let count = tcp.peek(&mut seen).await?;
+        let count = stream.peek(&mut seen).await?;
         if let Some(spoken) = spoken(&seen[..count]) {
             return Ok(Some(spoken));
         }

@@ -35,6 +35,12 @@ impl Stream {
         Self { tcp, notes: Rc::clone(notes) }
     }
 
+    /// Looks at what comes next without taking it; as many bytes as before mean that no more come.
+    /// Until something comes, this costs no buffer.
+    pub(crate) async fn peek(&mut self, seen: &mut [u8]) -> io::Result<usize> {
+        self.tcp.peek(seen).await
+    }
+
     /// Makes the end of the connection a reset, so that a peer that reads until the end sees that
     /// this was none.
     pub(crate) fn reset_at_end(&self) {
