@@ -40,6 +40,7 @@ impl Iterator for Backoff {
     }
 }
 
+#[cfg(feature = "kubernetes")]
 impl kube::runtime::utils::Backoff for Backoff {
     fn reset(&mut self) {
         Self::reset(self);

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "kubernetes")]
 use crate::store::explain::{explain, remedy};
 
 /// Every error of this crate. `place` says where the bytes came from: a file, a Secret's key, or
@@ -151,6 +152,7 @@ pub enum Error {
         place: String,
     },
     /// The Kubernetes API refused, or could not be reached.
+    #[cfg(feature = "kubernetes")]
     #[error("{place}: {}{}", explain(source), remedy(source))]
     Api {
         /// What was to be read or written.

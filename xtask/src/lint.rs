@@ -24,6 +24,7 @@ const STAGES: &[Stage] = &[
     ("tools", || tools::ensure_for(Purpose::Lint)),
     ("scripts", scripts),
     ("dependencies", dependencies),
+    ("the proxy's dependencies", proxy_dependencies),
     ("clippy", || {
         let arguments = ["clippy", "--workspace", "--all-targets", "--locked"];
         cargo::run(cargo::command().args(arguments).args(["--", "-D", "warnings"]))
@@ -62,6 +63,22 @@ fn dependencies() -> Result<()> {
     let mut deny = Command::new(pinned::program("cargo-deny")?);
     deny.current_dir(cargo::root()).args(["check", "--hide-inclusion-graph"]);
     cargo::run(deny.args(["bans", "licenses", "sources"]))
+}
+
+/// The proxy runs once beside each application: what only an operator needs stays out of it.
+fn proxy_dependencies() -> Result<()> {
+    let mut tree = cargo::command();
+    tree.args(["tree", "--package", "sidecar", "--edges", "normal", "--prefix", "none"]);
+    let output = tree.args(["--format", "{p}", "--locked"]).output()?;
+    if !output.status.success() {
+        bail!("cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let tree = String::from_utf8_lossy(&output.stdout);
+    let mut names = tree.lines().filter_map(|line| line.split(' ').next());
+    match names.find(|name| ["k8s-openapi", "kube"].contains(name)) {
+        Some(name) => bail!("mesher depends on {name}: `cargo tree -p sidecar -i {name}` says why"),
+        None => Ok(()),
+    }
 }
 
 /// Every shell script of the repository.

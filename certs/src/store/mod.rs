@@ -1,13 +1,17 @@
 //! Where a self-issued CA and leaf are kept.
 
+#[cfg(feature = "kubernetes")]
 pub(crate) mod explain;
 mod folder;
+#[cfg(feature = "kubernetes")]
 mod secret;
 
 use std::future::Future;
 
+#[cfg(feature = "kubernetes")]
 pub use explain::explain;
 pub use folder::FolderStore;
+#[cfg(feature = "kubernetes")]
 pub use secret::SecretStore;
 
 use crate::error::Error;
