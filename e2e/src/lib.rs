@@ -6,6 +6,7 @@ pub mod installation;
 pub mod kubectl;
 pub mod load;
 pub mod manifests;
+pub mod mesh;
 pub mod mount;
 pub mod pod;
 pub mod replicas;

@@ -1,0 +1,7 @@
+//! The mesh as its users have it: registry, proxies and services as processes of their own.
+
+mod admin;
+mod passthrough;
+mod quick_start;
+mod refusals;
+mod registration;
