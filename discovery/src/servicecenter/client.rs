@@ -147,8 +147,10 @@ impl Client {
         if let (Err(Error::Refused { code, .. }), Some((name, password))) = (&result, &self.account)
             && (code == "401" || code.starts_with("401"))
         {
-            self.sign_in(name, password).await?;
-            result = self.ask_any(&call).await;
+            result = match self.sign_in(name, password).await {
+                Ok(()) => self.ask_any(&call).await,
+                Err(error) => Err(error),
+            };
         }
         self.metrics.count(operation, result.as_ref().err());
         result

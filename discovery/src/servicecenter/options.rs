@@ -22,7 +22,8 @@ pub struct Options {
     pub heartbeat_interval: Duration,
     /// For addresses with `https`.
     pub tls: Option<Arc<rustls::ClientConfig>>,
-    /// Name and password, where RBAC is on.
+    /// Name and password, where RBAC is on. By the documentation: not verified against a
+    /// service-center that has it.
     pub account: Option<(String, String)>,
     /// Who asks; without it questions are anonymous, and changes can't be listened for.
     pub service: Option<OwnService>,

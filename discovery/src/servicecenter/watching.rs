@@ -174,3 +174,66 @@ type Socket = tokio_tungstenite::WebSocketStream<Box<dyn Stream>>;
 /// TCP, with or without TLS.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use futures::SinkExt;
+    use tokio::sync::{mpsc, watch};
+    use tokio::time::{Instant, sleep};
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::{Ended, Heard, Socket, Stream, Watching};
+    use crate::servicecenter::api::Api;
+    use crate::servicecenter::client::Client;
+    use crate::servicecenter::metrics::Metrics;
+    use crate::servicecenter::options::Options;
+    use crate::servicecenter::registration::Standing;
+
+    fn watching() -> (Watching, mpsc::Receiver<Heard>) {
+        let options = Options {
+            addresses: vec!["http://127.0.0.1:1".to_owned()],
+            tenant: "default".to_owned(),
+            project: "default".to_owned(),
+            refresh_interval: Duration::from_hours(1),
+            watch: true,
+            heartbeat_interval: Duration::from_secs(30),
+            tls: None,
+            account: None,
+            service: None,
+        };
+        let metrics = Arc::new(Metrics::default());
+        let client = Client::new(&options, Arc::clone(&metrics)).unwrap();
+        let (heard, hearing) = mpsc::channel(16);
+        let api = Arc::new(Api::new(client, "default", ""));
+        let standing = watch::channel(Standing::default()).1;
+        (Watching { api, tls: None, standing, metrics, heard }, hearing)
+    }
+
+    /// service-center pings every 30 s. The connection still stands when it stops doing so.
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_is_silent_for_longer_than_a_ping_takes_is_dead() {
+        let (watching, mut hearing) = watching();
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let mut server = WebSocketStream::from_raw_socket(theirs, Role::Server, None).await;
+        let ours: Box<dyn Stream> = Box::new(ours);
+        let client: Socket = WebSocketStream::from_raw_socket(ours, Role::Client, None).await;
+        let began = Instant::now();
+        let (ended, server) = tokio::join!(watching.follow(client), async {
+            for _ in 0..4 {
+                sleep(Duration::from_secs(30)).await;
+                server.send(Message::Ping(Vec::new().into())).await.unwrap();
+            }
+            // Kept open, and silent from here on.
+            server
+        });
+        assert!(matches!(&ended, Ended::AfterListening(why) if why.contains("silent")));
+        assert_eq!(began.elapsed().as_secs(), 4 * 30 + 40);
+        assert!(matches!(hearing.recv().await, Some(Heard::Connected)));
+        drop(server);
+    }
+}

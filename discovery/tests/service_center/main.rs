@@ -1,5 +1,7 @@
 //! The client of service-center against a running registry.
 
+mod accounts;
+mod realms;
 mod registry;
 
 use std::time::Duration;
