@@ -148,6 +148,10 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// From a request, or what came last of its body, to the end of its response's head.
     pub request_timeout: Duration,
+    /// A response on its way, without a byte in either direction.
+    pub body_timeout: Duration,
+    /// A tunnel (CONNECT, or a connection that was upgraded) without a byte in either direction.
+    pub tunnel_timeout: Duration,
     /// From SIGTERM to the end of what is in flight.
     pub drain_timeout: Duration,
     /// Downstream connections at once.
@@ -166,6 +170,8 @@ impl Default for Limits {
             idle_timeout: Duration::from_mins(5),
             connect_timeout: Duration::from_secs(3),
             request_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_mins(5),
+            tunnel_timeout: Duration::from_hours(1),
             drain_timeout: Duration::from_secs(30),
             connections: 16_384,
             idle_upstream: 512,

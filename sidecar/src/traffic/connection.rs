@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::answer;
 use super::detect::{Spoken, detect};
+use super::tunnel::{Handover, carry};
 use crate::listener::Port;
 use crate::settings::{HeaderCase, Settings};
 use crate::worker::{Connection, Order, Stream, Worker};
@@ -37,7 +38,14 @@ pub(crate) async fn serve(
 ) {
     let mut stream = Stream::new(tcp, &connection.notes);
     match first_bytes(&connection, &mut stream).await {
-        Some(Spoken::Http1) => serve_http1(worker, port, &connection, stream).await,
+        Some(Spoken::Http1) => {
+            let stream = serve_http1(worker, port, &connection, stream).await;
+            // What HTTP has ended in, if in something.
+            if let Some((Handover::Tunnel(far), in_flight)) = connection.handover() {
+                Box::pin(carry(worker, &connection, stream, far)).await;
+                in_flight.end(worker.coarse_now.get());
+            }
+        }
         Some(Spoken::Http2) => tracing::debug!("HTTP/2 is not spoken here yet"),
         None => {}
     }
@@ -53,18 +61,19 @@ async fn first_bytes(connection: &Rc<Connection>, stream: &mut Stream) -> Option
     match told.await {
         Ok(spoken) => spoken.ok().flatten(),
         // What has arrived already was not seen when this was decided.
-        Err(Order::Close) => timeout(LAST_LOOK, detecting).await.ok()?.ok()?,
+        Err(Order::Close | Order::BreakOff) => timeout(LAST_LOOK, detecting).await.ok()?.ok()?,
         // It may be one of those that waited in the queue, with its request on the way.
         Err(Order::Finish) => timeout(LAST_CALL, detecting).await.ok()?.ok()?,
     }
 }
 
+/// Serves requests until HTTP ends on the connection; returns it.
 async fn serve_http1(
     worker: &Rc<Worker>,
     port: &Arc<Port>,
     connection: &Rc<Connection>,
     stream: Stream,
-) {
+) -> Stream {
     let service = service_fn(|request| {
         answer(Rc::clone(worker), Arc::clone(port), Rc::clone(connection), request)
     });
@@ -72,6 +81,10 @@ async fn serve_http1(
     let mut http = builder.serve_connection(TokioIo::new(stream), service);
     let ended = poll_fn(|cx| {
         if let Some(order) = connection.order(cx) {
+            if order == Order::BreakOff {
+                connection.break_off();
+                return Poll::Ready(Ok(()));
+            }
             // A request that has arrived, but was not seen yet, is still answered.
             connection.notes.probe.set(true);
             if let Poll::Ready(ended) = Pin::new(&mut http).poll(cx) {
@@ -87,9 +100,13 @@ async fn serve_http1(
     if let Err(error) = ended.await {
         tracing::debug!(%error, "connection ended");
     }
+    let parts = http.into_parts();
+    let mut stream = parts.io.into_inner();
     if connection.is_broken() {
-        http.into_parts().io.into_inner().reset_at_end();
+        stream.reset_at_end();
     }
+    stream.unread(parts.read_buf);
+    stream
 }
 
 fn builder(settings: &Settings) -> http1::Builder {

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use hyper::header::UPGRADE;
 use hyper::{Request, Response};
 use mesh::Failure;
 
@@ -64,7 +65,9 @@ async fn checkout(
     // The first may have met a connection that was stale; then so are the others. And an
     // application that is about to end may end its connections at any moment.
     let leaving = route.kind == Kind::Local && here.worker.is_leaving();
-    if attempt > 1 || (leaving && !idempotent) {
+    // And what turns into something else gets a connection of its own.
+    let upgrade = request.headers().contains_key(UPGRADE);
+    if upgrade || attempt > 1 || (leaving && !idempotent) {
         return None;
     }
     loop {

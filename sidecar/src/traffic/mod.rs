@@ -21,6 +21,8 @@ mod framing;
 mod headers;
 mod refusal;
 mod response;
+mod tunnel;
+mod upgrade;
 mod upstream;
 
 use std::convert::Infallible;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hyper::body::Incoming;
+use hyper::header::UPGRADE;
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use mesh::{Failure, Permit, Resend, resend};
@@ -43,15 +46,17 @@ use self::destination::Destination;
 use self::exchange::exchange;
 use self::refusal::{Refusal, rescue};
 use self::response::ResponseBody;
+pub(crate) use self::tunnel::Handover;
 pub(crate) use self::upstream::Http1;
 use crate::listener::{Port, Side};
 use crate::plan::Route;
-use crate::worker::{Connection, Worker};
+use crate::worker::{Connection, Way, Worker};
 
 /// What a request can use: where it came in, and what its thread has.
 pub(crate) struct Here<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) port: &'a Port,
+    pub(crate) connection: &'a Rc<Connection>,
 }
 
 /// Answers one request. Whatever goes wrong becomes a response.
@@ -61,7 +66,7 @@ pub(crate) async fn answer(
     connection: Rc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let here = Here { worker: &worker, port: &port };
+    let here = Here { worker: &worker, port: &port, connection: &connection };
     let began = worker.shared.clock.now();
     let in_flight = connection.begin();
     let mut counted = None;
@@ -73,10 +78,11 @@ pub(crate) async fn answer(
         let took = worker.shared.clock.now().saturating_sub(began);
         route.state.counters.answered(response.status(), took);
     }
-    if worker.is_leaving() {
+    if worker.is_leaving() && !connection.is_handed_over() {
         response::ask_to_leave(&mut response);
     }
     response.body_mut().hold(in_flight, &worker);
+    connection.carries(Way::Bodies, worker.coarse_now.get());
     Ok(response)
 }
 
@@ -110,9 +116,13 @@ async fn forward(
     }
 
     // What the next in line is told.
+    let upgrade = upgrade::asked(&head);
     match here.port.side {
         Side::Consumer => headers::for_instance(here, &mut head, route, &destination),
         Side::Provider => headers::for_application(&mut head),
+    }
+    if let Some(protocols) = upgrade {
+        upgrade::ask(&mut head, protocols);
     }
 
     let sent = pin!(send(here, route, head, &body));
@@ -131,6 +141,7 @@ async fn send(
     body: &RequestBody,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let idempotent = head.method.is_idempotent();
+    let upgrade = head.headers.contains_key(UPGRADE);
     let mut attempts = 0;
     let mut choice = Choice::make(here, route, None).ok_or_else(|| destination::nobody(route))?;
     loop {
@@ -154,7 +165,7 @@ async fn send(
         let Some(next) = next else {
             body.keep_no_longer();
             let (response, connection) = attempt.map_err(|(_, refusal)| refusal)?;
-            return response::finish(here, route, choice, response, connection);
+            return response::finish(here, route, choice, response, connection, upgrade);
         };
         route.state.counters.resends.fetch_add(1, Ordering::Relaxed);
         choice = next;

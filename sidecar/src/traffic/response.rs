@@ -9,13 +9,14 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
-use hyper::{Response, Version};
+use hyper::{Response, StatusCode, Version};
 
 use super::Here;
 use super::choose::Choice;
 use super::framing;
 use super::headers::{ERROR, remove_hop_by_hop};
 use super::refusal::Refusal;
+use super::upgrade;
 use super::upstream::Http1;
 use crate::plan::{Kind, Route};
 use crate::worker::{InFlight, Worker};
@@ -34,7 +35,14 @@ pub(crate) fn finish(
     choice: Choice,
     response: Response<Incoming>,
     connection: Http1,
+    upgrade: bool,
 ) -> Result<Response<ResponseBody>, Refusal> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Who was not asked to may not.
+        let stream = if upgrade { connection.into_stream() } else { None };
+        let stream = stream.ok_or(Refusal::BadResponse)?;
+        return Ok(upgrade::switch(here, route, choice, response, stream));
+    }
     let (mut head, incoming) = response.into_parts();
     let headers = &mut head.headers;
     if headers.contains_key(TRANSFER_ENCODING) {
@@ -50,7 +58,7 @@ pub(crate) fn finish(
     }
     // Our version, not that of the endpoint.
     head.version = Version::HTTP_11;
-    let mut pump = Pump { incoming, choice, connection: Some(connection) };
+    let mut pump = Pump { incoming, choice, connection: Some(connection), pooled: !upgrade };
     if pump.incoming.is_end_stream() {
         pump.finish(here.worker);
     }
@@ -85,6 +93,8 @@ struct Pump {
     choice: Choice,
     /// Dropped before the end, it is closed: so HTTP/1 says that nobody wants the rest.
     connection: Option<Http1>,
+    /// Whether it may serve another request.
+    pooled: bool,
 }
 
 impl Pump {
@@ -92,7 +102,7 @@ impl Pump {
     fn finish(&mut self, worker: &Worker) {
         let Some(mut connection) = self.connection.take() else { return };
         // Not so while the request is still being sent.
-        if connection.sender.is_ready() {
+        if self.pooled && connection.sender.is_ready() {
             connection.reused = true;
             let most = worker.shared.settings().limits.idle_upstream;
             let pool = self.choice.endpoint.pool;
@@ -104,6 +114,10 @@ impl Pump {
 impl ResponseBody {
     pub(crate) fn text(text: String) -> Self {
         Self { content: Content::Text(Some(text.into())), holder: None }
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self { content: Content::Text(None), holder: None }
     }
 
     /// The request counts as under way until this body is gone.

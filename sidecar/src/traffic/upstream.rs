@@ -32,19 +32,17 @@ pub(crate) struct Http1 {
     pub(crate) reused: bool,
 }
 
-/// What reads and writes; `None`: it has ended. In a box, as it is large and moves into the pool
-/// and out of it.
+/// What reads and writes. In a box, as it is large and moves into the pool and out of it.
 #[derive(Debug)]
-pub(crate) struct Driver(Option<Box<http1::Connection<TokioIo<Stream>, Playing>>>);
+pub(crate) struct Driver {
+    connection: Box<http1::Connection<TokioIo<Stream>, Playing>>,
+    ended: bool,
+}
 
 impl Driver {
     /// Moves the connection on. An error of it shows in the request or response that it carries.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(connection) = &mut self.0
-            && Pin::new(connection).poll(cx).is_ready()
-        {
-            self.0 = None;
-        }
+        self.ended = self.ended || Pin::new(&mut self.connection).poll(cx).is_ready();
     }
 }
 
@@ -52,7 +50,17 @@ impl Http1 {
     /// Whether it could take a request, as far as is known.
     pub(crate) fn is_open(&mut self, cx: &mut Context<'_>) -> bool {
         self.driver.drive(cx);
-        self.driver.0.is_some() && self.sender.is_ready()
+        !self.driver.ended && self.sender.is_ready()
+    }
+
+    /// The stream once HTTP has ended on it. `None`: it has not.
+    pub(crate) fn into_stream(self) -> Option<Stream> {
+        self.driver.ended.then(|| {
+            let parts = self.driver.connection.into_parts();
+            let mut stream = parts.io.into_inner();
+            stream.unread(parts.read_buf);
+            stream
+        })
     }
 }
 
@@ -110,5 +118,10 @@ async fn handshake(tcp: TcpStream, case: HeaderCase) -> Result<Http1, Refusal> {
     builder.max_buf_size(READ_BUFFER).title_case_headers(case == HeaderCase::Title);
     // Nothing is exchanged for it, so nothing can fail.
     let (sender, driver) = builder.handshake(stream).await.map_err(|_| Refusal::Reset)?;
-    Ok(Http1 { sender, driver: Driver(Some(Box::new(driver))), notes, reused: false })
+    Ok(Http1 {
+        sender,
+        driver: Driver { connection: Box::new(driver), ended: false },
+        notes,
+        reused: false,
+    })
 }

@@ -1,7 +1,7 @@
 //! The connections of one worker, and when each of them has to end.
 //!
-//! No connection has a timer: once a second the worker looks at all of them. A request costs two
-//! stores for it, and ten thousand idle connections a millisecond each second.
+//! No connection has a timer: once a second the worker looks at all of them. A request costs a
+//! few stores for it, and ten thousand idle connections a millisecond each second.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::stream::Notes;
 use crate::settings::Limits;
+use crate::traffic::Handover;
 
 /// The table.
 #[derive(Debug, Default)]
@@ -24,12 +25,17 @@ pub(crate) struct Connections {
 pub(crate) struct Connection {
     pub(crate) notes: Rc<Notes>,
     in_flight: Cell<u32>,
-    /// When it was accepted or last answered; from a head's first byte on, when that came.
+    /// When it was accepted or last answered; from a head's first byte on, when that came; while
+    /// something is on its way, when that last moved.
     since: Cell<Duration>,
     head_began: Cell<bool>,
+    /// What is on its way while something is in flight.
+    way: Cell<Way>,
     order: Cell<Option<Order>>,
     /// A response broke off: the client must not take the end of the connection for its end.
     broken: Cell<bool>,
+    /// What the connection becomes when its last response has gone.
+    handover: RefCell<Option<Box<Handover>>>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -40,6 +46,34 @@ pub(crate) enum Order {
     Finish,
     /// End now.
     Close,
+    /// End now, whatever is in flight: nothing of it moves any more.
+    BreakOff,
+}
+
+/// What is on its way through a connection, for how long it may stand still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Way {
+    /// A request that waits for its response, with a deadline of its own.
+    #[default]
+    Request,
+    /// The bodies of a request and of its response.
+    Bodies,
+    /// Bytes of another protocol, both ways.
+    Tunnel,
+    /// The same, one way: the other side has ended.
+    HalfTunnel,
+}
+
+impl Way {
+    /// How long nothing may move; `None`: that is not watched here.
+    fn stands(self, limits: &Limits) -> Option<Duration> {
+        match self {
+            Self::Request => None,
+            Self::Bodies => Some(limits.body_timeout),
+            Self::Tunnel => Some(limits.tunnel_timeout),
+            Self::HalfTunnel => Some(limits.tunnel_timeout.min(limits.idle_timeout)),
+        }
+    }
 }
 
 impl Connections {
@@ -51,8 +85,10 @@ impl Connections {
             in_flight: Cell::new(0),
             since: Cell::new(now),
             head_began: Cell::new(false),
+            way: Cell::default(),
             order: Cell::new(None),
             broken: Cell::new(false),
+            handover: RefCell::default(),
             waker: RefCell::default(),
         });
         self.open.borrow_mut().insert(id, Rc::clone(&connection));
@@ -106,6 +142,31 @@ impl Connection {
         InFlight(Rc::clone(self))
     }
 
+    /// From `now` on, this is on its way; whenever it stands still for too long, the connection
+    /// is told to break off.
+    pub(crate) fn carries(&self, way: Way, now: Duration) {
+        self.way.set(way);
+        self.since.set(now);
+    }
+
+    /// What the connection becomes when the response that says so has gone. It is in flight from
+    /// now on.
+    pub(crate) fn hand_over(&self, to: Handover) {
+        self.in_flight.set(self.in_flight.get() + 1);
+        *self.handover.borrow_mut() = Some(Box::new(to));
+    }
+
+    /// Whether the next response is the last one before the connection becomes something else.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.handover.borrow().is_some()
+    }
+
+    /// What it becomes, and for how long that is in flight.
+    pub(crate) fn handover(self: &Rc<Self>) -> Option<(Handover, InFlight)> {
+        let to = self.handover.borrow_mut().take()?;
+        Some((*to, InFlight(Rc::clone(self))))
+    }
+
     /// A response broke off.
     pub(crate) fn break_off(&self) {
         self.broken.set(true);
@@ -138,7 +199,7 @@ impl Connection {
 
     fn sweep(&self, now: Duration, limits: &Limits) {
         if self.in_flight.get() > 0 {
-            return;
+            return self.watch(now, limits);
         }
         if self.notes.received.get() && !self.head_began.replace(true) {
             self.since.set(now);
@@ -147,6 +208,17 @@ impl Connection {
             if self.head_began.get() { limits.header_timeout } else { limits.idle_timeout };
         if now > self.since.get() + allowed {
             self.tell(Order::Close);
+        }
+    }
+
+    /// Ends what stands still.
+    fn watch(&self, now: Duration, limits: &Limits) {
+        let moved = self.notes.moved.take();
+        let Some(allowed) = self.way.get().stands(limits) else { return };
+        if moved {
+            self.since.set(now);
+        } else if now > self.since.get() + allowed {
+            self.tell(Order::BreakOff);
         }
     }
 }
@@ -163,6 +235,9 @@ impl InFlight {
         connection.since.set(now);
         connection.head_began.set(false);
         connection.notes.received.set(false);
+        if connection.in_flight.get() == 0 {
+            connection.way.set(Way::Request);
+        }
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -175,7 +250,7 @@ mod tests {
     use std::task::Context;
     use std::time::Duration;
 
-    use super::{Connections, Order};
+    use super::{Connections, Order, Way};
     use crate::settings::Limits;
 
     fn at(seconds: u64) -> Duration {
@@ -210,6 +285,29 @@ mod tests {
         assert_eq!(busy.order(&cx), None, "idling begins with the answer");
         table.sweep(at(122), &limits());
         assert_eq!(busy.order(&cx), Some(Order::Close));
+    }
+
+    #[test]
+    fn what_is_on_its_way_may_not_stand_still_for_ever() {
+        let cx = Context::from_waker(std::task::Waker::noop());
+        let table = Connections::default();
+        let (_, connection) = table.add(at(0));
+        let limits = Limits { body_timeout: at(20), tunnel_timeout: at(100), ..limits() };
+        let request = connection.begin();
+        table.sweep(at(1000), &limits);
+        assert_eq!(connection.order(&cx), None, "a request has a deadline of its own");
+        for (way, allowed) in [(Way::Bodies, 20), (Way::Tunnel, 100), (Way::HalfTunnel, 60)] {
+            connection.carries(way, at(1000));
+            connection.notes.moved.set(true);
+            table.sweep(at(1010), &limits);
+            table.sweep(at(1010 + allowed), &limits);
+            assert_eq!(connection.order(&cx), None, "{way:?}");
+            table.sweep(at(1011 + allowed), &limits);
+            assert_eq!(connection.order(&cx), Some(Order::BreakOff), "{way:?}");
+        }
+        request.end(at(1200));
+        table.sweep(at(1255), &limits);
+        assert_eq!(connection.order(&cx), None, "it idles now");
     }
 
     #[test]

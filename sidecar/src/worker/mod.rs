@@ -21,7 +21,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use self::connections::Connections;
-pub(crate) use self::connections::{Connection, InFlight, Order};
+pub(crate) use self::connections::{Connection, InFlight, Order, Way};
 pub(crate) use self::pool::Pool;
 pub(crate) use self::quota::workers;
 pub(crate) use self::stream::{Notes, Stream};

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -18,6 +19,8 @@ const PROBE: usize = 4096;
 pub(crate) struct Notes {
     /// Something was read since this was last reset.
     pub(crate) received: Cell<bool>,
+    /// Something was read or written since this was last reset.
+    pub(crate) moved: Cell<bool>,
     /// The next read asks the system itself. Readiness is told by the event loop, which may not
     /// have looked since the peer closed, or sent, a moment ago.
     pub(crate) probe: Cell<bool>,
@@ -28,11 +31,22 @@ pub(crate) struct Notes {
 pub(crate) struct Stream {
     tcp: TcpStream,
     notes: Rc<Notes>,
+    /// What was read already and is still to be read.
+    ahead: Bytes,
 }
 
 impl Stream {
     pub(crate) fn new(tcp: TcpStream, notes: &Rc<Notes>) -> Self {
-        Self { tcp, notes: Rc::clone(notes) }
+        Self { tcp, notes: Rc::clone(notes), ahead: Bytes::new() }
+    }
+
+    /// Puts back what was read, for whoever reads next.
+    pub(crate) fn unread(&mut self, bytes: Bytes) {
+        self.ahead = if self.ahead.is_empty() {
+            bytes
+        } else {
+            [bytes, std::mem::take(&mut self.ahead)].concat().into()
+        };
     }
 
     /// Looks at what comes next without taking it; as many bytes as before mean that no more come.
@@ -45,6 +59,12 @@ impl Stream {
     /// this was none.
     pub(crate) fn reset_at_end(&self) {
         let _ = SockRef::from(&self.tcp).set_linger(Some(std::time::Duration::ZERO));
+    }
+
+    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        if matches!(polled, Poll::Ready(Ok(count)) if *count > 0) {
+            self.notes.moved.set(true);
+        }
     }
 
     /// Reads without asking the event loop; `None`: there is nothing yet.
@@ -65,6 +85,12 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let count = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead.split_to(count));
+            self.notes.received.set(true);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let probed = if self.notes.probe.take() { self.probe(buf) } else { None };
         let polled = match probed {
@@ -77,6 +103,7 @@ impl AsyncRead for Stream {
         };
         if buf.filled().len() > before {
             self.notes.received.set(true);
+            self.notes.moved.set(true);
         }
         polled
     }
@@ -88,7 +115,9 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
+        let polled = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        self.wrote(&polled);
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -104,7 +133,9 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
+        let polled = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        self.wrote(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

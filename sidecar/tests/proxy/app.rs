@@ -125,6 +125,12 @@ impl Peer {
         }
     }
 
+    /// What comes until the peer says that nothing more does.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        while self.more().await.is_some() {}
+        std::mem::take(&mut self.read)
+    }
+
     async fn more(&mut self) -> Option<()> {
         match self.tcp.read_buf(&mut self.read).await {
             Ok(0) | Err(_) => None,

@@ -9,4 +9,5 @@ mod mesh_of_two;
 mod messages;
 mod provider;
 mod timeouts;
+mod upgrade;
 mod world;

@@ -1,20 +1,12 @@
 //! A request through two proxies, as in a real mesh.
 
-use std::sync::Arc;
-
-use discovery::Fixed;
-use sidecar::Proxy;
-
 use crate::app::App;
-use crate::world::{Client, consumer, provider_settings, service};
+use crate::world::{Client, mesh_of_two};
 
 #[tokio::test]
 async fn from_one_application_to_another() {
     let app = App::echo().await;
-    let settings = provider_settings("ServiceB", app.address.port());
-    let provider = Proxy::start(settings, Arc::new(Fixed::new([]))).expect("a provider");
-    let services = [service("ServiceB", &[provider.addresses().provider[0]])];
-    let (_consumer, address) = consumer(services);
+    let (_provider, _consumer, address) = mesh_of_two(app.address.port());
     let mut client = Client::connect(address).await;
     let url = format!("http://ServiceB:{}/api", app.address.port());
     let answer = client.request("POST", &url, "cookie: a\r\ncookie: b\r\n", "hello").await;

@@ -8,6 +8,7 @@ use discovery::Fixed;
 use sidecar::Proxy;
 use sidecar::settings::Limits;
 use socket2::{Domain, Socket, Type};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -87,6 +88,45 @@ async fn a_pooled_connection_that_nobody_uses_ends() {
     let (_proxy, address) = with(Limits { idle_timeout, ..Limits::default() }, &app);
     assert_eq!(Client::connect(address).await.get("http://b/").await.body, "b");
     timeout(PATIENCE, ended.notified()).await.expect("the instance hears of its end");
+}
+
+#[tokio::test]
+async fn a_response_that_stands_still() {
+    let body_timeout = Duration::from_millis(100);
+    let limits = Limits { body_timeout, ..Limits::default() };
+
+    // The instance says no more.
+    let app = App::each(|mut peer, _| async move {
+        peer.request().await;
+        peer.send("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc").await;
+        peer.request().await;
+    })
+    .await;
+    let (_proxy, address) = with(limits, &app);
+    let mut client = Client::connect(address).await;
+    client.send("GET http://b/ HTTP/1.1\r\nhost: b\r\n\r\n").await;
+    client.until(b"abc").await;
+    assert!(client.is_reset().await, "a body that broke off must not look whole");
+
+    // The client reads no more.
+    let ended = Arc::new(Notify::new());
+    let tell = Arc::clone(&ended);
+    let app = App::each(move |mut peer, _| {
+        let tell = Arc::clone(&tell);
+        async move {
+            peer.request().await;
+            peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
+            while peer.tcp.write_all(&[7; 8192]).await.is_ok() {}
+            tell.notify_one();
+        }
+    })
+    .await;
+    let (_proxy, address) = with(limits, &app);
+    let mut client = Client::connect(address).await;
+    client.send("GET http://b/ HTTP/1.1\r\nhost: b\r\n\r\n").await;
+    assert_eq!(client.head().await.status, 200);
+    timeout(PATIENCE, ended.notified()).await.expect("the instance need not go on");
+    assert!(client.is_reset().await);
 }
 
 /// A listener whose queue is full: the system lets further packets for it fall, as a dead host

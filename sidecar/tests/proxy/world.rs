@@ -70,6 +70,16 @@ pub(crate) fn nobody() -> SocketAddr {
     listener.local_addr().expect("an address")
 }
 
+/// A proxy before an application on `port`, and one that knows it as `ServiceB`; with the consumer
+/// side's address.
+pub(crate) fn mesh_of_two(port: u16) -> (Proxy, Proxy, SocketAddr) {
+    let settings = provider_settings("ServiceB", port);
+    let provider = Proxy::start(settings, Arc::new(Fixed::new([]))).expect("a provider");
+    let services = [service("ServiceB", &[provider.addresses().provider[0]])];
+    let (consumer, address) = consumer(services);
+    (provider, consumer, address)
+}
+
 /// A client that writes bytes and reads responses.
 pub(crate) struct Client {
     tcp: TcpStream,
@@ -106,6 +116,11 @@ impl Client {
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.tcp.write_all(bytes.as_ref()).await.expect("the proxy reads");
+    }
+
+    /// Says that nothing more comes.
+    pub(crate) async fn end(&mut self) {
+        self.tcp.shutdown().await.expect("the connection is whole");
     }
 
     /// GET of an absolute URL, and the answer.

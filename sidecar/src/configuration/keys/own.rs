@@ -52,6 +52,8 @@ pub(super) static KEYS: &[Key] = &[
     key("mesher.limits.idleTimeout", Mesher, Kind::Duration, "A kept-alive connection without a request, on either side.").live("5m"),
     key("mesher.limits.connectTimeout", Mesher, Kind::Duration, "To connect to an instance.").live("3s"),
     key("mesher.limits.requestTimeout", Mesher, Kind::Duration, "From a request to the end of its response's head.").live("30s"),
+    key("mesher.limits.bodyTimeout", Mesher, Kind::Duration, "A response on its way, without a byte in either direction.").live("5m"),
+    key("mesher.limits.tunnelTimeout", Mesher, Kind::Duration, "A tunnel (CONNECT, WebSocket) without a byte in either direction.").live("1h"),
     key("mesher.limits.drainTimeout", Mesher, Kind::Duration, "From SIGTERM to the end of what is in flight.").live("30s"),
     key("mesher.limits.connections", Mesher, COUNT, "Connections of callers at once.").live("16384"),
     key("mesher.limits.idleUpstream", Mesher, COUNT, "Idle connections for each instance and worker.").live("512"),

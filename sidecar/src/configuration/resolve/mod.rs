@@ -137,6 +137,8 @@ fn limits(reader: &Reader<'_>, built_in: Limits) -> Limits {
         request_timeout: reader
             .get(&request, |text| millis(text).or_else(|| kind::duration(text)))
             .unwrap_or(built_in.request_timeout),
+        body_timeout: time(&["mesher.limits.bodyTimeout"], built_in.body_timeout),
+        tunnel_timeout: time(&["mesher.limits.tunnelTimeout"], built_in.tunnel_timeout),
         drain_timeout: time(&["mesher.limits.drainTimeout"], built_in.drain_timeout),
         connections: size(&["mesher.limits.connections"], built_in.connections),
         idle_upstream: size(
