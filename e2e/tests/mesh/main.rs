@@ -5,3 +5,5 @@ mod passthrough;
 mod quick_start;
 mod refusals;
 mod registration;
+mod registry_outage;
+mod replacement;
