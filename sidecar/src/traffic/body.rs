@@ -97,6 +97,11 @@ impl RequestBody {
         Ok(Self(Some(Rc::new(RefCell::new(tape)))))
     }
 
+    /// Whether there is any.
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The body from its beginning on. The one that was handed out before must be gone.
     pub(crate) fn play(&self) -> Playing {
         Playing { tape: self.0.clone(), at: 0 }

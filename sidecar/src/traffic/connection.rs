@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::answer;
 use super::detect::{Spoken, detect};
+use super::http2;
 use super::tunnel::{Handover, carry};
 use crate::listener::Port;
 use crate::settings::{HeaderCase, Settings};
@@ -46,7 +47,7 @@ pub(crate) async fn serve(
                 in_flight.end(worker.coarse_now.get());
             }
         }
-        Some(Spoken::Http2) => tracing::debug!("HTTP/2 is not spoken here yet"),
+        Some(Spoken::Http2) => http2::serve(worker, port, &connection, stream).await,
         None => {}
     }
 }

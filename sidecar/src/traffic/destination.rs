@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::str;
 use std::sync::Arc;
 
-use hyper::Method;
 use hyper::header::{HOST, HeaderValue};
 use hyper::http::request;
 use hyper::http::uri::{Scheme, Uri};
+use hyper::{Method, Version};
 use mesh::{Authority, Passthrough, Unclaimed, ungoverned};
 
 use super::Here;
@@ -38,12 +38,24 @@ enum Form {
     Origin,
 }
 
+impl Form {
+    /// The form of a request whose URL names a host. In HTTP/2 that tells nothing: `:authority` is
+    /// what Host is in HTTP/1. So what the application sends us is taken as sent to a proxy, and
+    /// what others send us as sent to the application.
+    fn of_url(version: Version, side: Side) -> Self {
+        match (version, side) {
+            (Version::HTTP_2, Side::Provider) => Self::Origin,
+            _ => Self::Absolute,
+        }
+    }
+}
+
 impl Destination {
     /// Reads it from the head, and makes the head that of a request to the server itself.
     pub(crate) fn of(here: &Here<'_>, head: &mut request::Parts) -> Result<Self, Refusal> {
         match here.port.side {
             Side::Consumer => {
-                let destination = Self::named(head)?;
+                let destination = Self::named(here, head)?;
                 let via = &here.worker.shared.marks.via;
                 if head.headers.get_all(VIA).iter().any(|seen| seen == via) {
                     return Err(Refusal::Loop);
@@ -51,7 +63,7 @@ impl Destination {
                 Ok(destination)
             }
             Side::Provider => {
-                let mut destination = Self::named(head)?;
+                let mut destination = Self::named(here, head)?;
                 if destination.form == Form::Absolute && !destination.is_us(here) {
                     let host = destination.host().into();
                     return Err(Refusal::PassthroughDenied(host));
@@ -62,15 +74,16 @@ impl Destination {
         }
     }
 
-    fn named(head: &mut request::Parts) -> Result<Self, Refusal> {
+    fn named(here: &Here<'_>, head: &mut request::Parts) -> Result<Self, Refusal> {
         if head.method == Method::CONNECT {
             return Err(Refusal::Method);
         }
         let form = if let Some(authority) = head.uri.authority() {
-            if head.uri.scheme() != Some(&Scheme::HTTP) {
+            let form = Form::of_url(head.version, here.port.side);
+            if form == Form::Absolute && head.uri.scheme() != Some(&Scheme::HTTP) {
                 return Err(Refusal::Scheme);
             }
-            // RFC 9112 §3.2.2: it replaces whatever Host says.
+            // RFC 9112 §3.2.2: it replaces whatever Host says; RFC 9113 §8.3.1: `:authority` too.
             let same = head.headers.get(HOST).is_some_and(|host| host == authority.as_str());
             if !same {
                 let host = HeaderValue::from_str(authority.as_str());
@@ -78,7 +91,7 @@ impl Destination {
             }
             let path = head.uri.path_and_query().cloned();
             head.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
-            Form::Absolute
+            form
         } else {
             Form::Origin
         };

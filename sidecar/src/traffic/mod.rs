@@ -19,6 +19,7 @@ mod detect;
 mod exchange;
 mod framing;
 mod headers;
+mod http2;
 mod refusal;
 mod response;
 mod tunnel;
@@ -79,7 +80,11 @@ pub(crate) async fn answer(
         route.state.counters.answered(response.status(), took);
     }
     if worker.is_leaving() && !connection.is_handed_over() {
-        response::ask_to_leave(&mut response);
+        if connection.is_multiplexed() {
+            connection.leave();
+        } else {
+            response::ask_to_leave(&mut response);
+        }
     }
     response.body_mut().hold(in_flight, &worker);
     connection.carries(Way::Bodies, worker.coarse_now.get());
@@ -99,12 +104,13 @@ async fn forward(
     };
 
     // A message that two readers could take for two different ones goes no further.
-    framing::check(&request)?;
+    framing::check(&request, limits.header_fields)?;
     let (mut head, body) = request.into_parts();
     let body = RequestBody::new(body, limits.body_bytes)?;
 
     // Whom is it for, and how is that reached?
     let destination = Destination::of(here, &mut head)?;
+    http2::normalize(&mut head, body.is_some());
     let route = destination.route(here).await?;
     route.state.touch(here.worker.coarse_now.get());
     let route = counted.insert(route);

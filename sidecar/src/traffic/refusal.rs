@@ -16,6 +16,8 @@ pub(crate) enum Refusal {
     Malformed(&'static str),
     /// It has a transfer coding that is not `chunked`.
     UnknownCoding,
+    /// Its head has more fields than allowed.
+    TooManyFields,
     /// It does not say whom it is for, or in no way that is understood.
     NoDestination,
     /// The host or port it names cannot be one.
@@ -87,6 +89,11 @@ impl Refusal {
                 StatusCode::NOT_IMPLEMENTED,
                 "bad_uri",
                 "the only transfer coding that is understood is chunked".to_owned(),
+            ),
+            Self::TooManyFields => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "bad_uri",
+                "the request has more header fields than allowed".to_owned(),
             ),
             // The words of the original, which people search for.
             Self::NoDestination => (

@@ -31,6 +31,8 @@ pub(crate) struct Connection {
     head_began: Cell<bool>,
     /// What is on its way while something is in flight.
     way: Cell<Way>,
+    /// Several requests may be under way at once: what is read tells nothing of when a head began.
+    multiplexed: Cell<bool>,
     order: Cell<Option<Order>>,
     /// A response broke off: the client must not take the end of the connection for its end.
     broken: Cell<bool>,
@@ -86,6 +88,7 @@ impl Connections {
             since: Cell::new(now),
             head_began: Cell::new(false),
             way: Cell::default(),
+            multiplexed: Cell::new(false),
             order: Cell::new(None),
             broken: Cell::new(false),
             handover: RefCell::default(),
@@ -167,6 +170,21 @@ impl Connection {
         Some((*to, InFlight(Rc::clone(self))))
     }
 
+    /// HTTP/2 is spoken on it.
+    pub(crate) fn multiplexes(&self) {
+        self.multiplexed.set(true);
+    }
+
+    /// Whether HTTP/2 is spoken on it.
+    pub(crate) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.get()
+    }
+
+    /// Asks its client to take another connection for what it has not sent yet.
+    pub(crate) fn leave(&self) {
+        self.tell(Order::Finish);
+    }
+
     /// A response broke off.
     pub(crate) fn break_off(&self) {
         self.broken.set(true);
@@ -201,7 +219,8 @@ impl Connection {
         if self.in_flight.get() > 0 {
             return self.watch(now, limits);
         }
-        if self.notes.received.get() && !self.head_began.replace(true) {
+        let head_may_begin = self.notes.received.get() && !self.multiplexed.get();
+        if head_may_begin && !self.head_began.replace(true) {
             self.since.set(now);
         }
         let allowed =

@@ -4,6 +4,8 @@ mod app;
 mod bytes_on_the_wire;
 mod consumer;
 mod failures;
+mod h2_client;
+mod http2;
 mod life;
 mod mesh_of_two;
 mod messages;
