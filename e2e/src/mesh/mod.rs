@@ -75,15 +75,18 @@ impl Mesh {
         Setup::new(self, name)
     }
 
-    /// A `mockserver` that answers at once, on a free port.
+    /// A `mockserver` that answers at once, unless its arguments say otherwise, on a free port.
     pub fn mockserver(&self, name: &str, arguments: &[&str]) -> Result<Application> {
         let [port] = free_ports()?;
         let mut command = Command::new(binary("mockserver")?);
         command
             .env_clear()
-            .args(["-listenAddress", &loopback(port).to_string(), "-delay=0s"])
+            .args(["-listenAddress", &loopback(port).to_string()])
             .args(["-instance", name])
             .args(arguments);
+        if !arguments.contains(&"-delay") {
+            command.arg("-delay=0s");
+        }
         let server = self.guard.spawn(&format!("mockserver-{name}"), &mut command)?;
         let answers = || std::net::TcpStream::connect(loopback(port)).is_ok();
         server.wait_until("accepting", PATIENCE, answers)?;

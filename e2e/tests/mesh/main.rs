@@ -1,6 +1,9 @@
 //! The mesh as its users have it: registry, proxies and services as processes of their own.
 
 mod admin;
+mod bodies;
+mod connections;
+mod half_dead;
 mod passthrough;
 mod quick_start;
 mod refusals;
