@@ -28,7 +28,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = args.overrides.resolve()?;
     server::start_logging(&config.log);
-    tokio::runtime::Builder::new_multi_thread()
+    // For all but the reviews themselves, which have threads of their own.
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
         .block_on(server::run(config, args.overrides.clone()))?;

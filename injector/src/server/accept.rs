@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -15,12 +16,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
-use tower::Service;
+use tower::Service as _;
 
 use super::connections::{Admission, Connection, Connections};
 use super::handshake::Failure;
 use super::lifecycle::{Lifecycle, Phase};
 use super::metrics::ConnectionCounters;
+use super::review::Reviews;
+use super::routes;
+use super::workers::Workers;
 use crate::config::Limits;
 
 /// A head longer than this is refused; a body is read in pieces of at most this.
@@ -37,13 +41,34 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// One port: what it serves and by which rules.
 #[derive(Clone)]
 pub(super) struct Port {
-    pub(super) router: Router,
+    pub(super) service: Service,
     /// `None`: plain HTTP.
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) limits: Arc<Limits>,
     pub(super) connections: Arc<Connections>,
     pub(super) counters: ConnectionCounters,
     pub(super) lifecycle: Lifecycle,
+    /// `None`: connections live on the thread that accepts them.
+    pub(super) workers: Option<Arc<Workers>>,
+}
+
+/// Who answers the requests of a port.
+#[derive(Clone)]
+pub(super) enum Service {
+    Webhook(Arc<Reviews>),
+    Operations(Router),
+}
+
+impl Service {
+    async fn answer(&self, request: hyper::Request<Incoming>) -> Response {
+        match self {
+            Self::Webhook(reviews) => routes::webhook(reviews, request).await,
+            Self::Operations(router) => {
+                let answer = router.clone().call(request.map(Body::new)).await;
+                answer.unwrap_or_else(|never| match never {})
+            }
+        }
+    }
 }
 
 impl Port {
@@ -93,7 +118,11 @@ impl Port {
         };
         self.counters.accepted.inc();
         let port = Arc::clone(self);
-        tokio::spawn(async move { port.handle(tcp, connection).await });
+        let life = |tcp| async move { port.handle(tcp, connection).await };
+        match &self.workers {
+            Some(workers) => workers.serve(tcp, life),
+            None => drop(tokio::spawn(life(tcp))),
+        }
     }
 
     async fn handle(&self, tcp: TcpStream, connection: Connection) {
@@ -140,14 +169,13 @@ impl Port {
     {
         let connection = Arc::new(connection);
         let service = {
-            let (router, connection) = (self.router.clone(), Arc::clone(&connection));
-            service_fn(move |request: hyper::Request<Incoming>| {
-                let under_way = connection.request();
-                let answer = router.clone().call(request.map(Body::new));
+            let (service, connection) = (self.service.clone(), Arc::clone(&connection));
+            service_fn(move |request| {
+                let (service, under_way) = (service.clone(), connection.request());
                 async move {
-                    let answer = answer.await;
+                    let answer = service.answer(request).await;
                     drop(under_way);
-                    Ok::<_, Infallible>(answer.unwrap_or_else(|never| match never {}))
+                    Ok::<_, Infallible>(answer)
                 }
             })
         };

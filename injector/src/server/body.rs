@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use http_body_util::BodyExt;
+use hyper::body::Body;
 use tokio::time::{Instant, timeout_at};
 
 use super::budget::{Hold, Ticket};
@@ -18,7 +19,7 @@ const LONGEST_DISCARD: Duration = Duration::from_secs(1);
 /// The whole body, of at most `most` bytes, before `deadline`. What it and reading it will cost is
 /// counted against the budget as it arrives, not as it is announced.
 pub(super) async fn receive(
-    body: &mut Body,
+    body: &mut (impl Body<Data = Bytes> + Unpin),
     announced: Option<usize>,
     most: usize,
     deadline: Instant,
@@ -49,7 +50,7 @@ pub(super) async fn receive(
 }
 
 /// Reads on for a moment without keeping anything.
-pub(super) async fn discard(mut body: Body, announced: Option<usize>) {
+pub(super) async fn discard(mut body: impl Body<Data = Bytes> + Unpin, announced: Option<usize>) {
     if announced.is_some_and(|length| length > MOST_DISCARDED) {
         return;
     }

@@ -1,7 +1,7 @@
 //! The webhook server: a TLS port that the API server calls, and a plain port for operators.
 //!
-//! A review's way is in [`review`], top to bottom. Around it: [`accept`] takes connections and
-//! [`connections`] bounds them, [`budget`] bounds what is under way, [`operations`] answers
+//! A review's way is in [`review`], top to bottom. Around it: [`accept`] takes connections,
+//! [`workers`] carry them and [`connections`] bounds them, [`budget`] bounds what is under way, [`operations`] answers
 //! probes, [`reload`] follows the configuration, [`lifecycle`] stops it all in order.
 
 mod accept;
@@ -22,6 +22,7 @@ mod reload;
 mod review;
 mod routes;
 mod run;
+mod workers;
 
 pub use logging::start as start_logging;
 pub use run::{ServerError, run};

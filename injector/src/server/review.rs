@@ -4,10 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Request, Uri, header};
 use axum::response::{IntoResponse, Response};
+use hyper::body::Body as HttpBody;
 use serde_json::Value;
 
 use super::body::{discard, receive};
@@ -22,8 +22,9 @@ use crate::policy::{OnError, Policy};
 use crate::reason::Reason;
 use crate::request::RequestInfo;
 
-/// From here on a review leaves the thread that serves other connections too.
-const COSTLY: usize = 1 << 20;
+/// From here on, where a review may take more than a millisecond, it leaves the thread that serves
+/// other connections too.
+const COSTLY: usize = 256 << 10;
 
 /// The decision about one pod: [`crate::inject()`], but for tests.
 pub(super) type Decide = fn(&Value, &RequestInfo, &Policy) -> Outcome;
@@ -41,10 +42,10 @@ pub(super) struct Reviews {
 }
 
 /// Answers one request to `/mutate`.
-pub(super) async fn review(
-    State(reviews): State<Arc<Reviews>>,
-    request: Request<Body>,
-) -> Response {
+pub(super) async fn review<B>(reviews: &Arc<Reviews>, request: Request<B>) -> Response
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let started = Instant::now();
     let response = match reviews.answer(request, started).await {
         Ok(answer) => {
@@ -69,11 +70,14 @@ pub(super) async fn review(
 }
 
 impl Reviews {
-    async fn answer(
+    async fn answer<B>(
         self: &Arc<Self>,
-        request: Request<Body>,
+        request: Request<B>,
         started: Instant,
-    ) -> Result<Vec<u8>, Refusal> {
+    ) -> Result<Vec<u8>, Refusal>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
         let deadline = started + time_allowed(request.uri(), self.longest_time);
         let announced = announced_length(&request);
         let plain_json = is_plain_json(&request);
@@ -181,7 +185,7 @@ fn internal_error(on_error: OnError) -> Outcome {
 }
 
 /// `application/json` in any case and with any parameters, and not compressed.
-fn is_plain_json(request: &Request<Body>) -> bool {
+fn is_plain_json<B>(request: &Request<B>) -> bool {
     let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let media_type = text(header::CONTENT_TYPE).and_then(|value| value.split(';').next());
     let encoding = text(header::CONTENT_ENCODING).unwrap_or("identity");
@@ -189,7 +193,7 @@ fn is_plain_json(request: &Request<Body>) -> bool {
         && encoding.eq_ignore_ascii_case("identity")
 }
 
-fn announced_length(request: &Request<Body>) -> Option<usize> {
+fn announced_length<B>(request: &Request<B>) -> Option<usize> {
     request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -207,16 +211,6 @@ fn time_allowed(uri: &Uri, longest: Duration) -> Duration {
     })
 }
 
-/// Methods other than POST.
-pub(super) async fn wrong_method() -> Refusal {
-    Refusal::Method
-}
-
-/// Other paths.
-pub(super) async fn wrong_path() -> Refusal {
-    Refusal::NoSuchPath
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::budget::Hold;
@@ -225,7 +219,6 @@ mod tests {
     use axum::http::StatusCode;
     use http_body_util::BodyExt;
     use std::path::Path;
-    use tower::ServiceExt;
 
     const REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview",
         "request":{"uid":"u-1","namespace":"shop","object":{"metadata":{"name":"orders"}}}}"#;
@@ -248,7 +241,7 @@ mod tests {
             .header("content-type", "Application/JSON; charset=utf-8")
             .body(body.into())
             .unwrap();
-        let response = super::super::routes::webhook(reviews).oneshot(request).await.unwrap();
+        let response = super::super::routes::webhook(reviews, request).await;
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())

@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::routing::post;
+use axum::body::Bytes;
+use axum::http::{Method, Request};
+use axum::response::{IntoResponse, Response};
+use hyper::body::Body;
 
-use super::review::{Reviews, review, wrong_method, wrong_path};
+use super::refusal::Refusal;
+use super::review::{Reviews, review};
 
-/// `/mutate`, and the path that the original injector was called by.
-pub(super) fn webhook(reviews: &Arc<Reviews>) -> Router {
-    let reviewed = post(review).fallback(wrong_method);
-    Router::new()
-        .route("/mutate", reviewed.clone())
-        .route("/webhookmutation", reviewed)
-        .fallback(wrong_path)
-        .with_state(Arc::clone(reviews))
+/// `POST /mutate`, and the path that the original injector was called by.
+pub(super) async fn webhook<B>(reviews: &Arc<Reviews>, request: Request<B>) -> Response
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    match (request.uri().path(), request.method()) {
+        ("/mutate" | "/webhookmutation", &Method::POST) => review(reviews, request).await,
+        ("/mutate" | "/webhookmutation", _) => Refusal::Method.into_response(),
+        _ => Refusal::NoSuchPath.into_response(),
+    }
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::accept::Port;
+use super::accept::{Port, Service};
 use super::budget::Budget;
 use super::certificate;
 use super::cluster::{self, ClusterState};
@@ -21,7 +21,7 @@ use super::operations::{self, Operations};
 use super::readiness::Readiness;
 use super::reload;
 use super::review::Reviews;
-use super::routes;
+use super::workers::Workers;
 use crate::config::{Config, ConfigError, Overrides, load_templates};
 
 /// Connections to the operations port: probes and scrapers are few.
@@ -43,6 +43,9 @@ pub enum ServerError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A thread that cannot be had.
+    #[error("cannot start a thread: {0}: is there a limit on processes?")]
+    Threads(std::io::Error),
     /// A signal handler that cannot be set.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
@@ -93,13 +96,15 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
         longest_receiving: limits.body_timeout,
         decide: crate::inject,
     });
+    let workers = Arc::new(Workers::start().map_err(ServerError::Threads)?);
     let webhook_port = Port {
-        router: routes::webhook(&reviews),
+        service: Service::Webhook(reviews),
         tls: Some(TlsAcceptor::from(Arc::new(certs::server_config(serving.resolver())))),
         limits: Arc::clone(&limits),
         connections: Arc::clone(&connections),
         counters: metrics.connections.clone(),
         lifecycle: lifecycle.clone(),
+        workers: Some(Arc::clone(&workers)),
     };
     let operations = Arc::new(Operations {
         readiness: Readiness::new(
@@ -117,12 +122,13 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
     });
     // It answers to the very end: a life of its own, which nothing closes.
     let operations_port = Port {
-        router: operations::routes(operations),
+        service: Service::Operations(operations::routes(operations)),
         tls: None,
         limits,
         connections: Connections::new(OPERATIONS_CONNECTIONS),
         counters: ConnectionCounters::default(),
         lifecycle: Lifecycle::new(),
+        workers: None,
     };
 
     let drain = config.drain.clone();
@@ -151,6 +157,7 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
     lifecycle.enter(Phase::Closing);
     let _ = accepting.await;
     finish(&connections, drain.deadline, &mut signals).await;
+    workers.stop();
     background.iter().for_each(tokio::task::JoinHandle::abort);
     tokio::select! {
         _ = resigned => {}
