@@ -3,11 +3,11 @@
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{Layer, Registry};
 
 use crate::config::{Log, LogFormat, LogLevel};
 
@@ -23,9 +23,10 @@ pub fn start(log: &Log) {
     };
     // Libraries speak up from warnings on, and otherwise only when everything is asked for.
     let theirs = if ours == LevelFilter::TRACE { ours } else { ours.min(LevelFilter::WARN) };
-    let filter = EnvFilter::builder()
-        .with_default_directive(theirs.into())
-        .parse_lossy(format!("injector={ours},certs={ours}"));
+    let filter = Targets::new()
+        .with_default(theirs)
+        .with_target("injector", ours)
+        .with_target("certs", ours);
     let lines = match log.format {
         LogFormat::Text => fmt::layer()
             .with_writer(std::io::stderr)
