@@ -70,11 +70,15 @@ pub(crate) fn ask(pod: Pod<'_>) -> Ask {
     let Some(text) = value.as_str() else {
         return Ask::Unclear(value.to_string());
     };
-    match text.trim().to_ascii_lowercase().as_str() {
-        "" => Ask::Nothing,
-        word if YES.contains(&word) => Ask::Yes,
-        word if NO.contains(&word) => Ask::No,
-        _ => Ask::Unclear(text.to_owned()),
+    let is_one_of = |words: [&str; 5]| words.iter().any(|w| w.eq_ignore_ascii_case(text.trim()));
+    if text.trim().is_empty() {
+        Ask::Nothing
+    } else if is_one_of(YES) {
+        Ask::Yes
+    } else if is_one_of(NO) {
+        Ask::No
+    } else {
+        Ask::Unclear(text.to_owned())
     }
 }
 
@@ -121,25 +125,29 @@ impl Settings {
     /// Reads and checks every annotation; the first problem, in the order of the documentation,
     /// is the answer.
     pub(crate) fn read(pod: Pod<'_>, templates: &Templates) -> Result<Self, Problem> {
+        // Few of a pod's annotations are ours, and they are looked through for each key.
+        let ours = pod.annotations().into_iter().flatten();
+        let ours = ours.filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?, value)));
+        let ours: Vec<(&str, &Value)> = ours.filter(|(_, value)| !value.is_null()).collect();
         let settings = Self {
-            discovery: read(pod, "discoveryType", str::parse)?,
-            service_ports: read(pod, "servicePorts", ServicePorts::parse)?,
-            template: read(pod, "template", |name| check::template(name, templates))?,
-            image: read(pod, "image", check::image)?,
-            image_pull_policy: read(pod, "imagePullPolicy", check::pull_policy)?,
-            log_level: read(pod, "logLevel", check::log_level)?,
-            cpu: read(pod, "cpu", check::quantity)?,
-            memory: read(pod, "memory", check::quantity)?,
-            cpu_limit: read(pod, "cpuLimit", check::quantity)?,
-            memory_limit: read(pod, "memoryLimit", check::quantity)?,
-            env: read(pod, "env", check::env)?.unwrap_or_default(),
-            service_name: read(pod, "serviceName", check::identity)?,
-            version: read(pod, "version", check::identity)?,
-            app_id: read(pod, "appId", check::identity)?,
-            config_map: read(pod, "configMap", check::config_map)?,
-            passthrough: read(pod, "passthrough", check::passthrough)?,
-            native: read(pod, "nativeSidecar", check::native)?.flatten(),
-            interception: read(pod, "interception", str::parse)?,
+            discovery: read(&ours, "discoveryType", str::parse)?,
+            service_ports: read(&ours, "servicePorts", ServicePorts::parse)?,
+            template: read(&ours, "template", |name| check::template(name, templates))?,
+            image: read(&ours, "image", check::image)?,
+            image_pull_policy: read(&ours, "imagePullPolicy", check::pull_policy)?,
+            log_level: read(&ours, "logLevel", check::log_level)?,
+            cpu: read(&ours, "cpu", check::quantity)?,
+            memory: read(&ours, "memory", check::quantity)?,
+            cpu_limit: read(&ours, "cpuLimit", check::quantity)?,
+            memory_limit: read(&ours, "memoryLimit", check::quantity)?,
+            env: read(&ours, "env", check::env)?.unwrap_or_default(),
+            service_name: read(&ours, "serviceName", check::identity)?,
+            version: read(&ours, "version", check::identity)?,
+            app_id: read(&ours, "appId", check::identity)?,
+            config_map: read(&ours, "configMap", check::config_map)?,
+            passthrough: read(&ours, "passthrough", check::passthrough)?,
+            native: read(&ours, "nativeSidecar", check::native)?.flatten(),
+            interception: read(&ours, "interception", str::parse)?,
         };
         for (key, limit, request) in [
             ("cpuLimit", &settings.cpu_limit, &settings.cpu),
@@ -156,13 +164,13 @@ impl Settings {
     }
 }
 
-/// One annotation: absent and empty read as nothing, anything but a string is a problem.
+/// One of our annotations: absent and empty read as nothing, anything but a string is a problem.
 fn read<T>(
-    pod: Pod<'_>,
+    ours: &[(&str, &Value)],
     key: &str,
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<Option<T>, Problem> {
-    let Some(value) = pod.annotation(&format!("{PREFIX}{key}")) else {
+    let Some((_, value)) = ours.iter().find(|(name, _)| *name == key) else {
         return Ok(None);
     };
     let Some(text) = value.as_str() else {

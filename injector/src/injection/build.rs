@@ -109,11 +109,16 @@ impl Build<'_> {
     /// Renders the template and merges in what annotations and the pod's own containers say.
     fn additions(&self) -> Result<(Additions, Vec<String>), Objection> {
         let base = Pod(self.base);
-        let context =
-            context::variables(base, self.request, self.policy, self.settings, self.native);
+        let variables = context::Variables {
+            pod: base,
+            request: self.request,
+            policy: self.policy,
+            settings: self.settings,
+            native: self.native,
+        };
         let rendered = self
             .template
-            .render(&context)
+            .render(&variables)
             .map_err(|e| Objection::new(Reason::TemplateError, e.to_string()))?;
         let mut sidecar = rendered.sidecar;
         if self.native {

@@ -7,6 +7,7 @@ use crate::annotations::Settings;
 use crate::pod::{Pod, name};
 use crate::policy::{Discovery, Policy};
 use crate::request::RequestInfo;
+use crate::template::Scope;
 
 /// Every variable and what it holds.
 pub(crate) const VARIABLES: [(&str, &str); 30] = [
@@ -42,62 +43,86 @@ pub(crate) const VARIABLES: [(&str, &str); 30] = [
     ("omit", "as the value of a leaf: removes its key or list item"),
 ];
 
-/// Builds the variables for one pod. A variable that does not apply is `none`; one that is not
-/// listed here is an error in the template.
-pub(crate) fn variables(
-    pod: Pod<'_>,
-    request: &RequestInfo,
-    policy: &Policy,
-    settings: &Settings,
-    native: bool,
-) -> Value {
-    let defaults = &policy.sidecar;
-    let discovery = settings.discovery.unwrap_or(defaults.discovery_type);
-    let scraped = pod
-        .annotations()
-        .is_some_and(|map| map.keys().any(|key| key.starts_with("prometheus.io/")));
-    let or =
-        |own: &Option<String>, default: &str| own.clone().unwrap_or_else(|| default.to_owned());
-    let mut all: Vec<(&'static str, Value)> = Vec::with_capacity(VARIABLES.len());
-    let mut set = |key, value: Value| all.push((key, value));
-    // The sidecar itself.
-    set("injectorVersion", policy.version.clone().into());
-    set("native", native.into());
-    set("image", or(&settings.image, &defaults.image).into());
-    set("imagePullPolicy", or(&settings.image_pull_policy, &defaults.image_pull_policy).into());
-    set("logLevel", or(&settings.log_level, &defaults.log_level).into());
-    set("cpu", defaults.cpu.clone().into());
-    set("memory", defaults.memory.clone().into());
-    set("cpuLimit", optional(defaults.cpu_limit.clone()));
-    set("memoryLimit", defaults.memory_limit.clone().into());
-    set("configMap", or(&settings.config_map, &defaults.config_map).into());
-    set("passthrough", optional(settings.passthrough.clone()));
-    // What the pod's annotations say.
-    set("discoveryType", optional(settings.discovery.map(|d| d.as_str().to_owned())));
-    set("servicePorts", optional(settings.service_ports.as_ref().map(ToString::to_string)));
-    set("serviceName", optional(settings.service_name.clone()));
-    set("version", optional(settings.version.clone()));
-    set("appId", optional(settings.app_id.clone()));
-    // What holds where neither the pod nor its files say.
-    set("pilot", (discovery == Discovery::Pilot).into());
-    set("defaultDiscoveryType", defaults.discovery_type.as_str().into());
-    set("defaultRegistryAddress", optional(defaults.registry_address.clone()));
-    set("defaultPilotAddress", optional(defaults.pilot_address.clone()));
-    set("defaultAppId", optional(defaults.app_id.clone()));
-    set("defaultVersion", optional(pod.label("version").map(str::to_owned)));
-    set("defaultServiceName", optional(identity::default_service_name(pod, request)));
-    // Facts.
-    set("appPorts", optional(identity::app_ports(pod)));
-    set("namespace", request.namespace.clone().into());
-    let first = pod.containers().first().map(|c| name(c).to_owned());
-    set("firstContainer", optional(first.filter(|n| !n.is_empty())));
-    set("scraped", scraped.into());
-    set("annotations", strings(pod, "annotations"));
-    set("labels", strings(pod, "labels"));
-    Value::from_pairs(all)
+/// The variables for one pod. One that does not apply is `none`; one that is not listed here is an
+/// error in the template.
+pub(crate) struct Variables<'a> {
+    pub(crate) pod: Pod<'a>,
+    pub(crate) request: &'a RequestInfo,
+    pub(crate) policy: &'a Policy,
+    pub(crate) settings: &'a Settings,
+    pub(crate) native: bool,
 }
 
-fn optional(text: Option<String>) -> Value {
+impl Variables<'_> {
+    fn is_scraped(&self) -> bool {
+        let annotations = self.pod.annotations().into_iter().flatten();
+        annotations.into_iter().any(|(key, _)| key.starts_with("prometheus.io/"))
+    }
+}
+
+impl Scope for Variables<'_> {
+    fn get(&self, variable: &str) -> Option<Value> {
+        let Self { pod, request, policy, settings, native } = *self;
+        let defaults = &policy.sidecar;
+        Some(match variable {
+            // The sidecar itself.
+            "injectorVersion" => text(&policy.version),
+            "native" => native.into(),
+            "image" => text(settings.image.as_ref().unwrap_or(&defaults.image)),
+            "imagePullPolicy" => {
+                text(settings.image_pull_policy.as_ref().unwrap_or(&defaults.image_pull_policy))
+            }
+            "logLevel" => text(settings.log_level.as_ref().unwrap_or(&defaults.log_level)),
+            "cpu" => text(&defaults.cpu),
+            "memory" => text(&defaults.memory),
+            "cpuLimit" => optional(defaults.cpu_limit.as_deref()),
+            "memoryLimit" => text(&defaults.memory_limit),
+            "configMap" => text(settings.config_map.as_ref().unwrap_or(&defaults.config_map)),
+            "passthrough" => optional(settings.passthrough.as_deref()),
+            // What the pod's annotations say.
+            "discoveryType" => optional(settings.discovery.map(Discovery::as_str)),
+            "servicePorts" => {
+                let ports = settings.service_ports.as_ref().map(ToString::to_string);
+                optional(ports.as_deref())
+            }
+            "serviceName" => optional(settings.service_name.as_deref()),
+            "version" => optional(settings.version.as_deref()),
+            "appId" => optional(settings.app_id.as_deref()),
+            // What holds where neither the pod nor its files say.
+            "pilot" => {
+                let discovery = settings.discovery.unwrap_or(defaults.discovery_type);
+                (discovery == Discovery::Pilot).into()
+            }
+            "defaultDiscoveryType" => defaults.discovery_type.as_str().into(),
+            "defaultRegistryAddress" => optional(defaults.registry_address.as_deref()),
+            "defaultPilotAddress" => optional(defaults.pilot_address.as_deref()),
+            "defaultAppId" => optional(defaults.app_id.as_deref()),
+            "defaultVersion" => optional(pod.label("version")),
+            "defaultServiceName" => optional(identity::default_service_name(pod, request)),
+            // Facts.
+            "appPorts" => optional(identity::app_ports(pod).as_deref()),
+            "namespace" => text(&request.namespace),
+            "firstContainer" => {
+                optional(pod.containers().first().map(name).filter(|name| !name.is_empty()))
+            }
+            "scraped" => self.is_scraped().into(),
+            "annotations" => strings(pod, "annotations"),
+            "labels" => strings(pod, "labels"),
+            _ => return None,
+        })
+    }
+
+    fn all(&self) -> Value {
+        let names = VARIABLES.iter().map(|(name, _)| *name);
+        Value::from_pairs(names.filter_map(|name| Some((name, self.get(name)?))))
+    }
+}
+
+fn text(text: &str) -> Value {
+    text.into()
+}
+
+fn optional(text: Option<&str>) -> Value {
     text.map_or(Value::from(()), Value::from)
 }
 
@@ -111,16 +136,23 @@ fn strings(pod: Pod<'_>, of: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     #[test]
     fn the_documented_variables_are_the_variables() {
         let pod = serde_json::json!({});
         let (policy, request) = (Policy::builtin(), RequestInfo::default());
-        let settings = Settings::read(Pod(&pod), &policy.templates).unwrap();
-        let all = variables(Pod(&pod), &request, &policy, &settings, true);
-        let names: BTreeSet<String> = all.try_iter().unwrap().map(|k| k.to_string()).collect();
-        let documented = VARIABLES.iter().map(|(name, _)| (*name).to_owned());
-        assert_eq!(documented.filter(|n| n != "omit").collect::<BTreeSet<_>>(), names);
+        let settings = &Settings::read(Pod(&pod), &policy.templates).unwrap();
+        let variables = Variables {
+            pod: Pod(&pod),
+            request: &request,
+            policy: &policy,
+            settings,
+            native: true,
+        };
+        for (name, _) in VARIABLES.iter().filter(|(name, _)| *name != "omit") {
+            assert!(variables.get(name).is_some(), "{name}");
+        }
+        assert!(variables.get("other").is_none());
+        assert_eq!(variables.all().len(), Some(VARIABLES.len() - 1));
     }
 }

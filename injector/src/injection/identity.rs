@@ -6,12 +6,12 @@ use crate::request::RequestInfo;
 
 /// Labels `app`, `app.kubernetes.io/name`, then what made the pod, then a bare pod's fixed name.
 /// Never the name of one replica: each would be a service of its own.
-pub(crate) fn default_service_name(pod: Pod<'_>, request: &RequestInfo) -> Option<String> {
+pub(crate) fn default_service_name<'a>(pod: Pod<'a>, request: &'a RequestInfo) -> Option<&'a str> {
     if let Some(name) = pod.label("app").or_else(|| pod.label("app.kubernetes.io/name")) {
-        return Some(name.to_owned());
+        return Some(name);
     }
     if let Some(workload) = &request.workload {
-        return Some(workload.name.clone());
+        return Some(&workload.name);
     }
     let generated = text(pod.metadata(), "generateName").trim_end_matches('-');
     let name = match pod.controller() {
@@ -25,7 +25,7 @@ pub(crate) fn default_service_name(pod: Pod<'_>, request: &RequestInfo) -> Optio
         },
         None => without_template_hash(generated, pod),
     };
-    (!name.is_empty()).then(|| name.to_owned())
+    (!name.is_empty()).then_some(name)
 }
 
 /// `web-7d4b9c6f5d` of a Deployment's ReplicaSet is `web`.
@@ -72,7 +72,8 @@ mod tests {
     use serde_json::{Value, json};
 
     fn name_of(pod: &Value) -> Option<String> {
-        default_service_name(Pod(pod), &RequestInfo::pod_create("default"))
+        let request = RequestInfo::pod_create("default");
+        default_service_name(Pod(pod), &request).map(str::to_owned)
     }
 
     fn owned(kind: &str, name: &str, labels: &Value) -> Value {
@@ -102,7 +103,7 @@ mod tests {
         assert_eq!(name_of(&json!({})), None);
         let mut request = RequestInfo::pod_create("default");
         request.workload = Some(Workload { kind: "Deployment".into(), name: "shop".into() });
-        assert_eq!(default_service_name(Pod(&json!({})), &request).as_deref(), Some("shop"));
+        assert_eq!(default_service_name(Pod(&json!({})), &request), Some("shop"));
     }
 
     #[test]

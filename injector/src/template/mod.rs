@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::template::node::Node;
+use crate::template::node::{Node, Place};
 
 mod node;
 
@@ -32,6 +32,15 @@ pub struct Template {
     ports: Vec<(u64, String)>,
     environment: minijinja::Environment<'static>,
     tree: Node,
+}
+
+/// What the expressions of a template can name.
+pub(crate) trait Scope {
+    /// The value of `variable`; `None`: there is no such variable.
+    fn get(&self, variable: &str) -> Option<minijinja::Value>;
+
+    /// All of them, by name.
+    fn all(&self) -> minijinja::Value;
 }
 
 /// What a template made for one pod.
@@ -155,7 +164,7 @@ impl Template {
     }
 
     /// Fills in the leaves.
-    pub(crate) fn render(&self, context: &minijinja::Value) -> Result<Rendered, TemplateError> {
+    pub(crate) fn render(&self, scope: &dyn Scope) -> Result<Rendered, TemplateError> {
         let error = |at: String, problem: String| TemplateError {
             template: self.name.clone(),
             at,
@@ -163,7 +172,7 @@ impl Template {
         };
         let tree = self
             .tree
-            .render(&self.environment, context)
+            .render(&Place::new(&self.environment, scope))
             .map_err(|(at, problem)| error(at, problem))?;
         let Some(Value::Object(mut tree)) = tree else {
             return Err(error("document".into(), "rendered to nothing".into()));
@@ -198,7 +207,8 @@ impl Template {
 
 /// Bytes of a digest as hexadecimal text.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, b| text + &format!("{b:02x}"))
+    let digit = |value: u8| char::from_digit(value.into(), 16).expect("half a byte is a digit");
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15].map(digit)).collect()
 }
 
 fn strings(map: &Map<String, Value>) -> bool {

@@ -1,11 +1,14 @@
 //! The compiled tree of a template.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
 
 use minijinja::value::{Object, ValueKind};
 use minijinja::{Environment, Value as Jinja, context};
 use serde_json::{Map, Number, Value};
+
+use super::Scope;
 
 /// Path of a node and what is wrong there.
 type Problem = (String, String);
@@ -45,6 +48,42 @@ enum Simple {
     OrOmit(String),
     /// `omit if variable else 'text'`
     OmitIf(String, Jinja),
+}
+
+/// Where expressions are worked out: what they can name there, and the engine for those that are not
+/// simple.
+pub(super) struct Place<'a> {
+    environment: &'a Environment<'static>,
+    /// `None` within `$each`, where `all` holds the item besides.
+    scope: Option<&'a dyn Scope>,
+    /// What the engine is given, made when it is first needed.
+    all: OnceCell<Jinja>,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn new(environment: &'a Environment<'static>, scope: &'a dyn Scope) -> Self {
+        Self { environment, scope: Some(scope), all: OnceCell::new() }
+    }
+
+    /// The same place, and `item` named `variable` besides.
+    fn with(&self, variable: &str, item: Jinja) -> Self {
+        let bound = Jinja::from_pairs([(variable, item)]);
+        let all = context! { ..bound, ..self.all().clone() };
+        Self { environment: self.environment, scope: None, all: all.into() }
+    }
+
+    fn all(&self) -> &Jinja {
+        self.all.get_or_init(|| self.scope.map(Scope::all).unwrap_or_default())
+    }
+
+    /// The value of one variable; undefined where there is no such.
+    fn get(&self, variable: &str) -> Jinja {
+        match self.scope {
+            Some(scope) => scope.get(variable),
+            None => self.all().get_attr(variable).ok(),
+        }
+        .unwrap_or_default()
+    }
 }
 
 /// What `omit` is: removes the key or item that it is the value of.
@@ -162,26 +201,22 @@ impl Node {
     }
 
     /// The value of this node; `None` where it is omitted.
-    pub(super) fn render(
-        &self,
-        environment: &Environment<'static>,
-        context: &Jinja,
-    ) -> Result<Option<Value>, Problem> {
+    pub(super) fn render(&self, place: &Place<'_>) -> Result<Option<Value>, Problem> {
         match self {
             Self::Literal(value) => Ok(Some(value.clone())),
-            Self::Expression(expression) => expression.scalar(environment, context),
-            Self::Text(text) => text.text(environment, context).map(|t| Some(Value::String(t))),
+            Self::Expression(expression) => expression.scalar(place),
+            Self::Text(text) => text.text(place).map(|t| Some(Value::String(t))),
             Self::List(items) => {
                 let mut list = Vec::with_capacity(items.len());
                 for item in items {
-                    item.render_into(environment, context, &mut list)?;
+                    item.render_into(place, &mut list)?;
                 }
                 Ok(Some(Value::Array(list)))
             }
             Self::Map(entries) => {
                 let mut map = Map::with_capacity(entries.len());
                 for (key, node) in entries {
-                    if let Some(value) = node.render(environment, context)? {
+                    if let Some(value) = node.render(place)? {
                         map.insert(key.clone(), value);
                     }
                 }
@@ -192,33 +227,23 @@ impl Node {
                     let usage = "stands only on the items of a list".to_owned();
                     return Err((list.at.clone(), usage));
                 }
-                if guarded.holds(environment, context)? {
-                    guarded.node.render(environment, context)
-                } else {
-                    Ok(None)
-                }
+                if guarded.holds(place)? { guarded.node.render(place) } else { Ok(None) }
             }
         }
     }
 
     /// As an item of a list: `$each` makes any number of items.
-    fn render_into(
-        &self,
-        environment: &Environment<'static>,
-        context: &Jinja,
-        list: &mut Vec<Value>,
-    ) -> Result<(), Problem> {
+    fn render_into(&self, place: &Place<'_>, list: &mut Vec<Value>) -> Result<(), Problem> {
         let Self::Guarded(guarded @ Guarded { each: Some((over, variable)), .. }) = self else {
-            list.extend(self.render(environment, context)?);
+            list.extend(self.render(place)?);
             return Ok(());
         };
-        let items = over.value(environment, context)?;
+        let items = over.value(place)?;
         let items = items.try_iter().map_err(|e| (over.at.clone(), problem(&e)))?;
         for item in items {
-            let bound = Jinja::from_pairs([(variable.as_str(), item)]);
-            let inner = context! { ..bound, ..context.clone() };
-            if guarded.holds(environment, &inner)? {
-                list.extend(guarded.node.render(environment, &inner)?);
+            let inner = place.with(variable, item);
+            if guarded.holds(&inner)? {
+                list.extend(guarded.node.render(&inner)?);
             }
         }
         Ok(())
@@ -226,10 +251,10 @@ impl Node {
 }
 
 impl Guarded {
-    fn holds(&self, environment: &Environment<'static>, context: &Jinja) -> Result<bool, Problem> {
+    fn holds(&self, place: &Place<'_>) -> Result<bool, Problem> {
         match &self.condition {
             None => Ok(true),
-            Some(condition) => Ok(condition.value(environment, context)?.is_true()),
+            Some(condition) => Ok(condition.value(place)?.is_true()),
         }
     }
 }
@@ -250,33 +275,31 @@ impl Compiled {
         Ok(Self { at, simple: Simple::read(source.trim()) })
     }
 
-    fn value(&self, environment: &Environment<'static>, context: &Jinja) -> Result<Jinja, Problem> {
+    fn value(&self, place: &Place<'_>) -> Result<Jinja, Problem> {
         if let Some(simple) = &self.simple
-            && let Some(value) = simple.value(context)
+            && let Some(value) = simple.value(place)
         {
             return Ok(value);
         }
-        let captured = environment
+        let captured = place
+            .environment
             .get_template(&self.at)
-            .and_then(|t| t.render_captured(context.clone()))
+            .and_then(|t| t.render_captured(place.all().clone()))
             .map_err(|e| (self.at.clone(), problem(&e)))?;
         Ok(captured.state().lookup("value").unwrap_or_default())
     }
 
-    fn text(&self, environment: &Environment<'static>, context: &Jinja) -> Result<String, Problem> {
-        environment
+    fn text(&self, place: &Place<'_>) -> Result<String, Problem> {
+        place
+            .environment
             .get_template(&self.at)
-            .and_then(|t| t.render(context.clone()))
+            .and_then(|t| t.render(place.all().clone()))
             .map_err(|e| (self.at.clone(), problem(&e)))
     }
 
     /// Only a scalar may come out of a leaf: a list or map of the pod's would add structure.
-    fn scalar(
-        &self,
-        environment: &Environment<'static>,
-        context: &Jinja,
-    ) -> Result<Option<Value>, Problem> {
-        let value = self.value(environment, context)?;
+    fn scalar(&self, place: &Place<'_>) -> Result<Option<Value>, Problem> {
+        let value = self.value(place)?;
         let wrong = |what: &str| Err((self.at.clone(), what.to_owned()));
         match value.kind() {
             _ if value.downcast_object_ref::<Omit>().is_some() => Ok(None),
@@ -312,9 +335,9 @@ impl Simple {
     }
 
     /// `None` where the engine has something to say: about a name that there is not.
-    fn value(&self, context: &Jinja) -> Option<Jinja> {
+    fn value(&self, place: &Place<'_>) -> Option<Jinja> {
         let (Self::Variable(name) | Self::OrOmit(name) | Self::OmitIf(name, _)) = self;
-        let value = context.get_attr(name).ok()?;
+        let value = place.get(name);
         match self {
             Self::Variable(_) => Some(value),
             _ if value.is_undefined() => None,
@@ -348,8 +371,7 @@ mod tests {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
         environment.add_global("omit", omit());
-        let context =
-            context! { empty => "", nothing => (), no => false, yes => true, text => "x" };
+        let all = context! { empty => "", nothing => (), no => false, yes => true, text => "x" };
         let variables = ["empty", "nothing", "no", "yes", "text", "absent"];
         for (number, (form, variable)) in ["NAME or omit", "omit if NAME else 'a b'", " NAME "]
             .into_iter()
@@ -361,8 +383,11 @@ mod tests {
             let quick = Compiled::expression(&source, at.clone(), &mut environment).unwrap();
             assert!(quick.simple.is_some(), "{source}");
             let slow = Compiled { at, simple: None };
-            let [quick, slow] =
-                [quick, slow].map(|c| c.scalar(&environment, &context).map_err(|(at, _)| at));
+            let [quick, slow] = [quick, slow].map(|c| {
+                let all = all.clone().into();
+                let place = Place { environment: &environment, scope: None, all };
+                c.scalar(&place).map_err(|(at, _)| at)
+            });
             assert_eq!(quick, slow, "{source}");
         }
         for other in ["a or b", "omit if a.b else 'c'", "omit if a else 'b' ~ 'c'", "a | upper"] {
