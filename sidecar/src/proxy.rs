@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use discovery::Source;
 use mesh::Protocol;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -31,14 +32,33 @@ pub(crate) struct Shared {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) marks: Marks,
     pub(crate) clock: Clock,
-    /// Where the application reaches us, whatever name it uses.
-    pub(crate) own: Vec<SocketAddr>,
+    /// Where we listen.
+    own: Vec<SocketAddr>,
 }
 
 impl Shared {
     /// The settings in force; take what is needed and let go of them.
     pub(crate) fn settings(&self) -> arc_swap::Guard<Arc<Settings>> {
         self.settings.load()
+    }
+
+    /// Whether we listen there.
+    pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
+        let ip = address.ip().to_canonical();
+        self.own.iter().any(|own| {
+            // Every address of the host is ours then; of those that are not loopback, who has
+            // connected to one knows.
+            let any = own.ip().is_unspecified() && (ip.is_loopback() || ip.is_unspecified());
+            own.port() == address.port() && (any || own.ip() == ip)
+        })
+    }
+
+    /// Whether a connection has come back to us. Its two ends have the same address where it does
+    /// not leave the host.
+    pub(crate) fn has_come_home(&self, tcp: &TcpStream) -> bool {
+        let (Ok(here), Ok(there)) = (tcp.local_addr(), tcp.peer_addr()) else { return false };
+        let any = |own: &SocketAddr| own.ip().is_unspecified() && own.port() == there.port();
+        self.is_own(there) || (here.ip() == there.ip() && self.own.iter().any(any))
     }
 
     fn reconfigure(&self, settings: Settings) -> Vec<&'static str> {
@@ -85,9 +105,9 @@ impl Proxy {
         addresses.admin = admin.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let clock = Clock::start();
         let plans = Plans::new(source, &settings.identity.app, clock);
-        let own: Vec<_> = listeners.iter().map(|(_, port)| port.address).collect();
-        let mut ports: Vec<u16> = own.iter().map(SocketAddr::port).collect();
-        ports.extend(addresses.admin.iter().map(SocketAddr::port));
+        let mut own: Vec<_> = listeners.iter().map(|(_, port)| port.address).collect();
+        own.extend(&addresses.admin);
+        let ports = own.iter().map(SocketAddr::port).collect();
         let shared = Arc::new(Shared {
             local: LocalPlan::new(&settings, &plans, ports, clock),
             marks: Marks::new(&settings.identity),

@@ -43,7 +43,8 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     // So that a restart need not wait for the old connections' last minute.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        // `[::]` is every address there is; any other is one of IPv6, and has IPv4 beside it.
+        socket.set_only_v6(!address.ip().is_unspecified())?;
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

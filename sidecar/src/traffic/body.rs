@@ -6,18 +6,24 @@
 use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use super::refusal::Refusal;
 
 /// A body that was longer when it had to be sent again is gone.
 const HELD: usize = 64 << 10;
+
+/// For a body that nobody wants.
+const SWALLOWING: Duration = Duration::from_secs(1);
 
 /// A request's body, whatever becomes of its attempts.
 #[derive(Debug)]
@@ -115,6 +121,24 @@ impl RequestBody {
     /// Whether something of it went on since this was last asked.
     pub(crate) fn moved(&self) -> bool {
         self.0.as_ref().is_some_and(|tape| std::mem::take(&mut tape.borrow_mut().moved))
+    }
+
+    /// Takes what is left of it, to what a sender would hold to send it elsewhere: one that is
+    /// still writing when the connection ends may never read why.
+    pub(crate) async fn swallow(&self) {
+        let Some(tape) = &self.0 else { return };
+        let all = poll_fn(|cx| {
+            let mut tape = tape.borrow_mut();
+            let mut left = HELD;
+            while let Some(Ok(frame)) = ready!(tape.poll(cx)) {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                if left == 0 {
+                    break;
+                }
+            }
+            Poll::Ready(())
+        });
+        let _ = timeout(SWALLOWING, all).await;
     }
 
     /// There is a response: what was played is not needed again.

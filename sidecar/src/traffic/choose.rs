@@ -45,9 +45,9 @@ impl Choice {
 
     /// Refuses to send a request to where it came in.
     pub(crate) fn check_loop(&self, here: &Here<'_>) -> Result<(), Refusal> {
-        let own = &here.worker.shared.own;
+        let shared = &here.worker.shared;
         match &self.endpoint.id.address {
-            Address::Known(address) if own.contains(address) => Err(Refusal::Loop),
+            Address::Known(address) if shared.is_own(*address) => Err(Refusal::Loop),
             _ => Ok(()),
         }
     }

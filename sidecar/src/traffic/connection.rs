@@ -13,10 +13,11 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::answer;
+use super::connect::{self, Next};
 use super::detect::{Spoken, detect};
 use super::http2;
 use super::tunnel::{Handover, carry};
+use super::{Here, answer};
 use crate::listener::Port;
 use crate::settings::{HeaderCase, Settings};
 use crate::worker::{Connection, Order, Stream, Worker};
@@ -37,34 +38,53 @@ pub(crate) async fn serve(
     connection: Rc<Connection>,
     tcp: TcpStream,
 ) {
+    let here = Here { worker, port, connection: &connection };
     let mut stream = Stream::new(tcp, &connection.notes);
-    match first_bytes(&connection, &mut stream).await {
-        Some(Spoken::Http1) => {
-            let stream = serve_http1(worker, port, &connection, stream).await;
-            // What HTTP has ended in, if in something.
-            if let Some((Handover::Tunnel(far), in_flight)) = connection.handover() {
-                Box::pin(carry(worker, &connection, stream, far)).await;
-                in_flight.end(worker.coarse_now.get());
-            }
+    let mut spoken = first_bytes(&connection, &mut stream).await;
+    while let Some(speaking) = spoken.take() {
+        match speaking {
+            Spoken::Http1 => stream = serve_http1(worker, port, &connection, stream).await,
+            Spoken::Http2 => return http2::serve(worker, port, &connection, stream).await,
         }
-        Some(Spoken::Http2) => http2::serve(worker, port, &connection, stream).await,
-        None => {}
+        // What HTTP has ended in, if in something.
+        let next = match connection.handover() {
+            Some((Handover::Tunnel(far), in_flight)) => Some(Next::Tunnel(far, in_flight)),
+            Some((Handover::Connect(asked), in_flight)) => {
+                Box::pin(connect::next(&here, &mut stream, asked, in_flight)).await
+            }
+            None => None,
+        };
+        match next {
+            Some(Next::Http(inside)) => spoken = Some(inside),
+            Some(Next::Tunnel(far, in_flight)) => {
+                Box::pin(carry(worker, &connection, stream, far)).await;
+                return in_flight.end(worker.coarse_now.get());
+            }
+            None => {}
+        }
     }
 }
 
 /// Waits for what the client says first, for as long as it may be silent.
 async fn first_bytes(connection: &Rc<Connection>, stream: &mut Stream) -> Option<Spoken> {
-    let mut detecting = pin!(detect(stream));
+    unless_told(connection, pin!(detect(stream))).await?.ok()?
+}
+
+/// Waits for what a client does, unless the connection is told to end before. `None`: it was.
+pub(super) async fn unless_told<F: Future>(
+    connection: &Connection,
+    mut awaited: Pin<&mut F>,
+) -> Option<F::Output> {
     let told = poll_fn(|cx| match connection.order(cx) {
         Some(order) => Poll::Ready(Err(order)),
-        None => detecting.as_mut().poll(cx).map(Ok),
+        None => awaited.as_mut().poll(cx).map(Ok),
     });
     match told.await {
-        Ok(spoken) => spoken.ok().flatten(),
+        Ok(output) => Some(output),
         // What has arrived already was not seen when this was decided.
-        Err(Order::Close | Order::BreakOff) => timeout(LAST_LOOK, detecting).await.ok()?.ok()?,
+        Err(Order::Close | Order::BreakOff) => timeout(LAST_LOOK, awaited).await.ok(),
         // It may be one of those that waited in the queue, with its request on the way.
-        Err(Order::Finish) => timeout(LAST_CALL, detecting).await.ok()?.ok()?,
+        Err(Order::Finish) => timeout(LAST_CALL, awaited).await.ok(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whom a request is for, and the way there.
 
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::str;
 use std::sync::Arc;
@@ -8,25 +9,34 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::http::request;
 use hyper::http::uri::{Scheme, Uri};
 use hyper::{Method, Version};
-use mesh::{Authority, Passthrough, Unclaimed, ungoverned};
+use mesh::{Authority, BadAuthority, Passthrough, Unclaimed, ungoverned};
 
 use super::Here;
 use super::headers::{FORWARDED_PORT, VIA};
 use super::refusal::Refusal;
 use crate::listener::Side;
-use crate::plan::{Kind, Lookup, PortDenied, Route};
+use crate::plan::{Kind, Lookup, PortDenied, Route, ServicePlan};
 
 /// The port of a URL that names none.
 const HTTP: u16 = 80;
 
 /// Whom a request is for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Destination {
     /// Host and port as the client wrote them; what Host says from here on.
     authority: HeaderValue,
     host: Range<usize>,
     port: Option<u16>,
     form: Form,
+}
+
+/// What a name of the consumer side stands for.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A service of the mesh.
+    Service(Arc<ServicePlan>),
+    /// What lies outside of it.
+    Outside(Arc<Route>),
 }
 
 /// How the client said so.
@@ -55,7 +65,10 @@ impl Destination {
     pub(crate) fn of(here: &Here<'_>, head: &mut request::Parts) -> Result<Self, Refusal> {
         match here.port.side {
             Side::Consumer => {
-                let destination = Self::named(here, head)?;
+                let mut destination = Self::named(here, head)?;
+                if let Some(tunnel) = here.connection.inside() {
+                    destination = tunnel.asked_inside(&destination);
+                }
                 let via = &here.worker.shared.marks.via;
                 if head.headers.get_all(VIA).iter().any(|seen| seen == via) {
                     return Err(Refusal::Loop);
@@ -97,6 +110,10 @@ impl Destination {
         };
         // HTTP/1.0 knows no Host.
         let authority = head.headers.get(HOST).cloned().unwrap_or(HeaderValue::from_static(""));
+        Self::read(authority, form)
+    }
+
+    fn read(authority: HeaderValue, form: Form) -> Result<Self, Refusal> {
         let text = str::from_utf8(authority.as_bytes()).map_err(|_| Refusal::NoDestination)?;
         if text.is_empty() {
             return Ok(Self { authority, host: 0..0, port: None, form });
@@ -106,6 +123,25 @@ impl Destination {
         let host = start..start + read.host.len();
         let port = read.port;
         Ok(Self { authority, host, port, form })
+    }
+
+    /// What a CONNECT is for: host and port, and nothing else.
+    pub(crate) fn of_connect(uri: &Uri) -> Result<Self, Refusal> {
+        let bare = uri.scheme().is_none() && uri.path_and_query().is_none();
+        let authority = uri.authority().filter(|_| bare).ok_or(Refusal::NoDestination)?;
+        let destination = HeaderValue::from_str(authority.as_str());
+        let destination = destination.map_err(|_| Refusal::NoDestination)?;
+        let destination = Self::read(destination, Form::Absolute)?;
+        // RFC 9110 §9.3.6: there is no default.
+        destination.port.ok_or(Refusal::BadDestination(BadAuthority::Port))?;
+        Ok(destination)
+    }
+
+    /// Whom a request within a tunnel to here is for: it was said already, whatever Host says. Only
+    /// who writes `http://ServiceB/` asks for no port, and yet has to name one in a CONNECT.
+    fn asked_inside(&self, asked: &Self) -> Self {
+        let port = self.port.filter(|port| *port != HTTP || asked.port == self.port);
+        Self { port, ..self.clone() }
     }
 
     /// The host, without brackets.
@@ -127,10 +163,18 @@ impl Destination {
     }
 
     async fn service_route(&self, here: &Here<'_>) -> Result<Arc<Route>, Refusal> {
+        Ok(match self.find(here).await? {
+            Found::Service(service) => Arc::clone(service.route(here.port.protocol, self.port)),
+            Found::Outside(route) => route,
+        })
+    }
+
+    /// What it names, on the consumer side.
+    pub(crate) async fn find(&self, here: &Here<'_>) -> Result<Found, Refusal> {
         let shared = &here.worker.shared;
         let host = self.host();
         if let Some(service) = shared.plans.known(host) {
-            return Ok(Arc::clone(service.route(here.port.protocol, self.port)));
+            return Ok(Found::Service(service));
         }
         if host.is_empty() {
             return Err(Refusal::NoDestination);
@@ -146,14 +190,12 @@ impl Destination {
             Box::pin(shared.plans.find(host)).await
         };
         match lookup {
-            Lookup::Service(service) => {
-                return Ok(Arc::clone(service.route(here.port.protocol, self.port)));
-            }
+            Lookup::Service(service) => return Ok(Found::Service(service)),
             Lookup::Unavailable => return Err(Refusal::DiscoveryUnavailable(host.into())),
             Lookup::Unknown if self.form == Form::Origin => return Err(Refusal::NoDestination),
             Lookup::Unknown => {}
         }
-        self.outside(here, &authority, shared.settings().passthrough)
+        self.outside(here, &authority, shared.settings().passthrough).map(Found::Outside)
     }
 
     fn outside(
@@ -194,10 +236,7 @@ impl Destination {
         }
         let Ok(ip) = self.host().parse() else { return false };
         match here.port.side {
-            Side::Consumer => {
-                let port = self.port.unwrap_or(HTTP);
-                shared.own.iter().any(|own| own.ip() == ip && own.port() == port)
-            }
+            Side::Consumer => shared.is_own(SocketAddr::new(ip, self.port.unwrap_or(HTTP))),
             Side::Provider => shared.settings().listeners.addresses.contains(&ip),
         }
     }

@@ -36,6 +36,51 @@ pub(crate) async fn detect(stream: &mut Stream) -> io::Result<Option<Spoken>> {
     }
 }
 
+/// The most that is looked at to tell what is spoken in a tunnel.
+pub(crate) const LOOK: usize = PREFACE.len();
+
+/// What is spoken in a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// Requests.
+    Http(Spoken),
+    /// TLS, or what else there is.
+    Other,
+}
+
+/// What begins with `seen`, of at most [`LOOK`] bytes. `None`: more is needed to tell. A request
+/// is a method, a space and what can be asked for, so that `SSH-2.0-x y` or `NICK x` are none.
+pub(crate) fn opening(seen: &[u8]) -> Option<Opening> {
+    let whole = seen.len() >= LOOK;
+    match spoken(seen) {
+        Some(Spoken::Http2) => return Some(Opening::Http(Spoken::Http2)),
+        None => return None,
+        Some(Spoken::Http1) => {}
+    }
+    let undecided = if whole { Some(Opening::Other) } else { None };
+    let method = seen.iter().take_while(|b| b.is_ascii_uppercase() || **b == b'-').count();
+    match seen.get(method) {
+        None => undecided,
+        Some(b' ') if method > 0 => {
+            let target = &seen[method + 1..];
+            let could_be = |form: &[u8]| {
+                let both = form.len().min(target.len());
+                form[..both].eq_ignore_ascii_case(&target[..both])
+            };
+            let is = |form: &[u8]| could_be(form) && (whole || target.len() >= form.len());
+            let forms = [&b"/"[..], b"*", b"http://"];
+            if forms.iter().any(|form| is(form)) && !target.is_empty() {
+                Some(Opening::Http(Spoken::Http1))
+            } else if forms.iter().any(|form| could_be(form)) {
+                undecided
+            } else {
+                Some(Opening::Other)
+            }
+        }
+        Some(_) => Some(Opening::Other),
+    }
+}
+
 /// `None`: it could still become either.
 fn spoken(seen: &[u8]) -> Option<Spoken> {
     if seen.is_empty() {
@@ -49,7 +94,35 @@ fn spoken(seen: &[u8]) -> Option<Spoken> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PREFACE, Spoken, spoken};
+    use super::{LOOK, Opening, PREFACE, Spoken, opening, spoken};
+
+    #[test]
+    fn a_request_in_a_tunnel_is_told_from_what_looks_like_one() {
+        let (http1, http2) = (Opening::Http(Spoken::Http1), Opening::Http(Spoken::Http2));
+        for (seen, expected) in [
+            (&b""[..], None),
+            (b"G", None),
+            (b"GET ", None),
+            (b"GET /", Some(http1)),
+            (b"M-SEARCH * HTTP/1.1", Some(http1)),
+            (b"OPTIONS h", None),
+            (b"OPTIONS HTTP://a/", Some(http1)),
+            (b"UPDATEREDIRECTREF http:/", Some(http1)),
+            (b"GET key", Some(Opening::Other)),
+            (b"NICK harry", Some(Opening::Other)),
+            (b"SSH-2.0-OpenSSH_9.2 x", Some(Opening::Other)),
+            (b"\x16\x03\x01", Some(Opening::Other)),
+            (b"AAAAAAAAAAAAAAAAAAAAAAA", None),
+            (b"AAAAAAAAAAAAAAAAAAAAAAAA", Some(Opening::Other)),
+            (b"AAAAAAAAAAAAAAAAAAAAAAA ", Some(Opening::Other)),
+            (b" /", Some(Opening::Other)),
+            (b"PRI * HTTP/2.0\r\n", None),
+            (PREFACE, Some(http2)),
+        ] {
+            assert!(seen.len() <= LOOK);
+            assert_eq!(opening(seen), expected, "{:?}", String::from_utf8_lossy(seen));
+        }
+    }
 
     #[test]
     fn the_preface_tells_them_apart_as_soon_as_it_can() {

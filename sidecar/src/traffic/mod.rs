@@ -11,6 +11,7 @@
 
 mod body;
 mod choose;
+mod connect;
 mod connection;
 mod context;
 mod deadline;
@@ -35,7 +36,7 @@ use std::sync::atomic::Ordering;
 use hyper::body::Incoming;
 use hyper::header::UPGRADE;
 use hyper::http::request::Parts;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use mesh::{Failure, Permit, Resend, resend};
 
 use self::body::RequestBody;
@@ -43,12 +44,14 @@ use self::choose::Choice;
 pub(crate) use self::connection::serve;
 pub(crate) use self::context::Marks;
 use self::deadline::in_time;
-use self::destination::Destination;
+pub(crate) use self::destination::Destination;
 use self::exchange::exchange;
+use self::headers::VIA;
 use self::refusal::{Refusal, rescue};
 use self::response::ResponseBody;
 pub(crate) use self::tunnel::Handover;
 pub(crate) use self::upstream::Http1;
+use crate::lifecycle::Phase;
 use crate::listener::{Port, Side};
 use crate::plan::Route;
 use crate::worker::{Connection, Way, Worker};
@@ -103,10 +106,18 @@ async fn forward(
         (settings.limits, settings.breaker)
     };
 
+    if request.method() == Method::CONNECT {
+        return Box::pin(connect::open(here, request, counted)).await;
+    }
+
     // A message that two readers could take for two different ones goes no further.
     framing::check(&request, limits.header_fields)?;
     let (mut head, body) = request.into_parts();
     let body = RequestBody::new(body, limits.body_bytes)?;
+    if declines(here, &head) {
+        Box::pin(body.swallow()).await;
+        return Err(Refusal::Draining);
+    }
 
     // Whom is it for, and how is that reached?
     let destination = Destination::of(here, &mut head)?;
@@ -136,7 +147,18 @@ async fn forward(
     let answered = answered.unwrap_or(Err(Refusal::Timeout));
     let success = !answered.as_ref().is_err_and(Refusal::blames_the_instance);
     route.state.breaker.record(&terms, shared.clock.now(), permit, success);
+    if answered.as_ref().is_err_and(Refusal::is_declined) {
+        Box::pin(body.swallow()).await;
+    }
     answered
+}
+
+/// Whether somebody else has to answer: once no connections are taken any more, the application
+/// may end at any moment. Only a peer of ours is told so, as it sends the request elsewhere.
+fn declines(here: &Here<'_>, head: &Parts) -> bool {
+    here.port.side == Side::Provider
+        && here.worker.shared.lifecycle.phase() >= Phase::Closing
+        && head.headers.contains_key(VIA)
 }
 
 /// Sends a request to an endpoint of its route: once, and once more where that can do no harm.

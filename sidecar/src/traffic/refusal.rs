@@ -75,6 +75,8 @@ pub(crate) enum Refusal {
     BadResponse,
     /// We have no place left.
     Overload,
+    /// We are about to end, and whoever asks can ask somebody else.
+    Draining,
 }
 
 impl Refusal {
@@ -188,7 +190,13 @@ impl Refusal {
             Self::Overload => {
                 (unavailable, "overload", "no connection can be opened at the moment".to_owned())
             }
+            Self::Draining => (unavailable, "draining", "the instance is about to end".to_owned()),
         }
+    }
+
+    /// Whether a peer of ours sends the request elsewhere when it is told so.
+    pub(crate) fn is_declined(&self) -> bool {
+        matches!(self, Self::Draining | Self::LocalRefused)
     }
 
     /// Whether the instance is to blame, rather than the client or ourselves.

@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::choose::Choice;
+use super::connect::Connect;
 use crate::worker::{Connection, Order, Stream, Way, Worker};
 
 /// The most that is read at once.
@@ -28,6 +29,8 @@ thread_local! {
 pub(crate) enum Handover {
     /// A tunnel to an endpoint.
     Tunnel(Far),
+    /// What a client says behind its CONNECT.
+    Connect(Connect),
 }
 
 /// The other end of a tunnel.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Context;
+use std::time::Duration;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -71,11 +72,25 @@ pub(crate) async fn connect(here: &Here<'_>, endpoint: &Endpoint) -> Result<Http
         // Plain text would show to everybody on the way what was to be kept from them.
         return Err(Refusal::TlsFailed);
     }
-    let limit = shared.settings().limits.connect_timeout;
+    let tcp = reach(here, endpoint, shared.settings().limits.connect_timeout).await?;
+    adopt(tcp, shared.settings().header_case).await
+}
+
+/// Connects, and no more.
+pub(crate) async fn reach(
+    here: &Here<'_>,
+    endpoint: &Endpoint,
+    limit: Duration,
+) -> Result<TcpStream, Refusal> {
+    let shared = &here.worker.shared;
     let failed = match timeout(limit, open(&endpoint.id.address)).await {
+        // A name may be one of ours.
+        Ok(Ok(tcp)) if endpoint.id.instance.is_none() && shared.has_come_home(&tcp) => {
+            return Err(Refusal::Loop);
+        }
         Ok(Ok(tcp)) => {
             endpoint.eviction.succeeded();
-            return handshake(tcp, shared.settings().header_case).await;
+            return Ok(tcp);
         }
         Ok(Err(error)) if is_our_own(&error) => {
             // What idles here holds what is missing.
@@ -111,7 +126,8 @@ fn is_our_own(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| ours.contains(&Errno::from_raw(code)))
 }
 
-async fn handshake(tcp: TcpStream, case: HeaderCase) -> Result<Http1, Refusal> {
+/// Makes a connection that was just made one for requests.
+pub(crate) async fn adopt(tcp: TcpStream, case: HeaderCase) -> Result<Http1, Refusal> {
     let notes = Rc::new(Notes::default());
     let stream = TokioIo::new(Stream::new(tcp, &notes));
     let mut builder = http1::Builder::new();

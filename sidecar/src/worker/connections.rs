@@ -3,7 +3,7 @@
 //! No connection has a timer: once a second the worker looks at all of them. A request costs a
 //! few stores for it, and ten thousand idle connections a millisecond each second.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::task::{Context, Waker};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::stream::Notes;
 use crate::settings::Limits;
-use crate::traffic::Handover;
+use crate::traffic::{Destination, Handover};
 
 /// The table.
 #[derive(Debug, Default)]
@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     broken: Cell<bool>,
     /// What the connection becomes when its last response has gone.
     handover: RefCell<Option<Box<Handover>>>,
+    /// Where it leads, if a CONNECT said so.
+    inside: OnceCell<Box<Destination>>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -92,6 +94,7 @@ impl Connections {
             order: Cell::new(None),
             broken: Cell::new(false),
             handover: RefCell::default(),
+            inside: OnceCell::new(),
             waker: RefCell::default(),
         });
         self.open.borrow_mut().insert(id, Rc::clone(&connection));
@@ -185,6 +188,16 @@ impl Connection {
         self.tell(Order::Finish);
     }
 
+    /// From now on, its requests are for where a CONNECT said.
+    pub(crate) fn enter(&self, destination: Destination) {
+        let _ = self.inside.set(Box::new(destination));
+    }
+
+    /// Where a CONNECT said that it leads.
+    pub(crate) fn inside(&self) -> Option<&Destination> {
+        self.inside.get().map(|destination| &**destination)
+    }
+
     /// A response broke off.
     pub(crate) fn break_off(&self) {
         self.broken.set(true);
@@ -230,8 +243,12 @@ impl Connection {
         }
     }
 
-    /// Ends what stands still.
+    /// Ends what stands still. Of many streams each may be silent for as long as it likes; that
+    /// their client is there, HTTP/2 asks it itself.
     fn watch(&self, now: Duration, limits: &Limits) {
+        if self.multiplexed.get() {
+            return;
+        }
         let moved = self.notes.moved.take();
         let Some(allowed) = self.way.get().stands(limits) else { return };
         if moved {

@@ -40,6 +40,11 @@ impl Stream {
         Self { tcp, notes: Rc::clone(notes), ahead: Bytes::new() }
     }
 
+    /// A connection that nobody needs notes about.
+    pub(crate) fn plain(tcp: TcpStream) -> Self {
+        Self::new(tcp, &Rc::default())
+    }
+
     /// Puts back what was read, for whoever reads next.
     pub(crate) fn unread(&mut self, bytes: Bytes) {
         self.ahead = if self.ahead.is_empty() {

@@ -1,7 +1,7 @@
 //! Applications: servers that say what they were asked, or do as a test tells them.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -41,7 +41,16 @@ impl App {
         F: Fn(Peer, usize) -> S + Send + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::at(IpAddr::from([127, 0, 0, 1]), serve).await
+    }
+
+    /// The same, on a free port of another address.
+    pub(crate) async fn at<F, S>(ip: IpAddr, serve: F) -> Self
+    where
+        F: Fn(Peer, usize) -> S + Send + 'static,
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind((ip, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let connections = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&connections);

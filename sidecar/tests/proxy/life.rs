@@ -133,6 +133,90 @@ async fn who_waits_in_the_queue_when_it_closes_is_served() {
     timeout(PATIENCE, ended).await.expect("it ends").expect("without a panic");
 }
 
+/// A provider that is as busy as it may be, so that the next connection waits in the system's
+/// queue; whoever gets the permit ends that.
+async fn busy() -> (Proxy, Client, Arc<Notify>, App) {
+    let (began, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let told = (Arc::clone(&began), Arc::clone(&go_on));
+    let app = App::each(move |mut peer, _| {
+        let (began, go_on) = (Arc::clone(&told.0), Arc::clone(&told.1));
+        async move {
+            while let Some(request) = peer.request().await {
+                if request.starts_with("GET /slow") {
+                    began.notify_one();
+                    go_on.notified().await;
+                }
+                peer.answer("one").await;
+            }
+        }
+    })
+    .await;
+    let mut settings = provider_settings("ServiceB", app.address.port());
+    settings.limits.connections = 1;
+    let proxy = Proxy::start(settings, Arc::new(Fixed::new([]))).expect("a provider");
+    let mut slow = Client::connect(proxy.addresses().provider[0]).await;
+    slow.send("GET /slow HTTP/1.1\r\nhost: ServiceB\r\n\r\n").await;
+    began.notified().await;
+    (proxy, slow, go_on, app)
+}
+
+#[tokio::test]
+async fn a_closing_provider_sends_its_peers_elsewhere_and_serves_who_knows_nobody_else() {
+    let (proxy, mut slow, go_on, _app) = busy().await;
+    let provider = proxy.addresses().provider[0];
+    let body = "x".repeat(60_000);
+    let mut waiting = Vec::new();
+    for lines in ["x-mesher-via: 1\r\n", ""] {
+        let mut client = Client::connect(provider).await;
+        let head =
+            format!("POST / HTTP/1.1\r\nhost: ServiceB\r\n{lines}content-length: 60000\r\n\r\n");
+        client.send(head + &body).await;
+        waiting.push(client);
+    }
+    let ended = tokio::spawn(proxy.shutdown());
+    let declined = waiting[0].answer().await;
+    assert_eq!((declined.status, declined.error()), (503, Some("draining")), "{declined:?}");
+    assert_eq!(declined.header("connection"), Some("close"));
+    assert_eq!(waiting[1].answer().await.body, "one");
+    go_on.notify_one();
+    assert_eq!(slow.answer().await.body, "one", "what it had is answered");
+    timeout(PATIENCE, ended).await.expect("it ends").expect("without a panic");
+}
+
+#[tokio::test]
+async fn what_a_closing_provider_declines_another_answers() {
+    let (closing, mut slow, go_on, _app) = busy().await;
+    let app = App::echo().await;
+    let settings = provider_settings("ServiceB", app.address.port());
+    let other = Proxy::start(settings, Arc::new(Fixed::new([]))).expect("a provider");
+    let instances = [closing.addresses().provider[0], other.addresses().provider[0]];
+    let (_consumer, address) = consumer([service("ServiceB", &instances)]);
+    let body = "x".repeat(60_000);
+    // One goes to each; which is first is not said.
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::connect(address).await;
+        let head =
+            "POST http://ServiceB/ HTTP/1.1\r\nhost: ServiceB\r\ncontent-length: 60000\r\n\r\n";
+        client.send(format!("{head}{body}")).await;
+        clients.push(client);
+    }
+    let answered = async {
+        while app.connections() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, answered).await.expect("one of them was answered");
+    let ended = tokio::spawn(closing.shutdown());
+    for client in &mut clients {
+        let answer = client.answer().await;
+        assert!(answer.status == 200 && answer.body.ends_with(&body), "{answer:?}");
+    }
+    go_on.notify_one();
+    assert_eq!(slow.answer().await.body, "one");
+    timeout(PATIENCE, ended).await.expect("it ends").expect("without a panic");
+}
+
 #[tokio::test]
 async fn a_connection_too_many_takes_the_place_of_an_idle_one() {
     let app = App::saying("b").await;

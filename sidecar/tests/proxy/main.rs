@@ -1,7 +1,9 @@
 //! The proxy over real sockets: consumer side, provider side, and both together.
 
+mod addresses;
 mod app;
 mod bytes_on_the_wire;
+mod connect;
 mod consumer;
 mod failures;
 mod h2_client;
