@@ -6,10 +6,12 @@ use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, RootCertStore};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::certificate::{Certificate, pem_error};
 use crate::error::Error;
+use crate::folder::read;
 use crate::identity::Identity;
 
 pub(crate) const EXPIRED: &str = "it has expired; renew it";
@@ -43,6 +45,11 @@ impl Bundle {
             return Err(Error::Missing { place: place.into(), wanted: "CERTIFICATE" });
         }
         Ok(Self(all))
+    }
+
+    /// Reads a file, as [`Self::from_pem`] does.
+    pub fn from_file(path: &Path) -> Result<Self, Error> {
+        Self::from_pem(&read(path)?, &path.display().to_string())
     }
 
     /// The PEM text: same certificates in the same order, same bytes.

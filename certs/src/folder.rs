@@ -33,8 +33,7 @@ impl Folder {
 
     /// Reads the file `name` of it.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, Error> {
-        let path = self.0.join(name);
-        fs::read(&path).map_err(|source| Error::Read { path, source })
+        read(&self.0.join(name))
     }
 
     /// Tells of changes in the folder within moments where the kernel reports them, and at the
@@ -55,6 +54,11 @@ impl Folder {
             }
         })
     }
+}
+
+/// Reads a file; the error names it.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
 }
 
 /// One kernel watch, on the folder that stood at the path when it was made.

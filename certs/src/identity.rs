@@ -1,12 +1,15 @@
 //! What a server presents: a chain of certificates and the private key of its first.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::sign::CertifiedKey;
+use zeroize::Zeroizing;
 
 use crate::certificate::Certificate;
 use crate::error::Error;
+use crate::folder::read;
 use crate::private_key::PrivateKey;
 
 /// A leaf certificate with its chain and key, checked to belong together.
@@ -23,6 +26,17 @@ impl Identity {
     pub fn from_pem(chain: &[u8], key: &[u8], place: &str) -> Result<Self, Error> {
         let chain = Certificate::all_from_pem(chain, place)?;
         Self::new(chain, PrivateKey::from_pem(key, place)?, place)
+    }
+
+    /// Reads a chain and its key from two files, as [`Self::from_pem`] does.
+    pub fn from_files(chain: &Path, key: &Path) -> Result<Self, Error> {
+        let text = Zeroizing::new(read(key)?);
+        // What is wrong with either is wrong with the pair, but most often with one of them.
+        let certificates = Certificate::all_from_pem(&read(chain)?, &chain.display().to_string())?;
+        let place = key.display().to_string();
+        let key = PrivateKey::from_pem(&text, &place)?;
+        let place = format!("{} and {place}", chain.display());
+        Self::new(certificates, key, &place)
     }
 
     pub(crate) fn new(

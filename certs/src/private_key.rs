@@ -43,10 +43,20 @@ impl PrivateKey {
 
 fn parse(pem: &[u8], place: &str) -> Result<PrivateKeyDer<'static>, Error> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|e| match e {
+        PemError::NoItemsFound if is_encrypted(pem) => Error::Key {
+            place: place.into(),
+            problem: "it is encrypted; take its password off with `openssl pkey`".into(),
+        },
         PemError::NoItemsFound => Error::Missing { place: place.into(), wanted: "PRIVATE KEY" },
         // The parser's other messages may quote lines; a line may be key material.
         _ => Error::Pem { place: place.into(), problem: "broken private key block".into() },
     })
+}
+
+/// Whether there is a key that only a password opens.
+fn is_encrypted(pem: &[u8]) -> bool {
+    const LABEL: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
+    pem.windows(LABEL.len()).any(|window| window == LABEL)
 }
 
 /// Overwrites a parsed key when it goes out of scope.
@@ -77,6 +87,14 @@ mod tests {
             format!("-----BEGIN PRIVATE KEY-----\n{body}\n%%%\n-----END PRIVATE KEY-----\n");
         let error = PrivateKey::from_pem(broken.as_bytes(), "tls.key").expect_err("broken");
         assert!(!format!("{error} {error:?}").contains(body), "{error:?}");
+    }
+
+    #[test]
+    fn a_key_with_a_password_is_said_so() {
+        let label = "ENCRYPTED PRIVATE KEY";
+        let text = format!("-----BEGIN {label}-----\nMAAA\n-----END {label}-----\n");
+        let error = PrivateKey::from_pem(text.as_bytes(), "tls.key").expect_err("encrypted");
+        assert!(error.to_string().contains("tls.key: the private key cannot be used: it is encr"));
     }
 
     #[test]

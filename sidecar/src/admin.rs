@@ -3,32 +3,97 @@
 //! Health and metrics answer on every address of the pod, as kubelet and Prometheus come from
 //! outside. What changes something answers on loopback, or everywhere where the settings say so.
 
-use std::net::{SocketAddr, TcpListener};
+use std::io;
+use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json};
 use axum::routing::{get, post};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
 use crate::lifecycle::{GOODBYE, Phase};
 use crate::metrics;
 use crate::proxy::Shared;
+use crate::tls::tags::Use;
+use crate::tls::{self, Refused};
 
-/// Serves one address until the program ends.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+/// TLS sessions that are being made at once.
+const HANDSHAKES: usize = 64;
+/// How long to wait when there is no file descriptor left.
+const EXHAUSTED: Duration = Duration::from_millis(50);
+
+/// Who can get at a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The containers of the pod, on loopback.
+    Pod,
+    /// Everybody, on an address of the pod.
+    Everybody,
+}
+
+/// Serves one address until the program ends. To others with TLS, where a tag says so; on loopback
+/// `mesher drain` is to find it however that is.
+pub(crate) async fn serve(listener: TcpListener, reach: Reach, shared: Arc<Shared>) {
     let address = listener.local_addr();
-    let loopback = address.as_ref().is_ok_and(|address: &SocketAddr| address.ip().is_loopback());
-    let trusted = loopback || shared.settings().admin.public;
+    let trusted = reach == Reach::Pod || shared.settings().admin.public;
+    let secured = reach == Reach::Everybody && shared.tls.server(Use::Admin).is_some();
+    let router = router(Arc::clone(&shared), trusted);
     let served = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => axum::serve(listener, router(shared, trusted)).await,
+        Ok(listener) if secured => serve_secured(listener, router, shared).await,
+        Ok(listener) => axum::serve(listener, router).await,
         Err(error) => Err(error),
     };
     if let Err(error) = served {
         tracing::error!(%error, ?address, "the admin port is gone");
+    }
+}
+
+/// Each connection makes its session by itself: one that is slow holds up no other.
+async fn serve_secured(
+    listener: tokio::net::TcpListener,
+    router: Router,
+    shared: Arc<Shared>,
+) -> io::Result<()> {
+    let turns = Arc::new(Semaphore::new(HANDSHAKES));
+    loop {
+        let tcp = match listener.accept().await {
+            Ok((tcp, _)) => tcp,
+            Err(error) => {
+                tracing::debug!(%error, "no connection to the admin port can be taken");
+                sleep(EXHAUSTED).await;
+                continue;
+            }
+        };
+        let (router, shared, turns) = (router.clone(), Arc::clone(&shared), Arc::clone(&turns));
+        tokio::spawn(async move {
+            let Some(config) = shared.tls.server(Use::Admin) else { return };
+            let limit = shared.settings().limits.handshake_timeout;
+            let made = timeout(limit, async {
+                let _turn = turns.acquire().await;
+                tls::accept(config, tcp).await
+            });
+            let made = made.await.unwrap_or(Err(Refused::TimedOut));
+            shared.tls.accepted(made.as_ref().err());
+            let session = match made {
+                Ok(session) => session,
+                Err(reason) => return tracing::debug!(%reason, "no TLS session on the admin port"),
+            };
+            let mut http = auto::Builder::new(TokioExecutor::new());
+            http.http1().timer(TokioTimer::new());
+            let service = TowerToHyperService::new(router);
+            if let Err(error) = http.serve_connection(TokioIo::new(session), service).await {
+                tracing::debug!(error, "a connection to the admin port ended");
+            }
+        });
     }
 }
 

@@ -2,9 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-
-use crate::registration::TAG;
 
 /// Why the proxy did not start. What becomes of single requests is said to their senders.
 #[derive(Debug, thiserror::Error)]
@@ -22,23 +19,29 @@ pub enum Error {
     /// A thread or its event loop can't be made.
     #[error("cannot start a worker thread: {0}; check the limits on threads and open files")]
     Worker(io::Error),
-    /// A file of `tls.yaml` can't be read.
-    #[error("{TAG}: {path}: {reason}; check the path and the rights", path = path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why not; said above, so no cause of its own.
-        reason: io::Error,
+    /// A file of `tls.yaml` can't be read, or is not what it should be.
+    #[error("tls.yaml, {}: {reason}", named(tag))]
+    Certificate {
+        /// Which tag.
+        tag: String,
+        /// What is wrong; said above, so no cause of its own.
+        reason: certs::Error,
     },
-    /// A file of `tls.yaml` is not what it should be.
-    #[error("{TAG}: {0}")]
-    Certificate(#[from] certs::Error),
-    /// TLS does not go with these settings.
-    #[error("{TAG}: {0}")]
-    Tls(#[from] rustls::Error),
+    /// TLS does not go with what `tls.yaml` says.
+    #[error("tls.yaml, {}: {reason}", named(tag))]
+    Tls {
+        /// Which tag.
+        tag: String,
+        /// Why not; said above, so no cause of its own.
+        reason: rustls::Error,
+    },
     /// The client of service-center does not start.
     #[error(transparent)]
     ServiceCenter(#[from] discovery::servicecenter::Error),
+}
+
+fn named(tag: &str) -> &str {
+    if tag.is_empty() { "keys without a tag" } else { tag }
 }
 
 fn advice(error: &io::Error) -> &'static str {

@@ -15,6 +15,7 @@ mod proxy;
 pub mod registration;
 pub mod settings;
 mod signals;
+pub mod tls;
 mod traffic;
 mod worker;
 

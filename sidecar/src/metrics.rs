@@ -3,17 +3,20 @@
 //! `_total` to a counter that had none, it is shown as a gauge.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use mesh::BreakerState;
 use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 
+use crate::configuration::Reload;
 use crate::plan::ServiceState;
 use crate::proxy::Shared;
 
@@ -25,8 +28,42 @@ pub(crate) fn text(shared: &Arc<Shared>) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Collected(Arc::clone(shared))));
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry)?;
+    encode_registry(&mut text, &registry)?;
+    let more = shared.more_metrics.lock().unwrap_or_else(PoisonError::into_inner);
+    encode_registry(&mut text, &more)?;
+    encode_eof(&mut text)?;
     Ok(text)
+}
+
+/// Lets `registry` say how the configuration stands on the disk.
+pub(crate) fn of_reloads(registry: &mut Registry, reloads: watch::Receiver<Reload>) {
+    registry.register_collector(Box::new(Reloads(reloads)));
+}
+
+/// Reads what the follower of the files has found.
+#[derive(Debug)]
+struct Reloads(watch::Receiver<Reload>);
+
+impl Collector for Reloads {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let reload = self.0.borrow().clone();
+        let counts = [("taken_over", reload.taken_over), ("refused", reload.refused)];
+        let counts = counts.map(|(result, count)| ([("result", result)], ConstCounter::new(count)));
+        let help = "Changes of the configuration, by what became of them";
+        labelled(&mut encoder, "mesher_config_reloads", help, counts)?;
+        let flag = |yes| ConstGauge::new(i64::from(yes));
+        let in_force = reload.faults.is_empty();
+        let name = "mesher_config_last_reload_successful";
+        one(&mut encoder, name, "0: the last good configuration is in force", &flag(in_force))?;
+        let name = "mesher_config_last_reload_success_timestamp_seconds";
+        let since = reload.last_success.unwrap_or(SystemTime::UNIX_EPOCH);
+        let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let help = "When the configuration on the disk was last put in force";
+        one(&mut encoder, name, help, &ConstGauge::new(since.as_secs_f64()))?;
+        let help = "1: something of the configuration is in force after a restart only";
+        let needed = flag(!reload.restart_needed.is_empty());
+        one(&mut encoder, "mesher_config_restart_needed", help, &needed)
+    }
 }
 
 /// Reads the counters where requests count: there is no second place for them.
@@ -70,8 +107,50 @@ impl Collector for Collected {
         each(&mut encoder, shared, &services, "circuit_open", "1: refused, or on trial", open)?;
         let compiled = ConstCounter::new(shared.plans.compiled());
         let help = "Services compiled into plans";
-        one(&mut encoder, "mesher_services_compiled", help, &compiled)
+        one(&mut encoder, "mesher_services_compiled", help, &compiled)?;
+        secured(&mut encoder, shared)
     }
+}
+
+/// What is to be seen of TLS.
+fn secured(encoder: &mut DescriptorEncoder<'_>, shared: &Shared) -> Result<(), fmt::Error> {
+    let tags = shared.tls.report();
+    let ends = tags.iter().filter_map(|tag| {
+        Some(([("tag", tag.tag.as_str())], ConstGauge::new(tag.ends?.as_secs_f64())))
+    });
+    let (name, help) =
+        ("mesher_tls_certificate_expiry_timestamp_seconds", "The end of what peers are shown");
+    labelled(encoder, name, help, ends)?;
+    let faulty = tags
+        .iter()
+        .map(|tag| ([("tag", tag.tag.as_str())], ConstGauge::new(i64::from(tag.faulty))));
+    let help = "1: the files are not in order, the last good ones are in force";
+    labelled(encoder, "mesher_tls_files_faulty", help, faulty)?;
+    let reloads = shared.tls.reloads();
+    let reloads = reloads.map(|(result, count)| ([("result", result)], ConstCounter::new(count)));
+    let help = "Other certificates, keys and CAs, by what became of them";
+    labelled(encoder, "mesher_tls_reloads", help, reloads)?;
+    let handshakes = shared.tls.handshakes().map(|(side, result, count)| {
+        ([("side", side), ("result", result)], ConstCounter::new(count))
+    });
+    labelled(encoder, "mesher_tls_handshakes", "TLS sessions, made or not", handshakes)
+}
+
+/// One metric with labels.
+fn labelled<M: EncodeMetric, const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = ([(&'static str, impl AsRef<str>); N], M)>,
+) -> Result<(), fmt::Error> {
+    let mut values = values.into_iter().peekable();
+    let Some((_, first)) = values.peek() else { return Ok(()) };
+    let mut family = encoder.encode_descriptor(name, help, None, first.metric_type())?;
+    for (labels, value) in values {
+        let labels = labels.each_ref().map(|(name, value)| (*name, value.as_ref()));
+        value.encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 /// One metric of all services.

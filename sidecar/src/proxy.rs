@@ -1,25 +1,27 @@
 //! The whole proxy: threads, listeners, and what they share.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use arc_swap::ArcSwap;
 use discovery::Source;
 use mesh::Protocol;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use prometheus_client::registry::Registry;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::admin;
+use crate::admin::{self, Reach};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::lifecycle::{GOODBYE, Lifecycle, Phase};
 use crate::listener::{Port, Side, accept, bind};
 use crate::plan::{LocalPlan, Plans};
 use crate::settings::Settings;
+use crate::tls::Tls;
 use crate::traffic::Marks;
 use crate::worker::{Message, Remote, workers};
 
@@ -27,6 +29,7 @@ use crate::worker::{Message, Remote, workers};
 #[derive(Debug)]
 pub(crate) struct Shared {
     settings: ArcSwap<Settings>,
+    pub(crate) tls: Arc<Tls>,
     pub(crate) plans: Arc<Plans>,
     pub(crate) local: LocalPlan,
     pub(crate) lifecycle: Lifecycle,
@@ -34,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Where we listen.
     own: Vec<SocketAddr>,
+    /// What others have to say on `/metrics`.
+    pub(crate) more_metrics: Mutex<Registry>,
 }
 
 impl Shared {
@@ -63,6 +68,7 @@ impl Shared {
 
     fn reconfigure(&self, settings: Settings) -> Vec<&'static str> {
         let (settings, kept) = settings.taken_over(&self.settings.load());
+        self.tls.reconfigure(&settings);
         self.settings.store(Arc::new(settings));
         kept
     }
@@ -99,10 +105,20 @@ impl Proxy {
     /// Opens the listeners and starts the workers. Call it within a tokio runtime, which then
     /// carries what is no traffic: accepting, and following the source.
     pub fn start(settings: Settings, source: Arc<dyn Source>) -> Result<Self, Error> {
+        let tls = Arc::new(Tls::load(&settings)?);
+        Self::start_with(settings, source, tls)
+    }
+
+    /// As [`Self::start`], with certificates that somebody else uses too.
+    pub(crate) fn start_with(
+        settings: Settings,
+        source: Arc<dyn Source>,
+        tls: Arc<Tls>,
+    ) -> Result<Self, Error> {
         raise_file_limit();
         let (mut addresses, listeners) = listen(&settings)?;
         let admin = listen_admin(&settings)?;
-        addresses.admin = admin.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        addresses.admin = admin.iter().filter_map(|(open, _)| open.local_addr().ok()).collect();
         let clock = Clock::start();
         let plans = Plans::new(source, &settings.identity.app, clock);
         let mut own: Vec<_> = listeners.iter().map(|(_, port)| port.address).collect();
@@ -111,10 +127,12 @@ impl Proxy {
         let shared = Arc::new(Shared {
             local: LocalPlan::new(&settings, &plans, ports, clock),
             marks: Marks::new(&settings.identity),
+            tls,
             lifecycle: Lifecycle::default(),
             plans,
             clock,
             own,
+            more_metrics: Mutex::default(),
             settings: ArcSwap::from_pointee(settings),
         });
         if !addresses.provider.is_empty() && shared.local.allows_any() {
@@ -132,11 +150,14 @@ impl Proxy {
             threads.push(thread);
         }
         let workers: Arc<[Remote]> = remotes.into();
-        let mut helpers = vec![tokio::spawn(Arc::clone(&shared.plans).follow())];
+        let mut helpers = vec![
+            tokio::spawn(Arc::clone(&shared.plans).follow()),
+            tokio::spawn(Arc::clone(&shared.tls).follow()),
+        ];
         helpers.extend(
             admin
                 .into_iter()
-                .map(|listener| tokio::spawn(admin::serve(listener, Arc::clone(&shared)))),
+                .map(|(open, reach)| tokio::spawn(admin::serve(open, reach, Arc::clone(&shared)))),
         );
         let acceptors = listeners.into_iter().map(|(listener, port)| {
             tokio::spawn(accept(listener, port, Arc::clone(&workers), Arc::clone(&shared)))
@@ -161,6 +182,11 @@ impl Proxy {
                 shared.reconfigure(new);
             }
         }));
+    }
+
+    /// Adds to what `/metrics` on the admin port says.
+    pub fn measure(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.shared.more_metrics.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Where it listens.
@@ -220,10 +246,11 @@ fn raise_file_limit() {
 fn listen(settings: &Settings) -> Result<(Addresses, Vec<(TcpListener, Port)>), Error> {
     let mut addresses = Addresses::default();
     let mut listeners = Vec::new();
-    let mut open = |address: SocketAddr, side, protocol, what| {
+    let mut open = |address: SocketAddr, side: Side, protocol, what| {
         let listener = bind(address, what)?;
         let address = listener.local_addr().unwrap_or(address);
-        listeners.push((listener, Port { side, protocol, address }));
+        let tls = settings.tls_for(side.tls()).is_some();
+        listeners.push((listener, Port { side, protocol, address, tls }));
         Ok::<_, Error>(address)
     };
     let asked = &settings.listeners;
@@ -239,10 +266,14 @@ fn listen(settings: &Settings) -> Result<(Addresses, Vec<(TcpListener, Port)>), 
 }
 
 /// The admin port, on loopback and on the pod's addresses.
-fn listen_admin(settings: &Settings) -> Result<Vec<TcpListener>, Error> {
+fn listen_admin(settings: &Settings) -> Result<Vec<(TcpListener, Reach)>, Error> {
     let port = settings.listeners.admin_port;
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let others = settings.listeners.addresses.iter().copied().filter(|ip| *ip != loopback);
-    let all = std::iter::once(loopback).chain(others);
-    all.map(|ip| bind(SocketAddr::new(ip, port), "health and metrics")).collect()
+    let others = others.map(|ip| (ip, Reach::Everybody));
+    let all = std::iter::once((loopback, Reach::Pod)).chain(others);
+    let open = |(ip, reach)| {
+        bind(SocketAddr::new(ip, port), "health and metrics").map(|listener| (listener, reach))
+    };
+    all.map(open).collect()
 }

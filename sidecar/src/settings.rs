@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use mesh::{BreakerTerms, Passthrough, Protocol};
 
+use crate::tls::tags::Use;
+
 /// Everything that is settled before the first listener opens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -27,7 +29,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where services are learned of.
     pub discovery: Discovery,
-    /// Files for TLS, by the tag that `tls.yaml` names them with.
+    /// What TLS is made with, by the tags of `tls.yaml`; "" is what bare keys say. Who looks at
+    /// which: [`crate::tls::tags`].
     pub tls: BTreeMap<String, Tls>,
     /// Whether the application is well; each turns the instance DOWN and UP.
     pub health_checks: Vec<HealthCheck>,
@@ -146,6 +149,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// To connect to an instance.
     pub connect_timeout: Duration,
+    /// To make a TLS session, on either side.
+    pub handshake_timeout: Duration,
     /// From a request, or what came last of its body, to the end of its response's head.
     pub request_timeout: Duration,
     /// A response on its way, without a byte in either direction.
@@ -169,6 +174,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(5),
             connect_timeout: Duration::from_secs(3),
+            handshake_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_mins(5),
             tunnel_timeout: Duration::from_hours(1),
@@ -248,25 +254,37 @@ pub struct Pilot {
     pub tls: bool,
 }
 
-/// Files of one tag of `tls.yaml`.
+/// One tag of `tls.yaml`, with what the more general tags say where it says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tls {
     /// The chain that is shown.
     pub certificate: Option<PathBuf>,
     /// Its key.
     pub key: Option<PathBuf>,
-    /// A file with the key's password.
-    pub key_password: Option<PathBuf>,
     /// Whom to trust.
     pub ca: Option<PathBuf>,
-    /// Whether the peer has to prove who it is.
-    pub verify_peer: bool,
+    /// Whether the peer has to prove who it is; `None`: nobody said, see
+    /// [`Self::verifies_clients`] and [`Self::verifies_servers`].
+    pub verify_peer: Option<bool>,
     /// The name expected of a server, where it is not the service's.
     pub server_name: Option<String>,
     /// The oldest version that is spoken.
     pub oldest_version: TlsVersion,
     /// What TLS 1.2 may use, by the names of its registry; empty: all that are safe.
     pub cipher_suites: Vec<String>,
+}
+
+impl Tls {
+    /// As the server: clients are asked for a certificate only where that was said.
+    pub fn verifies_clients(&self) -> bool {
+        self.verify_peer == Some(true)
+    }
+
+    /// As the client: where there is a CA to verify servers with, that is done unless it was said
+    /// not to be.
+    pub fn verifies_servers(&self) -> bool {
+        self.verify_peer.unwrap_or(self.ca.is_some())
+    }
 }
 
 /// `protocol` of `tls.yaml`.
@@ -378,6 +396,14 @@ impl Settings {
         keep("admin", &mut self.admin, &running.admin, &mut kept);
         keep("workers", &mut self.workers, &running.workers, &mut kept);
         keep("log", &mut self.log, &running.log, &mut kept);
+        // Which files, what they hold and whom they make us trust may change; that there is TLS is
+        // what others were told when we registered.
+        let fixed = [Use::ConsumerSide, Use::ProviderSide, Use::Admin, Use::ServiceCenter];
+        let speaks = |settings: &Self| fixed.map(|what| settings.tls_for(what).is_some());
+        if speaks(&self) != speaks(running) {
+            kept.push("whether TLS is spoken");
+            self.tls.clone_from(&running.tls);
+        }
         (self, kept)
     }
 }

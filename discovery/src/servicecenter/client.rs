@@ -8,17 +8,18 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::ServerName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::error::Error;
 use super::metrics::Metrics;
-use super::options::Options;
+use super::options::{Options, Tls};
 use super::wire::{Account, Refusal, Token};
 
 /// A call that takes longer has failed.
@@ -30,9 +31,12 @@ const DOMAIN: HeaderName = HeaderName::from_static("x-domain-name");
 const CONSUMER: HeaderName = HeaderName::from_static("x-consumerid");
 const REVISION: HeaderName = HeaderName::from_static("x-resource-revision");
 
+/// Keeps connections; a clone shares them.
+type Http = HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
 /// Speaks HTTP with whichever address answers.
 pub(super) struct Client {
-    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: Mutex<(Http, Option<Tls>)>,
     addresses: Vec<Uri>,
     /// Index of the address that answered last.
     preferred: AtomicUsize,
@@ -99,22 +103,16 @@ impl Client {
         if addresses.is_empty() {
             return Err(Error::Address { address: String::new(), reason: "there is none" });
         }
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(Duration::from_secs(2)));
-        let tls = match &options.tls {
-            Some(tls) => (**tls).clone(),
-            None => no_trust()?,
+        let mut tls = options.tls.clone();
+        let http = match &mut tls {
+            Some(tls) => {
+                let config = (**tls.config.borrow_and_update()).clone();
+                http(config, tls.server_name.as_deref())?
+            }
+            None => http(no_trust()?, None)?,
         };
-        let https =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-        let http = HttpClient::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_mins(1))
-            .build(https.wrap_connector(connector));
         Ok(Self {
-            http,
+            http: Mutex::new((http, tls)),
             addresses,
             preferred: AtomicUsize::new(0),
             tenant: header(&options.tenant),
@@ -156,6 +154,21 @@ impl Client {
         result
     }
 
+    /// With what TLS is made with now; where that is another, connections are new ones.
+    fn http(&self) -> Http {
+        let mut made = self.http.lock().unwrap_or_else(PoisonError::into_inner);
+        let (client, tls) = &mut *made;
+        if let Some(tls) = tls
+            && tls.config.has_changed().unwrap_or(false)
+        {
+            let config = (**tls.config.borrow_and_update()).clone();
+            if let Ok(new) = http(config, tls.server_name.as_deref()) {
+                *client = new;
+            }
+        }
+        client.clone()
+    }
+
     async fn sign_in(&self, name: &str, password: &str) -> Result<(), Error> {
         let call = Call::new("sign in", Method::POST, "/v4/token".to_owned());
         let token: Token = self.ask_any(&call.with(&Account { name, password })).await?.json()?;
@@ -195,7 +208,7 @@ impl Client {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         let request = request.body(Full::new(call.body.clone())).map_err(|e| e.to_string())?;
-        let response = self.http.request(request).await.map_err(|error| reason(&error))?;
+        let response = self.http().request(request).await.map_err(|error| reason(&error))?;
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, LARGEST_ANSWER).collect().await.map_err(|e| e.to_string())?;
         let revision = parts.headers.get(REVISION).and_then(|v| v.to_str().ok());
@@ -233,7 +246,9 @@ fn parse(address: &str, tls: bool) -> Result<Uri, Error> {
     match uri.scheme_str() {
         Some("http") => {}
         Some("https") if tls => {}
-        Some("https") => return Err(wrong("https needs the files of registrator.Consumer")),
+        Some("https") => {
+            return Err(wrong("https needs registrator.Consumer in tls.yaml, with its caFile"));
+        }
         _ => return Err(wrong("neither http nor https")),
     }
     if uri.host().is_none_or(str::is_empty) {
@@ -243,6 +258,32 @@ fn parse(address: &str, tls: bool) -> Result<Uri, Error> {
         return Err(wrong("something stands after the port"));
     }
     Ok(uri)
+}
+
+fn http(tls: rustls::ClientConfig, server_name: Option<&str>) -> Result<Http, Error> {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(Duration::from_secs(2)));
+    let mut https = HttpsConnectorBuilder::new().with_tls_config(without_alpn(tls)).https_or_http();
+    if let Some(name) = server_name {
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| Error::Address {
+            address: name.to_owned(),
+            reason: "serverName in tls.yaml can't be a certificate's name",
+        })?;
+        https = https.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    let builder = HttpClient::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_mins(1))
+        .clone();
+    Ok(builder.build(https.enable_http1().wrap_connector(connector)))
+}
+
+/// The builder asks for it: it puts in itself what it can speak.
+fn without_alpn(mut tls: rustls::ClientConfig) -> rustls::ClientConfig {
+    tls.alpn_protocols.clear();
+    tls
 }
 
 /// Never used: an address with https is refused where no configuration was given.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 /// How service-center is spoken to, and what is registered there. Names and versions are such as
 /// it accepts.
 #[derive(Debug, Clone)]
@@ -21,12 +23,22 @@ pub struct Options {
     /// How often the instance says that it lives. The lease is four times that (at least 20 s).
     pub heartbeat_interval: Duration,
     /// For addresses with `https`.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
+    pub tls: Option<Tls>,
     /// Name and password, where RBAC is on. By the documentation: not verified against a
     /// service-center that has it.
     pub account: Option<(String, String)>,
     /// Who asks; without it questions are anonymous, and changes can't be listened for.
     pub service: Option<OwnService>,
+}
+
+/// What TLS with service-center is made with.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// It may change while the client runs: calls take what is there when they begin, and what is
+    /// under way goes on.
+    pub config: watch::Receiver<Arc<rustls::ClientConfig>>,
+    /// The name to be proven, where it is not the address's.
+    pub server_name: Option<String>,
 }
 
 /// The service the proxy speaks for.

@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::api::Api;
 use super::metrics::Metrics;
+use super::options::Tls;
 use super::registration::Standing;
 use super::wire::Event;
 
@@ -39,7 +40,7 @@ pub(super) enum Heard {
 /// Listens for as long as anybody reads what is heard.
 pub(super) struct Watching {
     pub(super) api: Arc<Api>,
-    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(super) tls: Option<Tls>,
     pub(super) standing: watch::Receiver<Standing>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) heard: mpsc::Sender<Heard>,
@@ -107,8 +108,10 @@ impl Watching {
         let stream = TcpStream::connect((bare, port)).await.map_err(|e| e.to_string())?;
         let stream: Box<dyn Stream> = match (&self.tls, secure) {
             (Some(tls), true) => {
-                let name = ServerName::try_from(bare.to_owned()).map_err(|e| e.to_string())?;
-                let connector = TlsConnector::from(Arc::clone(tls));
+                let name = tls.server_name.as_deref().unwrap_or(bare).to_owned();
+                let name = ServerName::try_from(name).map_err(|e| e.to_string())?;
+                let config = Arc::clone(&tls.config.borrow());
+                let connector = TlsConnector::from(config);
                 Box::new(connector.connect(name, stream).await.map_err(|e| e.to_string())?)
             }
             _ => Box::new(stream),

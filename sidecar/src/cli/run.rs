@@ -10,9 +10,11 @@ use tokio::time::timeout;
 
 use super::logging;
 use crate::configuration::{Inputs, follow};
+use crate::metrics;
 use crate::proxy::Proxy;
 use crate::registration;
 use crate::settings::{Discovery, Settings};
+use crate::tls::Tls;
 
 /// How long the instance's leaving may take once the proxy has ended.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -45,10 +47,16 @@ async fn serve(inputs: Inputs, settings: Settings) -> anyhow::Result<()> {
              sidecar.mesher.io/discoveryType: sc"
         );
     };
-    let source = registration::start(&settings, terms, &Metrics::default())?;
-    let mut proxy = Proxy::start(settings.clone(), Arc::clone(&source) as _)?;
-    let (changed, _) = follow(inputs, settings.clone());
+    let tls = Arc::new(Tls::load(&settings)?);
+    let calls = Metrics::default();
+    let source = registration::start(&settings, terms, &calls, &tls)?;
+    let mut proxy = Proxy::start_with(settings.clone(), Arc::clone(&source) as _, tls)?;
+    let (changed, reloads) = follow(inputs, settings.clone());
     proxy.follow_settings(changed);
+    proxy.measure(|registry| {
+        calls.register(registry);
+        metrics::of_reloads(registry, reloads);
+    });
     let addresses = proxy.addresses();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

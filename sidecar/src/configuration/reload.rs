@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use certs::Folder;
 use sha2::{Digest, Sha256};
@@ -24,6 +24,8 @@ pub struct Reload {
     pub refused: u64,
     /// What is wrong with the one on disk now; empty: it is the one in force.
     pub faults: Vec<Problem>,
+    /// When the one on disk was last found to be in order, and put in force if it was another.
+    pub last_success: Option<SystemTime>,
     /// What of the one on disk is in force after a restart only.
     pub restart_needed: Vec<&'static str>,
 }
@@ -39,7 +41,8 @@ pub fn follow(
     running: Settings,
 ) -> (watch::Receiver<Arc<Settings>>, watch::Receiver<Reload>) {
     let (settings, settings_receiver) = watch::channel(Arc::new(running));
-    let (reload, reload_receiver) = watch::channel(Reload::default());
+    let read = Reload { last_success: Some(SystemTime::now()), ..Reload::default() };
+    let (reload, reload_receiver) = watch::channel(read);
     tokio::spawn(async move {
         let ended = settings.clone();
         tokio::select! {
@@ -128,6 +131,9 @@ fn take_over(
         let healed = !state.faults.is_empty();
         state.taken_over += u64::from(changed);
         state.faults.clear();
+        if changed || healed {
+            state.last_success = Some(SystemTime::now());
+        }
         state.restart_needed = kept;
         changed || restart || healed
     });

@@ -10,6 +10,7 @@ use socket2::{Domain, Socket, Type};
 
 pub(crate) use self::accept::accept;
 use crate::error::Error;
+use crate::tls::tags::Use;
 
 /// Connections that the system keeps for us while we are busy.
 const BACKLOG: i32 = 4096;
@@ -30,6 +31,18 @@ pub(crate) struct Port {
     /// What endpoints are asked to speak.
     pub(crate) protocol: Protocol,
     pub(crate) address: SocketAddr,
+    /// Whether TLS comes before everything else.
+    pub(crate) tls: bool,
+}
+
+impl Side {
+    /// How `tls.yaml` calls its listeners.
+    pub(crate) fn tls(self) -> Use<'static> {
+        match self {
+            Self::Consumer => Use::ConsumerSide,
+            Self::Provider => Use::ProviderSide,
+        }
+    }
 }
 
 /// Opens a listener that nobody else shares: with `SO_REUSEPORT` a second proxy would silently

@@ -10,12 +10,12 @@ use discovery::servicecenter::{Metrics, ServiceCenter};
 use mesh::Status;
 use tokio::task::JoinHandle;
 
-pub(crate) use options::TAG;
 use options::options;
 
 use crate::error::Error;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::settings::{ServiceCenter as Terms, Settings};
+use crate::tls::Tls;
 use application::Application;
 
 /// Starts the client. Nothing is waited for; the instance is STARTING until [`attend`] says more.
@@ -23,8 +23,9 @@ pub fn start(
     settings: &Settings,
     terms: &Terms,
     metrics: &Metrics,
+    tls: &Tls,
 ) -> Result<Arc<ServiceCenter>, Error> {
-    let options = options(settings, terms)?;
+    let options = options(settings, terms, tls.registry());
     Ok(Arc::new(ServiceCenter::start(options, Status::Starting, metrics)?))
 }
 

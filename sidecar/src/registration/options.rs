@@ -1,39 +1,36 @@
 //! From the settings to what the client of service-center is told.
 
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
-use certs::{Bundle, Identity as Certificate};
-use discovery::servicecenter::{Given, Options, OwnInstance, OwnService, acceptable, instance_id};
+use discovery::servicecenter::{
+    Given, Options, OwnInstance, OwnService, Tls, acceptable, instance_id,
+};
 use mesh::Protocol;
 use rustls::ClientConfig;
-use rustls::client::ResolvesClientCert;
+use tokio::sync::watch;
 
-use crate::error::Error;
-use crate::settings::{ServiceCenter, Settings, Tls};
-
-/// The tag of `tls.yaml` that the way to service-center has.
-pub(crate) const TAG: &str = "registrator.Consumer";
+use crate::settings::{ServiceCenter, Settings};
+use crate::tls::tags::Use;
 
 /// What the client is told. Names are made such that service-center takes them; what had to be
 /// changed is kept in the properties.
-pub(crate) fn options(settings: &Settings, terms: &ServiceCenter) -> Result<Options, Error> {
-    let tls = match settings.tls.get(TAG) {
-        Some(tls) => Some(Arc::new(client_config(tls)?)),
-        None => None,
-    };
-    Ok(Options {
+pub(crate) fn options(
+    settings: &Settings,
+    terms: &ServiceCenter,
+    tls: Option<watch::Receiver<Arc<ClientConfig>>>,
+) -> Options {
+    let server_name = settings.tls_for(Use::ServiceCenter).and_then(|tls| tls.server_name.clone());
+    Options {
         addresses: terms.addresses.clone(),
         tenant: terms.tenant.clone(),
         project: terms.project.clone(),
         refresh_interval: terms.refresh_interval,
         watch: terms.watch,
         heartbeat_interval: terms.heartbeat_interval,
-        tls,
+        tls: tls.map(|config| Tls { config, server_name }),
         account: terms.account.as_ref().map(|a| (a.name.clone(), a.password.clone())),
         service: terms.register.then(|| service(settings, terms)),
-    })
+    }
 }
 
 fn service(settings: &Settings, terms: &ServiceCenter) -> OwnService {
@@ -86,49 +83,10 @@ fn endpoints(settings: &Settings) -> Vec<String> {
         return Vec::new();
     }
     let advertised = settings.listeners.advertise_http.map_or(bound, |address| vec![address]);
-    let tls = settings.tls.contains_key(&format!("{}.rest.Provider", settings.identity.service));
-    let suffix = if tls { "?sslEnabled=true" } else { "" };
+    let tls = settings.tls_for(Use::ProviderSide);
+    let suffix = if tls.is_some() { "?sslEnabled=true" } else { "" };
     let scheme = Protocol::Rest.as_str();
     advertised.iter().map(|address| format!("{scheme}://{address}{suffix}")).collect()
-}
-
-/// service-center is always verified; without a CA of its own nobody could be trusted.
-fn client_config(tls: &Tls) -> Result<ClientConfig, Error> {
-    let read = |path: &Path| {
-        fs::read(path).map_err(|reason| Error::File { path: path.to_owned(), reason })
-    };
-    let roots = match &tls.ca {
-        Some(path) => Bundle::from_pem(&read(path)?, &path.display().to_string())?.roots()?,
-        None => rustls::RootCertStore::empty(),
-    };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots);
-    let (Some(chain), Some(key)) = (&tls.certificate, &tls.key) else {
-        return Ok(builder.with_no_client_auth());
-    };
-    let place = format!("{} and {}", chain.display(), key.display());
-    let certificate = Certificate::from_pem(&read(chain)?, &read(key)?, &place)?;
-    Ok(builder.with_client_cert_resolver(Arc::new(Shown(certificate.certified_key()))))
-}
-
-/// Shows one certificate to whoever asks.
-#[derive(Debug)]
-struct Shown(Arc<rustls::sign::CertifiedKey>);
-
-impl ResolvesClientCert for Shown {
-    fn resolve(
-        &self,
-        _issuers: &[&[u8]],
-        _schemes: &[rustls::SignatureScheme],
-    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
-        Some(Arc::clone(&self.0))
-    }
-
-    fn has_certs(&self) -> bool {
-        true
-    }
 }
 
 #[cfg(test)]
@@ -149,7 +107,7 @@ mod tests {
 
     fn told(settings: &Settings) -> discovery::servicecenter::OwnService {
         let Discovery::ServiceCenter(terms) = &settings.discovery else { unreachable!() };
-        options(settings, terms).unwrap().service.unwrap()
+        options(settings, terms, None).service.unwrap()
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::connect::{self, Next};
 use super::detect::{Spoken, detect};
 use super::http2;
+use super::secure::secure;
 use super::tunnel::{Handover, carry};
 use super::{Here, answer};
 use crate::listener::Port;
@@ -39,7 +40,14 @@ pub(crate) async fn serve(
     tcp: TcpStream,
 ) {
     let here = Here { worker, port, connection: &connection };
-    let mut stream = Stream::new(tcp, &connection.notes);
+    let mut stream = if port.tls {
+        // In a box, so that plain connections keep no room for a handshake.
+        let secured = Box::pin(secure(worker, port, &connection, tcp)).await;
+        let Some(stream) = secured else { return };
+        stream
+    } else {
+        Stream::new(tcp, &connection.notes)
+    };
     let mut spoken = first_bytes(&connection, &mut stream).await;
     while let Some(speaking) = spoken.take() {
         match speaking {
@@ -63,10 +71,16 @@ pub(crate) async fn serve(
             None => {}
         }
     }
+    if !connection.is_broken() {
+        stream.farewell().await;
+    }
 }
 
 /// Waits for what the client says first, for as long as it may be silent.
 async fn first_bytes(connection: &Rc<Connection>, stream: &mut Stream) -> Option<Spoken> {
+    if stream.agreed() == Some(b"h2") {
+        return Some(Spoken::Http2);
+    }
     unless_told(connection, pin!(detect(stream))).await?.ok()?
 }
 

@@ -16,6 +16,7 @@ use super::choose::Choice;
 use super::refusal::Refusal;
 use super::upstream::{Http1, connect};
 use crate::plan::{Kind, Route};
+use crate::tls;
 
 /// The response's head with the connection that brings the rest; or what went wrong, for the
 /// decision about another attempt, and for the client.
@@ -90,6 +91,8 @@ fn classify(mut error: TrySendError<Request<Playing>>, connection: &Http1) -> (F
     tracing::debug!(%error, "no response");
     if let Some(refusal) = BodyFault::behind(&error) {
         (Failure::Unknown, refusal)
+    } else if tls::behind(&error) {
+        (Failure::Unknown, Refusal::TlsFailed)
     } else if connection.reused && !connection.notes.received.get() {
         (Failure::ReusedConnectionDied, Refusal::Reset)
     } else if error.is_parse() {

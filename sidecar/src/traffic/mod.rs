@@ -23,6 +23,7 @@ mod headers;
 mod http2;
 mod refusal;
 mod response;
+mod secure;
 mod tunnel;
 mod upgrade;
 mod upstream;

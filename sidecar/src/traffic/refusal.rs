@@ -65,6 +65,8 @@ pub(crate) enum Refusal {
     ConnectRefused,
     /// No connection came about in time.
     ConnectTimeout,
+    /// The instance wants TLS, and nobody said how.
+    TlsNotSetUp,
     /// No TLS session came about.
     TlsFailed,
     /// The application behind us takes no connection.
@@ -169,11 +171,14 @@ impl Refusal {
                 (gateway, "connect_refused", "connect: connection refused".to_owned())
             }
             Self::ConnectTimeout => (gateway, "connect_timeout", "connect: timed out".to_owned()),
-            Self::TlsFailed => (
+            Self::TlsNotSetUp => (
                 gateway,
                 "tls_failed",
                 "the instance wants TLS, which is not set up for it here".to_owned(),
             ),
+            Self::TlsFailed => {
+                (gateway, "tls_failed", "no TLS session with the instance came about".to_owned())
+            }
             Self::LocalRefused => (
                 gateway,
                 "local_refused",
@@ -206,6 +211,7 @@ impl Refusal {
             Self::Timeout
                 | Self::ConnectRefused
                 | Self::ConnectTimeout
+                | Self::TlsFailed
                 | Self::LocalRefused
                 | Self::Reset
                 | Self::BadResponse

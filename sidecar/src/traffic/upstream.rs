@@ -16,9 +16,10 @@ use tokio::time::timeout;
 use super::Here;
 use super::body::Playing;
 use super::refusal::Refusal;
-use crate::plan::{Address, Endpoint};
+use crate::plan::{Address, Endpoint, EndpointId};
 use crate::settings::HeaderCase;
-use crate::worker::{Notes, Stream};
+use crate::tls::{self, Client};
+use crate::worker::{Notes, Socket, Stream};
 
 /// The most that is read ahead of an endpoint.
 const READ_BUFFER: usize = 64 << 10;
@@ -68,12 +69,25 @@ impl Http1 {
 /// Connects to an endpoint.
 pub(crate) async fn connect(here: &Here<'_>, endpoint: &Endpoint) -> Result<Http1, Refusal> {
     let shared = &here.worker.shared;
-    if endpoint.id.tls {
-        // Plain text would show to everybody on the way what was to be kept from them.
-        return Err(Refusal::TlsFailed);
+    let tls = session_of(here, endpoint)?;
+    let (limit, case) = {
+        let settings = shared.settings();
+        (settings.limits.connect_timeout, settings.header_case)
+    };
+    let tcp = reach(here, endpoint, limit).await?;
+    let Some(client) = tls else { return adopt(tcp, case).await };
+    let notes = Rc::new(Notes::default());
+    let socket = Socket::new(tcp, &notes);
+    match secure(here, endpoint, &client, socket, &notes).await {
+        Ok(stream) => {
+            endpoint.eviction.succeeded();
+            speak(stream, notes, case).await
+        }
+        Err(refusal) => {
+            endpoint.eviction.failed(shared.clock.now());
+            Err(refusal)
+        }
     }
-    let tcp = reach(here, endpoint, shared.settings().limits.connect_timeout).await?;
-    adopt(tcp, shared.settings().header_case).await
 }
 
 /// Connects, and no more.
@@ -89,7 +103,10 @@ pub(crate) async fn reach(
             return Err(Refusal::Loop);
         }
         Ok(Ok(tcp)) => {
-            endpoint.eviction.succeeded();
+            // What wants TLS has yet to show that it can be used.
+            if !endpoint.id.tls {
+                endpoint.eviction.succeeded();
+            }
             return Ok(tcp);
         }
         Ok(Err(error)) if is_our_own(&error) => {
@@ -126,10 +143,45 @@ fn is_our_own(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| ours.contains(&Errno::from_raw(code)))
 }
 
+/// How its TLS is made; `None`: it speaks none. Where it asks for TLS and nobody said how,
+/// plain text would show to everybody on the way what was to be kept from them.
+fn session_of(here: &Here<'_>, endpoint: &Endpoint) -> Result<Option<Client>, Refusal> {
+    let EndpointId { instance, protocol, tls, .. } = &endpoint.id;
+    let Some((service, _)) = instance.as_ref().filter(|_| *tls) else { return Ok(None) };
+    let client = here.worker.shared.tls.client(&service.name, *protocol);
+    client.map(Some).ok_or(Refusal::TlsNotSetUp)
+}
+
+async fn secure(
+    here: &Here<'_>,
+    endpoint: &Endpoint,
+    client: &Client,
+    socket: Socket,
+    notes: &Rc<Notes>,
+) -> Result<Stream, Refusal> {
+    let shared = &here.worker.shared;
+    let limit = shared.settings().limits.handshake_timeout;
+    let made = tls::connect(client, socket, limit).await;
+    shared.tls.connected(made.as_ref().err());
+    made.map(|session| Stream::secured(session, notes)).map_err(|reason| {
+        let address = &endpoint.id.address;
+        if shared.tls.may_say() {
+            tracing::warn!(?address, %reason, "no TLS session with an instance");
+        } else {
+            tracing::debug!(?address, %reason, "no TLS session with an instance");
+        }
+        Refusal::TlsFailed
+    })
+}
+
 /// Makes a connection that was just made one for requests.
 pub(crate) async fn adopt(tcp: TcpStream, case: HeaderCase) -> Result<Http1, Refusal> {
     let notes = Rc::new(Notes::default());
-    let stream = TokioIo::new(Stream::new(tcp, &notes));
+    speak(Stream::new(tcp, &notes), notes, case).await
+}
+
+async fn speak(stream: Stream, notes: Rc<Notes>, case: HeaderCase) -> Result<Http1, Refusal> {
+    let stream = TokioIo::new(stream);
     let mut builder = http1::Builder::new();
     builder.max_buf_size(READ_BUFFER).title_case_headers(case == HeaderCase::Title);
     // Nothing is exchanged for it, so nothing can fail.

@@ -5,6 +5,7 @@
 mod connections;
 mod pool;
 mod quota;
+mod socket;
 mod stream;
 
 use std::cell::Cell;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
@@ -24,12 +26,15 @@ use self::connections::Connections;
 pub(crate) use self::connections::{Connection, InFlight, Order, Way};
 pub(crate) use self::pool::Pool;
 pub(crate) use self::quota::workers;
+pub(crate) use self::socket::Socket;
 pub(crate) use self::stream::{Notes, Stream};
 use crate::lifecycle::Phase;
 use crate::listener::Port;
 use crate::proxy::Shared;
 use crate::traffic;
 
+/// TLS sessions that are being made at once; each takes memory, and a millisecond of the thread.
+const HANDSHAKES: usize = 256;
 /// How often connections and pools are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -40,6 +45,8 @@ pub(crate) struct Worker {
     pub(crate) pool: Pool,
     /// Time, as of the last sweep: good enough for what is measured in seconds.
     pub(crate) coarse_now: Cell<Duration>,
+    /// Who makes a TLS session waits for a turn.
+    pub(crate) handshakes: Semaphore,
     connections: Connections,
 }
 
@@ -86,6 +93,7 @@ impl Remote {
                 shared,
                 pool: Pool::default(),
                 coarse_now: now,
+                handshakes: Semaphore::new(HANDSHAKES),
                 connections: Connections::default(),
             };
             runtime.block_on(Rc::new(worker).run(inbox, counted));

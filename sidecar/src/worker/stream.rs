@@ -1,18 +1,22 @@
-//! A TCP connection, and what has to be known of it while hyper owns it.
+//! A connection, with or without TLS, and what has to be known of it while hyper owns it.
 
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use bytes::Bytes;
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsStream;
 
-/// Bytes of a read that goes round the event loop.
-const PROBE: usize = 4096;
+use super::socket::Socket;
+
+/// How long a farewell may take that the peer does not read.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Notes about a stream, for who gave it to hyper.
 #[derive(Debug, Default)]
@@ -29,15 +33,33 @@ pub(crate) struct Notes {
 /// The stream of one connection, on either side of the proxy.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    tcp: TcpStream,
+    io: Io,
     notes: Rc<Notes>,
     /// What was read already and is still to be read.
     ahead: Bytes,
 }
 
+/// What is read from and written to.
+#[derive(Debug)]
+enum Io {
+    Plain(Socket),
+    /// In a box: a session is some hundred bytes that plain connections don't keep.
+    Tls(Box<TlsStream<Socket>>),
+}
+
 impl Stream {
+    /// A plain connection.
     pub(crate) fn new(tcp: TcpStream, notes: &Rc<Notes>) -> Self {
-        Self { tcp, notes: Rc::clone(notes), ahead: Bytes::new() }
+        Self::of(Io::Plain(Socket::new(tcp, notes)), notes)
+    }
+
+    /// A connection within a TLS session.
+    pub(crate) fn secured(session: TlsStream<Socket>, notes: &Rc<Notes>) -> Self {
+        Self::of(Io::Tls(Box::new(session)), notes)
+    }
+
+    fn of(io: Io, notes: &Rc<Notes>) -> Self {
+        Self { io, notes: Rc::clone(notes), ahead: Bytes::new() }
     }
 
     /// A connection that nobody needs notes about.
@@ -54,32 +76,55 @@ impl Stream {
         };
     }
 
+    /// What both sides of a TLS session have agreed to speak in it, where they have.
+    pub(crate) fn agreed(&self) -> Option<&[u8]> {
+        match &self.io {
+            Io::Plain(_) => None,
+            Io::Tls(session) => session.get_ref().1.alpn_protocol(),
+        }
+    }
+
     /// Looks at what comes next without taking it; as many bytes as before mean that no more come.
     /// Until something comes, this costs no buffer.
     pub(crate) async fn peek(&mut self, seen: &mut [u8]) -> io::Result<usize> {
-        self.tcp.peek(seen).await
+        match &mut self.io {
+            Io::Plain(socket) if self.ahead.is_empty() => socket.peek(seen).await,
+            io => {
+                // A session keeps nothing for a second look, so that is done here.
+                if self.ahead.len() < seen.len() {
+                    let mut ahead = BytesMut::from(&*self.ahead);
+                    let missing = seen.len() - ahead.len();
+                    io.take(missing as u64).read_buf(&mut ahead).await?;
+                    self.ahead = ahead.freeze();
+                }
+                let count = seen.len().min(self.ahead.len());
+                seen[..count].copy_from_slice(&self.ahead[..count]);
+                Ok(count)
+            }
+        }
     }
 
     /// Makes the end of the connection a reset, so that a peer that reads until the end sees that
     /// this was none.
     pub(crate) fn reset_at_end(&self) {
-        let _ = SockRef::from(&self.tcp).set_linger(Some(std::time::Duration::ZERO));
+        match &self.io {
+            Io::Plain(socket) => socket.reset_at_end(),
+            Io::Tls(session) => session.get_ref().0.reset_at_end(),
+        }
+    }
+
+    /// Ends a TLS session such that the peer sees that this end was meant. Without TLS there is
+    /// nothing to be said.
+    pub(crate) async fn farewell(mut self) {
+        if matches!(self.io, Io::Tls(_)) {
+            // A peer that takes nothing more gets no farewell.
+            let _ = Box::pin(timeout(FAREWELL, self.shutdown())).await;
+        }
     }
 
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
         if matches!(polled, Poll::Ready(Ok(count)) if *count > 0) {
             self.notes.moved.set(true);
-        }
-    }
-
-    /// Reads without asking the event loop; `None`: there is nothing yet.
-    fn probe(&self, buf: &mut ReadBuf<'_>) -> Option<io::Result<usize>> {
-        let most = buf.remaining().min(PROBE);
-        let socket = SockRef::from(&self.tcp);
-        let read = io::Read::read(&mut &*socket, buf.initialize_unfilled_to(most));
-        match read {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            read => Some(read),
         }
     }
 }
@@ -97,15 +142,8 @@ impl AsyncRead for Stream {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        let probed = if self.notes.probe.take() { self.probe(buf) } else { None };
-        let polled = match probed {
-            Some(Ok(count)) => {
-                buf.advance(count);
-                Poll::Ready(Ok(()))
-            }
-            Some(Err(error)) => Poll::Ready(Err(error)),
-            None => Pin::new(&mut self.tcp).poll_read(cx, buf),
-        };
+        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
+        // Only what was said counts: a session has records of its own that nobody asked for.
         if buf.filled().len() > before {
             self.notes.received.set(true);
             self.notes.moved.set(true);
@@ -120,17 +158,17 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        let polled = Pin::new(&mut self.io).poll_write(cx, buf);
         self.wrote(&polled);
         polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -138,12 +176,62 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        let polled = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
         self.wrote(&polled);
         polled
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.io.is_write_vectored()
+    }
+}
+
+/// Does the same with whichever it is.
+macro_rules! either {
+    ($io:expr, $inner:pat => $result:expr) => {
+        match $io {
+            Io::Plain($inner) => $result,
+            Io::Tls($inner) => $result,
+        }
+    };
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), io => Pin::new(io).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        either!(self.get_mut(), io => Pin::new(io).poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), io => Pin::new(io).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), io => Pin::new(io).poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self.get_mut(), io => Pin::new(io).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        either!(self, io => io.is_write_vectored())
     }
 }

@@ -61,7 +61,7 @@ fn every_sample_loads() {
     );
     let tags: Vec<_> = settings.tls.keys().map(String::as_str).collect();
     assert_eq!(tags, ["ServiceB.rest.Consumer", "ServiceB.rest.Provider", "mesher.Provider"]);
-    assert!(settings.tls["ServiceB.rest.Provider"].verify_peer);
+    assert!(settings.tls["ServiceB.rest.Provider"].verifies_clients());
     assert_eq!(service_center(&settings).addresses, ["http://service-center.servicecomb:30100"]);
 }
 

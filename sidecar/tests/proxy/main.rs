@@ -13,5 +13,6 @@ mod mesh_of_two;
 mod messages;
 mod provider;
 mod timeouts;
+mod tls;
 mod upgrade;
 mod world;

@@ -8,7 +8,7 @@ use discovery::{Fixed, Source};
 use mesh::{Endpoint, Instance, InstanceId, Protocol, Service, ServiceKey, Status, Tags};
 use sidecar::Proxy;
 use sidecar::settings::{ServicePort, Settings};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -81,8 +81,8 @@ pub(crate) fn mesh_of_two(port: u16) -> (Proxy, Proxy, SocketAddr) {
 }
 
 /// A client that writes bytes and reads responses.
-pub(crate) struct Client {
-    tcp: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    tcp: S,
     read: Vec<u8>,
 }
 
@@ -111,7 +111,19 @@ impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let tcp = TcpStream::connect(address).await.expect("the proxy takes connections");
         tcp.set_nodelay(true).expect("an option");
+        Self::over(tcp)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// A client on a connection that stands.
+    pub(crate) fn over(tcp: S) -> Self {
         Self { tcp, read: Vec::new() }
+    }
+
+    /// The connection.
+    pub(crate) fn stream(&self) -> &S {
+        &self.tcp
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {

@@ -51,6 +51,7 @@ pub(super) static KEYS: &[Key] = &[
     key("mesher.limits.headerTimeout", Mesher, Kind::Duration, "To read a request's head, from its first byte.").live("30s"),
     key("mesher.limits.idleTimeout", Mesher, Kind::Duration, "A kept-alive connection without a request, on either side.").live("5m"),
     key("mesher.limits.connectTimeout", Mesher, Kind::Duration, "To connect to an instance.").live("3s"),
+    key("mesher.limits.handshakeTimeout", Mesher, Kind::Duration, "To make a TLS session, on either side.").live("10s"),
     key("mesher.limits.requestTimeout", Mesher, Kind::Duration, "From a request to the end of its response's head.").live("30s"),
     key("mesher.limits.bodyTimeout", Mesher, Kind::Duration, "A response on its way, without a byte in either direction.").live("5m"),
     key("mesher.limits.tunnelTimeout", Mesher, Kind::Duration, "A tunnel (CONNECT, WebSocket) without a byte in either direction.").live("1h"),

@@ -56,9 +56,11 @@ pub(super) static KEYS: &[Key] = &[
     key("servicecomb.service.description", Microservice, Kind::Text, "Never had an effect."),
     key("ssl.**.certFile", Tls, Kind::Path, "The certificate chain that is shown.").live(""),
     key("ssl.**.keyFile", Tls, Kind::Path, "Its private key.").live(""),
-    key("ssl.**.certPwdFile", Tls, Kind::Path, "A file with the key's password.").live(""),
+    key("ssl.**.certPwdFile", Tls, Kind::Path, "A file with the key's password.")
+        .gone("a key is read without a password: `openssl pkey -in KEY -out KEY` takes it off"),
     key("ssl.**.caFile", Tls, Kind::Path, "Whom to trust.").live(""),
-    key("ssl.**.verifyPeer", Tls, Kind::Flag, "Whether the peer has to prove who it is.").live(""),
+    key("ssl.**.verifyPeer", Tls, Kind::Flag, "Whether the peer has to prove who it is. Absent: a server has to where caFile is given, a client need not.")
+        .live(""),
     key(
         "ssl.**.serverName",
         Tls,

@@ -133,6 +133,7 @@ fn limits(reader: &Reader<'_>, built_in: Limits) -> Limits {
         header_timeout: time(&["mesher.limits.headerTimeout"], built_in.header_timeout),
         idle_timeout: time(&["mesher.limits.idleTimeout"], built_in.idle_timeout),
         connect_timeout: time(&["mesher.limits.connectTimeout"], built_in.connect_timeout),
+        handshake_timeout: time(&["mesher.limits.handshakeTimeout"], built_in.handshake_timeout),
         // A bare number is the one in milliseconds: the others have units.
         request_timeout: reader
             .get(&request, |text| millis(text).or_else(|| kind::duration(text)))

@@ -1,4 +1,7 @@
 //! `tls.yaml`: certificates by tag, `[tag.]role.key`.
+//!
+//! What a tag does not say, a more general one may: `rest.Consumer` for the services' own
+//! `SERVICE.rest.Consumer`, and bare keys for every tag, each key by itself.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,53 +12,77 @@ use crate::configuration::kind::{self, CIPHER_SUITES};
 use crate::configuration::problem::Severity;
 use crate::configuration::values::Entry;
 use crate::settings::{Tls, TlsVersion};
+use crate::tls::tags;
 
-/// The tags, each with what is said for it; `""` is the fallback that bare keys make. A tag whose
-/// values are all empty is none.
+/// What is said for one tag, by key.
+type Said<'a> = BTreeMap<&'a str, &'a Entry>;
+
+/// The tags, each with what holds for it. A tag that says nothing of its own but what is built in
+/// is none.
 pub(super) fn tags(reader: &mut Reader<'_>, own_name: &str) -> BTreeMap<String, Tls> {
-    let mut said: BTreeMap<String, BTreeMap<&str, &Entry>> = BTreeMap::new();
+    let mut all: BTreeMap<&str, Said<'_>> = BTreeMap::new();
     let values = reader.values;
     for (rest, entry) in values.below("ssl") {
         let (tag, key) = rest.rsplit_once('.').unwrap_or(("", rest));
-        said.entry(tag.to_owned()).or_default().insert(key, entry);
+        all.entry(tag).or_default().insert(key, entry);
     }
     let mut tags = BTreeMap::new();
-    for (tag, said) in said {
-        let files = ["certFile", "keyFile", "caFile"].iter().any(|key| said.contains_key(key));
-        let tls = read(reader, &said);
-        if !files && tls == Tls::default() {
+    for (tag, own) in &all {
+        let said = inherited(tag, &all);
+        let tls = read(&said);
+        complain(reader, own);
+        // "No" is what is built in; but that any server is believed is something to say.
+        let mut alone = read(own);
+        alone.verify_peer = alone.verify_peer.filter(|yes| *yes || tags::is_consumer(tag));
+        if alone == Tls::default() {
             continue;
         }
-        consistent(reader, &tag, &tls, &said);
+        consistent(reader, tag, &tls, own);
         // Another service's listener: the file is shared, its certificates are not.
-        let elsewhere = tag.strip_suffix(".rest.Provider").is_some_and(|name| name != own_name);
-        if !elsewhere {
-            present(reader, &said);
+        if !tags::is_of_another(tag, own_name) {
+            present(reader, own);
         }
-        tags.insert(tag, tls);
+        tags.insert((*tag).to_owned(), tls);
     }
     tags
 }
 
-fn read(reader: &mut Reader<'_>, said: &BTreeMap<&str, &Entry>) -> Tls {
+/// What `tag` says, and where it does not, what holds for more than it.
+fn inherited<'a>(tag: &str, all: &BTreeMap<&str, Said<'a>>) -> Said<'a> {
+    let mut said = Said::new();
+    for general in tags::more_general(tag).into_iter().chain([tag]) {
+        said.extend(all.get(general).into_iter().flatten());
+    }
+    said
+}
+
+fn read(said: &Said<'_>) -> Tls {
     let text = |key: &str| said.get(key).and_then(|entry| entry.text());
     let path = |key: &str| text(key).map(PathBuf::from);
-    let mut oldest_version = TlsVersion::Tls12;
-    if let Some(entry) = said.get("protocol") {
-        match entry.text().map(str::to_ascii_lowercase).as_deref() {
-            Some("tlsv1.3") => oldest_version = TlsVersion::Tls13,
-            Some("tlsv1.0" | "tlsv1.1") => {
-                reader.warning(entry, "is not spoken any more: TLSv1.2 is the oldest version");
-            }
-            _ => {}
-        }
+    let newest = text("protocol").is_some_and(|text| text.eq_ignore_ascii_case("TLSv1.3"));
+    let suites = text("cipherSuits").into_iter().flat_map(kind::words);
+    Tls {
+        certificate: path("certFile"),
+        key: path("keyFile"),
+        ca: path("caFile"),
+        verify_peer: text("verifyPeer").and_then(kind::flag),
+        server_name: text("serverName").map(str::to_owned),
+        oldest_version: if newest { TlsVersion::Tls13 } else { TlsVersion::Tls12 },
+        cipher_suites: suites.filter(|word| CIPHER_SUITES.contains(word)).map(Into::into).collect(),
     }
-    let mut cipher_suites = Vec::new();
+}
+
+/// Values that mean nothing, or not what they say.
+fn complain(reader: &mut Reader<'_>, said: &Said<'_>) {
+    let old = |text: &str| ["tlsv1.0", "tlsv1.1"].contains(&text.to_ascii_lowercase().as_str());
+    if let Some(entry) = said.get("protocol")
+        && entry.text().is_some_and(old)
+    {
+        reader.warning(entry, "is not spoken any more: TLSv1.2 is the oldest version");
+    }
     if let Some(entry) = said.get("cipherSuits") {
         for word in entry.text().into_iter().flat_map(kind::words) {
-            if CIPHER_SUITES.contains(&word) {
-                cipher_suites.push(word.to_owned());
-            } else {
+            if !CIPHER_SUITES.contains(&word) {
                 let allowed = kind::Kind::CipherSuites.allowed();
                 let message =
                     format!("unknown cipher suite \"{}\": write {allowed}", kind::short(word));
@@ -63,20 +90,10 @@ fn read(reader: &mut Reader<'_>, said: &BTreeMap<&str, &Entry>) -> Tls {
             }
         }
     }
-    Tls {
-        certificate: path("certFile"),
-        key: path("keyFile"),
-        key_password: path("certPwdFile"),
-        ca: path("caFile"),
-        verify_peer: text("verifyPeer").and_then(kind::flag).unwrap_or(false),
-        server_name: text("serverName").map(str::to_owned),
-        oldest_version,
-        cipher_suites,
-    }
 }
 
 /// What does not go together.
-fn consistent(reader: &mut Reader<'_>, tag: &str, tls: &Tls, said: &BTreeMap<&str, &Entry>) {
+fn consistent(reader: &mut Reader<'_>, tag: &str, tls: &Tls, said: &Said<'_>) {
     let mut lacks = |key: &str, other: &str| {
         if let Some(entry) = said.get(key) {
             reader.error(entry, format!("needs {other} beside it"));
@@ -87,22 +104,30 @@ fn consistent(reader: &mut Reader<'_>, tag: &str, tls: &Tls, said: &BTreeMap<&st
         (None, Some(_)) => lacks("keyFile", "certFile"),
         _ => {}
     }
-    if tls.verify_peer && tls.ca.is_none() {
+    if tls.verify_peer == Some(true) && tls.ca.is_none() {
         lacks("verifyPeer", "caFile, whom to trust");
     }
-    let provider = tag == "Provider" || tag.ends_with(".Provider");
-    if provider && tls.certificate.is_none() {
+    if tags::is_provider(tag) && tls.certificate.is_none() {
         lacks("caFile", "certFile and keyFile: a listener has to show a certificate");
+    }
+    if tags::is_consumer(tag)
+        && !tls.verifies_servers()
+        && let Some(entry) = said.get("verifyPeer").or_else(|| said.get("certFile"))
+    {
+        reader.warning(
+            entry,
+            "whoever answers is believed to be the server: give caFile, and no verifyPeer: false",
+        );
     }
 }
 
 /// Names files that cannot be read.
-fn present(reader: &mut Reader<'_>, said: &BTreeMap<&str, &Entry>) {
+fn present(reader: &mut Reader<'_>, said: &Said<'_>) {
     let severity = match reader.named_files {
         NamedFiles::MustExist => Severity::Error,
         NamedFiles::MayBeElsewhere => Severity::Warning,
     };
-    for key in ["certFile", "keyFile", "certPwdFile", "caFile"] {
+    for key in ["certFile", "keyFile", "caFile"] {
         let Some(entry) = said.get(key) else { continue };
         let path = entry.text().unwrap_or_default();
         let opened = File::open(Path::new(path)).and_then(|file| file.metadata());

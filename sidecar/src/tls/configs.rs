@@ -1,0 +1,177 @@
+//! From what `tls.yaml` says, and what its files hold, to what rustls is told.
+
+use std::sync::Arc;
+
+use certs::Identity;
+use mesh::Protocol;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, ServerConfig,
+    SignatureScheme, SupportedProtocolVersion,
+};
+
+use super::credentials::Credentials;
+use crate::settings::{Tls, TlsVersion};
+
+/// What can be spoken inside, the best first.
+const SERVED: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// As the server. A client has to prove who it is where `verifyPeer` says so.
+///
+/// Sessions are resumed, but not where clients are verified: a resumed session would go on with a
+/// client whose certificate has ended meanwhile. With other files comes another configuration, and
+/// with it an empty store of sessions.
+pub(super) fn server(terms: &Tls, held: &Credentials) -> Result<ServerConfig, rustls::Error> {
+    let provider = provider(terms);
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions(terms))?;
+    let mutual = terms.verifies_clients();
+    let builder = if mutual {
+        let roots = Arc::new(roots(held)?);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+        builder.with_client_cert_verifier(verifier.map_err(general)?)
+    } else {
+        builder.with_no_client_auth()
+    };
+    let shown = shown(held).ok_or_else(|| general("there is no certificate to show"))?;
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+    config.alpn_protocols = SERVED.map(<[u8]>::to_vec).into();
+    if mutual {
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
+    Ok(config)
+}
+
+/// As the client, to speak `protocol`. Sessions are resumed while the files stay the same.
+pub(super) fn client(
+    terms: &Tls,
+    held: &Credentials,
+    protocol: Protocol,
+) -> Result<ClientConfig, rustls::Error> {
+    let provider = provider(terms);
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions(terms))?;
+    let builder = if terms.verifies_servers() {
+        let roots = Arc::new(roots(held)?);
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+        builder.dangerous().with_custom_certificate_verifier(verifier.map_err(general)?)
+    } else {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+    };
+    let mut config = match shown(held) {
+        Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = match protocol {
+        Protocol::Grpc => vec![b"h2".to_vec()],
+        Protocol::Rest => vec![b"http/1.1".to_vec()],
+    };
+    Ok(config)
+}
+
+/// TLS 1.3 has its own suites, which are all safe; what is said restricts TLS 1.2.
+fn provider(terms: &Tls) -> Arc<CryptoProvider> {
+    let mut provider = aws_lc_rs::default_provider();
+    if !terms.cipher_suites.is_empty() {
+        provider.cipher_suites.retain(|suite| {
+            let name = format!("{:?}", suite.suite());
+            suite.version().version == ProtocolVersion::TLSv1_3
+                || terms.cipher_suites.contains(&name)
+        });
+    }
+    Arc::new(provider)
+}
+
+fn versions(terms: &Tls) -> &'static [&'static SupportedProtocolVersion] {
+    static NEWEST_FIRST: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+    match terms.oldest_version {
+        TlsVersion::Tls12 => &NEWEST_FIRST,
+        TlsVersion::Tls13 => &NEWEST_FIRST[..1],
+    }
+}
+
+fn roots(held: &Credentials) -> Result<RootCertStore, rustls::Error> {
+    match &held.trust {
+        Some(bundle) => bundle.roots().map_err(general),
+        None => Ok(RootCertStore::empty()),
+    }
+}
+
+fn shown(held: &Credentials) -> Option<Arc<CertifiedKey>> {
+    held.identity.as_ref().map(Identity::certified_key)
+}
+
+fn general(error: impl std::fmt::Display) -> rustls::Error {
+    rustls::Error::General(error.to_string())
+}
+
+/// Believes that any server is the one that was meant, as `verifyPeer: false` asks for. That it has
+/// the key of the certificate it shows is still seen to.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::ProtocolVersion;
+
+    use super::provider;
+    use crate::settings::Tls;
+
+    #[test]
+    fn named_suites_restrict_tls_1_2_alone() {
+        let count = |terms: &Tls, version| {
+            let suites = provider(terms).cipher_suites.clone();
+            suites.iter().filter(|suite| suite.version().version == version).count()
+        };
+        let all = Tls::default();
+        let named = Tls {
+            cipher_suites: vec!["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256".to_owned()],
+            ..Tls::default()
+        };
+        let newest = ProtocolVersion::TLSv1_3;
+        assert_eq!(count(&named, newest), count(&all, newest));
+        assert_eq!(count(&named, ProtocolVersion::TLSv1_2), 1);
+    }
+}

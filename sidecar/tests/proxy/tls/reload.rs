@@ -1,0 +1,91 @@
+//! Files that change while it runs.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::authority::{Authority, Dialer, Mount};
+use super::{VERSIONS, metric, metric_becomes, provider};
+use crate::app::App;
+use crate::world::PATIENCE;
+
+const FAULTY: &str = "mesher_tls_files_faulty{tag=\"ServiceB.rest.Provider\"}";
+const EXPIRY: &str =
+    "mesher_tls_certificate_expiry_timestamp_seconds{tag=\"ServiceB.rest.Provider\"}";
+const RELOADS: &str = "mesher_tls_reloads_total{result=\"ok\"}";
+
+/// Waits until a new session shows this certificate.
+async fn shows(dialer: &Dialer, address: std::net::SocketAddr, wanted: &[u8]) {
+    let shown = async {
+        loop {
+            let client = dialer.dial(address, "ServiceB").await.expect("a session");
+            let (_, session) = client.stream().get_ref();
+            if session.peer_certificates().expect("it shows one")[0].as_ref() == wanted {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, shown).await.expect("the new certificate is taken up");
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_and_no_connection_is_dropped() {
+    let authority = Authority::new();
+    let leaf = authority.issue(&["ServiceB"]);
+    let mut mount = Mount::new(&authority, &leaf);
+    let app = App::saying("b").await;
+    let proxy = provider(app.address.port(), mount.shown());
+    let provider = proxy.addresses().provider[0];
+    let dialer = Dialer::new(&authority, &VERSIONS);
+    shows(&dialer, provider, &leaf.chain()[0]).await;
+    let mut kept = dialer.dial(provider, "ServiceB").await.expect("a session");
+    assert_eq!(kept.get("/").await.body, "b");
+    assert!(metric(&proxy, EXPIRY).await.expect("it ends") > 1e9, "seconds since 1970");
+
+    // What can't be used changes nothing, and is to be seen.
+    let renewed = authority.issue(&["ServiceB"]);
+    let cut = &renewed.certificate[..renewed.certificate.len() / 2];
+    for (certificate, key) in [(renewed.certificate.as_str(), &leaf.key), (cut, &renewed.key)] {
+        mount.write(&authority.pem, certificate, key);
+        metric_becomes(&proxy, FAULTY, 1.0).await;
+        shows(&dialer, provider, &leaf.chain()[0]).await;
+        mount.write(&authority.pem, &leaf.certificate, &leaf.key);
+        metric_becomes(&proxy, FAULTY, 0.0).await;
+    }
+    assert_eq!(metric(&proxy, "mesher_tls_reloads_total{result=\"failed\"}").await, Some(2.0));
+    assert_eq!(metric(&proxy, RELOADS).await, Some(0.0), "nothing else was in force meanwhile");
+
+    mount.write(&authority.pem, &renewed.certificate, &renewed.key);
+    shows(&dialer, provider, &renewed.chain()[0]).await;
+    assert_eq!(kept.get("/").await.body, "b", "it goes on as it began");
+    assert_eq!(metric(&proxy, RELOADS).await, Some(1.0));
+}
+
+#[tokio::test]
+async fn another_ca_lets_other_clients_in() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let leaf = old.issue(&["ServiceB"]);
+    let mut mount = Mount::new(&old, &leaf);
+    let app = App::saying("b").await;
+    let proxy = provider(app.address.port(), mount.mutual());
+    let provider = proxy.addresses().provider[0];
+    let before = Dialer::showing(&old, &old.issue(&["ServiceA"]));
+    let after = Dialer::showing(&old, &new.issue(&["ServiceA"]));
+    let enters = async |dialer: &Dialer| match dialer.dial(provider, "ServiceB").await {
+        Ok(mut client) => {
+            client.send("GET / HTTP/1.1\r\nhost: b\r\nconnection: close\r\n\r\n").await;
+            !client.is_reset().await
+        }
+        Err(_) => false,
+    };
+    assert!(enters(&before).await);
+    assert!(!enters(&after).await);
+    let mut kept = before.dial(provider, "ServiceB").await.expect("a session");
+
+    mount.write(&new.pem, &leaf.certificate, &leaf.key);
+    metric_becomes(&proxy, RELOADS, 1.0).await;
+    assert!(enters(&after).await);
+    assert!(!enters(&before).await, "also not by resuming its session");
+    assert_eq!(kept.get("/").await.body, "b");
+}
