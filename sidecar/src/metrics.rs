@@ -108,6 +108,10 @@ impl Collector for Collected {
         let compiled = ConstCounter::new(shared.plans.compiled());
         let help = "Services compiled into plans";
         one(&mut encoder, "mesher_services_compiled", help, &compiled)?;
+        let open = shared.tunnels.load(Ordering::Relaxed);
+        let open = ConstGauge::new(i64::try_from(open).unwrap_or(i64::MAX));
+        let help = "Connections that have become tunnels, by CONNECT or Upgrade";
+        one(&mut encoder, "mesher_tunnels", help, &open)?;
         secured(&mut encoder, shared)
     }
 }

@@ -1,6 +1,7 @@
 //! The whole proxy: threads, listeners, and what they share.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) marks: Marks,
     pub(crate) clock: Clock,
+    /// Connections that have become tunnels, at this moment.
+    pub(crate) tunnels: AtomicUsize,
     /// Where we listen.
     own: Vec<SocketAddr>,
     /// What others have to say on `/metrics`.
@@ -131,6 +134,7 @@ impl Proxy {
             lifecycle: Lifecycle::default(),
             plans,
             clock,
+            tunnels: AtomicUsize::new(0),
             own,
             more_metrics: Mutex::default(),
             settings: ArcSwap::from_pointee(settings),

@@ -11,7 +11,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Response, Version};
 use mesh::{Failure, Protocol};
@@ -162,7 +161,7 @@ async fn look(here: &Here<'_>, stream: &mut Stream, silence: Option<Duration>) -
             None => told.await,
         }
     };
-    stream.unread(Bytes::copy_from_slice(&seen[..count]));
+    stream.unread(&seen[..count]);
     found?
 }
 

@@ -140,7 +140,7 @@ async fn serve_http1(
     if connection.is_broken() {
         stream.reset_at_end();
     }
-    stream.unread(parts.read_buf);
+    stream.unread(&parts.read_buf);
     stream
 }
 

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -57,6 +58,8 @@ pub(crate) async fn carry(worker: &Worker, connection: &Connection, mut near: St
     connection.carries(Way::Tunnel, worker.coarse_now.get());
     let (mut up, mut down) = (Flow::default(), Flow::default());
     let mut half = false;
+    let open = &worker.shared.tunnels;
+    open.fetch_add(1, Ordering::Relaxed);
     let ended = poll_fn(|cx| {
         if let Some(Order::Close | Order::BreakOff) = connection.order(cx) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -75,7 +78,9 @@ pub(crate) async fn carry(worker: &Worker, connection: &Connection, mut near: St
         }
         Poll::<io::Result<()>>::Pending
     });
-    if let Err(error) = ended.await {
+    let ended = ended.await;
+    open.fetch_sub(1, Ordering::Relaxed);
+    if let Err(error) = ended {
         tracing::debug!(%error, "tunnel broke off");
         // Neither side may take this for a proper end.
         near.reset_at_end();
@@ -93,12 +98,16 @@ impl Flow {
     ) -> Poll<io::Result<()>> {
         let (mut from, mut to) = (Pin::new(from), Pin::new(to));
         while !self.done {
-            if self.left.has_remaining() {
+            if !self.left.is_empty() {
                 let count = ready!(to.as_mut().poll_write(cx, &self.left))?;
                 if count == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
                 self.left.advance(count);
+                if self.left.is_empty() {
+                    // A view of nothing would keep what it was a view of.
+                    self.left = Bytes::new();
+                }
             } else if self.ended {
                 ready!(to.as_mut().poll_shutdown(cx))?;
                 self.done = true;

@@ -60,7 +60,7 @@ impl Http1 {
         self.driver.ended.then(|| {
             let parts = self.driver.connection.into_parts();
             let mut stream = parts.io.into_inner();
-            stream.unread(parts.read_buf);
+            stream.unread(&parts.read_buf);
             stream
         })
     }

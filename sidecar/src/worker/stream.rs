@@ -68,12 +68,11 @@ impl Stream {
     }
 
     /// Puts back what was read, for whoever reads next.
-    pub(crate) fn unread(&mut self, bytes: Bytes) {
-        self.ahead = if self.ahead.is_empty() {
-            bytes
-        } else {
-            [bytes, std::mem::take(&mut self.ahead)].concat().into()
-        };
+    pub(crate) fn unread(&mut self, bytes: &[u8]) {
+        // Nothing may still be a view of a buffer, which it would keep.
+        if !bytes.is_empty() {
+            self.ahead = [bytes, &*self.ahead].concat().into();
+        }
     }
 
     /// What both sides of a TLS session have agreed to speak in it, where they have.
@@ -138,6 +137,9 @@ impl AsyncRead for Stream {
         if !self.ahead.is_empty() {
             let count = self.ahead.len().min(buf.remaining());
             buf.put_slice(&self.ahead.split_to(count));
+            if self.ahead.is_empty() {
+                self.ahead = Bytes::new();
+            }
             self.notes.received.set(true);
             return Poll::Ready(Ok(()));
         }

@@ -28,6 +28,9 @@ const ALLOCATIONS: f64 = 12.1;
 /// Bytes, of a long body on its way; the most that hyper reads ahead on either side is a tenth.
 const HELD: usize = 5 << 20;
 
+/// Bytes, for a tunnel that idles: its task, which was one for requests before, and no buffer.
+const TUNNEL: usize = 5 << 10;
+
 /// One measurement at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -83,11 +86,31 @@ fn a_long_body_is_passed_on_and_not_kept() {
     for (name, go) in [
         ("down", stream::download as fn(SocketAddr, usize)),
         ("up", stream::upload as fn(SocketAddr, usize)),
+        ("down a tunnel", stream::tunnel_down as fn(SocketAddr, usize)),
+        ("up a tunnel", stream::tunnel_up as fn(SocketAddr, usize)),
     ] {
         let held = allocations::most_held(|| go(address, length));
         println!("{held} bytes held of {length}, {name}");
         assert!(held < HELD, "{held} bytes held of {length}, {name}");
     }
+}
+
+#[test]
+fn a_tunnel_that_idles_holds_little() {
+    const TUNNELS: usize = 400;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (_runtime, _proxy, address) = start(stream::idler());
+    // What is made once is made.
+    let mut tunnels = Vec::with_capacity(TUNNELS + 1);
+    tunnels.push(stream::tunnel(address, "/"));
+    let held = allocations::most_held(|| {
+        for _ in 0..TUNNELS {
+            tunnels.push(stream::tunnel(address, "/"));
+        }
+    });
+    let each = held / TUNNELS;
+    println!("{each} bytes held for each tunnel");
+    assert!(each <= TUNNEL, "{each} bytes held for each tunnel");
 }
 
 #[test]

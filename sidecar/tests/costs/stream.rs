@@ -6,6 +6,7 @@ use std::thread;
 
 static BLOCK: [u8; 64 << 10] = [b'x'; 64 << 10];
 const END: &[u8] = b"\r\n\r\n";
+const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x";
 
 /// A server that takes a body of `length` bytes, if it is sent one, and answers with one.
 pub(crate) fn application(length: usize) -> SocketAddr {
@@ -14,7 +15,18 @@ pub(crate) fn application(length: usize) -> SocketAddr {
     thread::spawn(move || {
         for tcp in listener.incoming() {
             let mut tcp = tcp.expect("a connection");
-            let uploads = head(&mut tcp).starts_with(b"POST");
+            let asked = head(&mut tcp);
+            if is_upgrade(&asked) {
+                send_head(&mut tcp, SWITCHING);
+                if asked.starts_with(b"GET /up") {
+                    take(&mut tcp, length);
+                    send(&mut tcp, 1);
+                } else {
+                    send(&mut tcp, length);
+                }
+                continue;
+            }
+            let uploads = asked.starts_with(b"POST");
             if uploads {
                 take(&mut tcp, length);
             }
@@ -41,6 +53,47 @@ pub(crate) fn upload(proxy: SocketAddr, length: usize) {
     send_head(&mut tcp, &format!("{head_line}\r\ncontent-length: {length}"));
     send(&mut tcp, length);
     assert!(head(&mut tcp).starts_with(b"HTTP/1.1 200"));
+}
+
+/// Fetches `length` bytes through a tunnel.
+pub(crate) fn tunnel_down(proxy: SocketAddr, length: usize) {
+    take(&mut tunnel(proxy, "/down"), length);
+}
+
+/// Sends `length` bytes through a tunnel.
+pub(crate) fn tunnel_up(proxy: SocketAddr, length: usize) {
+    let mut tcp = tunnel(proxy, "/up");
+    send(&mut tcp, length);
+    take(&mut tcp, 1);
+}
+
+/// A connection that was upgraded.
+pub(crate) fn tunnel(proxy: SocketAddr, path: &str) -> TcpStream {
+    let mut tcp = TcpStream::connect(proxy).expect("the proxy listens");
+    let asking = "HTTP/1.1\r\nhost: ServiceB\r\nconnection: upgrade\r\nupgrade: x";
+    send_head(&mut tcp, &format!("GET {path} {asking}"));
+    assert!(head(&mut tcp).starts_with(b"HTTP/1.1 101"));
+    tcp
+}
+
+/// A server that upgrades every connection, and then does nothing with it.
+pub(crate) fn idler() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        let mut kept = Vec::with_capacity(10_000);
+        for tcp in listener.incoming() {
+            let mut tcp = tcp.expect("a connection");
+            head(&mut tcp);
+            send_head(&mut tcp, SWITCHING);
+            kept.push(tcp);
+        }
+    });
+    address
+}
+
+fn is_upgrade(head: &[u8]) -> bool {
+    head.windows(11).any(|line| line == b"\r\nupgrade: ")
 }
 
 fn send_head(tcp: &mut TcpStream, head: &str) {

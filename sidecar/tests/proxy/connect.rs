@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use discovery::Fixed;
+use hyper::{Request, Version};
 use mesh::{Passthrough, Service};
 use sidecar::Proxy;
 use sidecar::settings::Settings;
@@ -12,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::app::App;
+use crate::h2_client;
 use crate::world::{
     Client, PATIENCE, consumer, mesh_of_two, nobody, provider_settings, service, settings, start,
 };
@@ -269,6 +271,29 @@ async fn a_tunnel_to_a_service_may_be_silent_like_any_connection() {
     assert!(client.rest().await.is_empty(), "and it ends like one");
     silent.is_reset().await;
     timeout(PATIENCE, ended).await.expect("it ends").expect("without a panic");
+}
+
+#[tokio::test]
+async fn http2_in_a_tunnel_and_no_tunnel_in_http2() {
+    let app = App::echo().await;
+    let (_proxy, address) = consumer([service("ServiceB", &[app.address])]);
+    let tcp = tunnel(address, "ServiceB:8080").await.into_tcp();
+    let mut client = h2_client::Client::over(tcp, &h2::client::Builder::new()).await;
+    for authority in ["ServiceB:8080", "elsewhere"] {
+        let request = Request::post(format!("http://{authority}/x")).version(Version::HTTP_2);
+        let answer = client.request(request, "body").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let asked = answer.text();
+        for line in [&format!("host: {authority}\r\n"), "x-forwarded-port: 8080\r\n"] {
+            assert!(asked.contains(line), "{line:?} is not in {asked}");
+        }
+    }
+    let mut client = h2_client::Client::connect(address).await;
+    let connect = || Request::connect("ServiceB:80").version(Version::HTTP_2);
+    let answer = client.request(connect(), "").await;
+    assert_eq!((answer.status, answer.header("x-mesher-error")), (405, Some("bad_uri")));
+    let request = Request::get("http://ServiceB/").version(Version::HTTP_2);
+    assert_eq!(client.request(request, "").await.status, 200, "the others go on");
 }
 
 #[tokio::test]

@@ -64,6 +64,11 @@ impl Client {
     pub(crate) async fn connect_with(address: SocketAddr, builder: &client::Builder) -> Self {
         let tcp = TcpStream::connect(address).await.expect("the proxy takes connections");
         tcp.set_nodelay(true).expect("an option");
+        Self::over(tcp, builder).await
+    }
+
+    /// On a connection that is there.
+    pub(crate) async fn over(tcp: TcpStream, builder: &client::Builder) -> Self {
         let (sender, connection) = builder.handshake(tcp).await.expect("a preface");
         Self { sender, connection: tokio::spawn(connection) }
     }

@@ -49,7 +49,7 @@ async fn web_socket_through_two_proxies() {
         }
     })
     .await;
-    let (_provider, _consumer, address) = mesh_of_two(app.address.port());
+    let (_provider, consumer, address) = mesh_of_two(app.address.port());
     let tcp = TcpStream::connect(address).await.expect("the proxy takes connections");
     let url = format!("ws://ServiceB:{}/chat", app.address.port());
     let (mut socket, answer) = client_async(url, tcp).await.expect("a handshake");
@@ -60,6 +60,8 @@ async fn web_socket_through_two_proxies() {
         let back = timeout(PATIENCE, socket.next()).await.expect("in time").expect("not the end");
         assert_eq!(back.expect("a message"), message, "{length} bytes");
     }
+    let metrics = Client::connect(consumer.addresses().admin[0]).await.get("/metrics").await.body;
+    assert!(metrics.contains("mesher_tunnels 1\n"), "{metrics}");
     socket.close(None).await.expect("it is taken");
     while let Some(Ok(_)) = timeout(PATIENCE, socket.next()).await.expect("it ends") {}
 }

@@ -130,6 +130,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.tcp.write_all(bytes.as_ref()).await.expect("the proxy reads");
     }
 
+    /// The connection, for who speaks something else on it.
+    pub(crate) fn into_tcp(self) -> S {
+        assert!(self.read.is_empty(), "what was read is not lost");
+        self.tcp
+    }
+
     /// Says that nothing more comes.
     pub(crate) async fn end(&mut self) {
         self.tcp.shutdown().await.expect("the connection is whole");
