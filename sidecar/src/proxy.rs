@@ -266,6 +266,14 @@ fn listen(settings: &Settings) -> Result<(Addresses, Vec<(TcpListener, Port)>), 
         let address = open(address, Side::Provider, Protocol::Rest, "other proxies (HTTP)")?;
         addresses.provider.push(address);
     }
+    if let Some(address) = asked.grpc {
+        let address = open(address, Side::Consumer, Protocol::Grpc, "the application (gRPC)")?;
+        addresses.consumer_grpc = Some(address);
+    }
+    for address in settings.grpc_provider_addresses() {
+        let address = open(address, Side::Provider, Protocol::Grpc, "other proxies (gRPC)")?;
+        addresses.provider_grpc.push(address);
+    }
     Ok((addresses, listeners))
 }
 

@@ -365,11 +365,25 @@ impl Settings {
     /// Where others reach the application through us; none where only requests are made. An
     /// address that is the consumer side's can't be the provider side's too.
     pub fn provider_addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        let Listeners { http, addresses, .. } = &self.listeners;
-        let port = http.map_or(HTTP, |address| address.port());
-        let beside = self.mode == Mode::Sidecar;
-        let others =
-            addresses.iter().filter(move |ip| beside && Some(**ip) != http.map(|a| a.ip()));
+        let port = self.listeners.http.map_or(HTTP, |address| address.port());
+        self.beside(self.listeners.http, port)
+    }
+
+    /// The same for gRPC; none where that is off.
+    pub fn grpc_provider_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let consumer = self.listeners.grpc;
+        consumer.into_iter().flat_map(move |address| self.beside(consumer, address.port()))
+    }
+
+    fn beside(
+        &self,
+        consumer: Option<SocketAddr>,
+        port: u16,
+    ) -> impl Iterator<Item = SocketAddr> + use<'_> {
+        let sidecar = self.mode == Mode::Sidecar;
+        let taken = consumer.map(|address| address.ip());
+        let others = self.listeners.addresses.iter();
+        let others = others.filter(move |ip| sidecar && Some(**ip) != taken);
         others.map(move |ip| SocketAddr::new(*ip, port))
     }
 

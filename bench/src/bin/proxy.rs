@@ -20,6 +20,7 @@ async fn main() -> Result<()> {
     let instances = arguments.map(|address| instance(&address)).collect::<Result<Vec<_>>>()?;
     let mut settings = Settings::default();
     settings.listeners.http = Some(SocketAddr::from(([127, 0, 0, 1], port)));
+    settings.listeners.grpc = None;
     settings.listeners.admin_port = 0;
     settings.workers = NonZeroUsize::new(1);
     let service = Service::new(ServiceKey::new("default", "ServiceB"), instances);

@@ -130,12 +130,12 @@ impl Plans {
     }
 
     /// A route to `host`, which no source claims.
-    pub(crate) fn outside(&self, host: &str, port: u16) -> Arc<Route> {
+    pub(crate) fn outside(&self, host: &str, port: u16, protocol: Protocol) -> Arc<Route> {
         let address = match host.parse::<IpAddr>() {
             Ok(ip) => Address::Known((ip, port).into()),
             Err(_) => Address::Name(host.to_ascii_lowercase().into(), port),
         };
-        let id = EndpointId { instance: None, protocol: Protocol::Rest, address, tls: false };
+        let id = EndpointId { instance: None, protocol, address, tls: false };
         let endpoint = self.registry.endpoint(&id, self.clock.now());
         Route::new(Kind::Outside, &self.outside, vec![endpoint])
     }

@@ -1,5 +1,6 @@
 //! From the settings to what the client of service-center is told.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use discovery::servicecenter::{
@@ -9,7 +10,7 @@ use mesh::Protocol;
 use rustls::ClientConfig;
 use tokio::sync::watch;
 
-use crate::settings::{ServiceCenter, Settings};
+use crate::settings::{Listeners, ServiceCenter, Settings};
 use crate::tls::tags::Use;
 
 /// What the client is told. Names are made such that service-center takes them; what had to be
@@ -76,17 +77,23 @@ fn service(settings: &Settings, terms: &ServiceCenter) -> OwnService {
     }
 }
 
-/// What is registered of [`Settings::provider_addresses`].
+/// What is registered of where others reach us, HTTP first.
 fn endpoints(settings: &Settings) -> Vec<String> {
-    let bound: Vec<_> = settings.provider_addresses().collect();
-    if bound.is_empty() {
-        return Vec::new();
-    }
-    let advertised = settings.listeners.advertise_http.map_or(bound, |address| vec![address]);
+    let Listeners { advertise_http, advertise_grpc, .. } = settings.listeners;
+    let rest = (Protocol::Rest, settings.provider_addresses().collect(), advertise_http);
+    let grpc = (Protocol::Grpc, settings.grpc_provider_addresses().collect(), advertise_grpc);
     let tls = settings.tls_for(Use::ProviderSide);
     let suffix = if tls.is_some() { "?sslEnabled=true" } else { "" };
-    let scheme = Protocol::Rest.as_str();
-    advertised.iter().map(|address| format!("{scheme}://{address}{suffix}")).collect()
+    let advertised = [rest, grpc].into_iter().flat_map(|(protocol, bound, instead)| {
+        let bound: Vec<SocketAddr> = bound;
+        let addresses = match instead {
+            Some(address) if !bound.is_empty() => vec![address],
+            _ => bound,
+        };
+        let scheme = protocol.as_str();
+        addresses.into_iter().map(move |address| format!("{scheme}://{address}{suffix}"))
+    });
+    advertised.collect()
 }
 
 #[cfg(test)]
@@ -117,7 +124,7 @@ mod tests {
         assert_eq!(service.properties["version_label"], "v2");
         assert_eq!(service.properties["allowCrossApp"], "false");
         let instance = service.instance.unwrap();
-        assert_eq!(instance.endpoints, ["rest://10.0.0.7:30101"]);
+        assert_eq!(instance.endpoints, ["rest://10.0.0.7:30101", "grpc://10.0.0.7:40101"]);
         assert_eq!(instance.properties["version_label"], "v2");
     }
 
@@ -128,6 +135,17 @@ mod tests {
         assert!(told(&consumer).instance.is_none());
         let per_host = Settings { mode: Mode::PerHost, ..settings() };
         assert!(told(&per_host).instance.is_none());
+    }
+
+    #[test]
+    fn what_is_advertised_may_be_another_address_and_what_is_off_is_not() {
+        let mut settings = settings();
+        settings.listeners.advertise_grpc = Some(([192, 0, 2, 1], 9000).into());
+        let endpoints = told(&settings).instance.unwrap().endpoints;
+        assert_eq!(endpoints, ["rest://10.0.0.7:30101", "grpc://192.0.2.1:9000"]);
+        settings.listeners.grpc = None;
+        let endpoints = told(&settings).instance.unwrap().endpoints;
+        assert_eq!(endpoints, ["rest://10.0.0.7:30101"]);
     }
 
     #[test]

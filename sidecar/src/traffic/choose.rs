@@ -25,8 +25,12 @@ impl Choice {
     ) -> Option<Self> {
         let count = route.endpoints.len();
         let avoid = failed.and_then(|(choice, failure)| {
-            // A connection that was stale says nothing of who was at its other end.
-            let stale = matches!(failure, Failure::NeverWritten | Failure::ReusedConnectionDied);
+            // A connection that was stale, or did not take the request, says nothing of who was at
+            // its other end.
+            let stale = matches!(
+                failure,
+                Failure::NeverWritten | Failure::ReusedConnectionDied | Failure::RefusedStream
+            );
             let same = stale && (count == 1 || route.kind == Kind::Local);
             (!same).then_some(choice.index)
         });

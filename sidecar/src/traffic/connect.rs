@@ -83,7 +83,7 @@ pub(crate) async fn open(
             let choice = Choice::make(here, route, None);
             let choice = choice.ok_or_else(|| destination::nobody(route))?;
             choice.check_loop(here)?;
-            Some((reach(here, &choice.endpoint, REACH).await?, choice))
+            Some((reach(here.worker, &choice.endpoint, REACH).await?, choice))
         }
         Err(Refusal::Ourselves) => return Err(Refusal::Loop),
         Err(refusal) => return Err(refusal),
@@ -175,9 +175,8 @@ async fn instance(here: &Here<'_>, destination: &Destination) -> Result<Far, &'s
             return Err("not_http");
         }
         choice.check_loop(here).map_err(|_| "loop")?;
-        match reach(here, &choice.endpoint, here.worker.shared.settings().limits.connect_timeout)
-            .await
-        {
+        let limit = here.worker.shared.settings().limits.connect_timeout;
+        match reach(here.worker, &choice.endpoint, limit).await {
             Ok(tcp) => return Ok(Far { stream: Stream::plain(tcp), choice }),
             Err(_) if last => break,
             Err(_) => {

@@ -9,11 +9,11 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::http::request;
 use hyper::http::uri::{Scheme, Uri};
 use hyper::{Method, Version};
-use mesh::{Authority, BadAuthority, Passthrough, Unclaimed, ungoverned};
+use mesh::{Authority, BadAuthority, Passthrough, Protocol, Unclaimed, ungoverned};
 
-use super::Here;
 use super::headers::{FORWARDED_PORT, VIA};
 use super::refusal::Refusal;
+use super::{Here, grpc};
 use crate::listener::Side;
 use crate::plan::{Kind, Lookup, PortDenied, Route, ServicePlan};
 
@@ -28,6 +28,8 @@ pub(crate) struct Destination {
     host: Range<usize>,
     port: Option<u16>,
     form: Form,
+    /// What its endpoints are to speak.
+    protocol: Protocol,
 }
 
 /// What a name of the consumer side stands for.
@@ -93,7 +95,10 @@ impl Destination {
         }
         let form = if let Some(authority) = head.uri.authority() {
             let form = Form::of_url(head.version, here.port.side);
-            if form == Form::Absolute && head.uri.scheme() != Some(&Scheme::HTTP) {
+            // HTTP/2 names the scheme also where it only tells how the proxy is spoken to.
+            let spoken = head.version == Version::HTTP_2 && here.port.tls;
+            let http = head.uri.scheme() == Some(&Scheme::HTTP);
+            if form == Form::Absolute && !http && !spoken {
                 return Err(Refusal::Scheme);
             }
             // RFC 9112 §3.2.2: it replaces whatever Host says; RFC 9113 §8.3.1: `:authority` too.
@@ -108,21 +113,23 @@ impl Destination {
         } else {
             Form::Origin
         };
+        let is_call = grpc::is_call(head.version, &head.headers);
+        let protocol = if is_call { Protocol::Grpc } else { here.port.protocol };
         // HTTP/1.0 knows no Host.
         let authority = head.headers.get(HOST).cloned().unwrap_or(HeaderValue::from_static(""));
-        Self::read(authority, form)
+        Self::read(authority, form, protocol)
     }
 
-    fn read(authority: HeaderValue, form: Form) -> Result<Self, Refusal> {
+    fn read(authority: HeaderValue, form: Form, protocol: Protocol) -> Result<Self, Refusal> {
         let text = str::from_utf8(authority.as_bytes()).map_err(|_| Refusal::NoDestination)?;
         if text.is_empty() {
-            return Ok(Self { authority, host: 0..0, port: None, form });
+            return Ok(Self { authority, host: 0..0, port: None, form, protocol });
         }
         let read = Authority::parse(text).map_err(Refusal::BadDestination)?;
         let start = usize::from(text.starts_with('['));
         let host = start..start + read.host.len();
         let port = read.port;
-        Ok(Self { authority, host, port, form })
+        Ok(Self { authority, host, port, form, protocol })
     }
 
     /// What a CONNECT is for: host and port, and nothing else.
@@ -131,7 +138,7 @@ impl Destination {
         let authority = uri.authority().filter(|_| bare).ok_or(Refusal::NoDestination)?;
         let destination = HeaderValue::from_str(authority.as_str());
         let destination = destination.map_err(|_| Refusal::NoDestination)?;
-        let destination = Self::read(destination, Form::Absolute)?;
+        let destination = Self::read(destination, Form::Absolute, Protocol::Rest)?;
         // RFC 9110 §9.3.6: there is no default.
         destination.port.ok_or(Refusal::BadDestination(BadAuthority::Port))?;
         Ok(destination)
@@ -141,7 +148,7 @@ impl Destination {
     /// who writes `http://ServiceB/` asks for no port, and yet has to name one in a CONNECT.
     fn asked_inside(&self, asked: &Self) -> Self {
         let port = self.port.filter(|port| *port != HTTP || asked.port == self.port);
-        Self { port, ..self.clone() }
+        Self { port, protocol: asked.protocol, ..self.clone() }
     }
 
     /// The host, without brackets.
@@ -164,7 +171,7 @@ impl Destination {
 
     async fn service_route(&self, here: &Here<'_>) -> Result<Arc<Route>, Refusal> {
         Ok(match self.find(here).await? {
-            Found::Service(service) => Arc::clone(service.route(here.port.protocol, self.port)),
+            Found::Service(service) => Arc::clone(service.route(self.protocol, self.port)),
             Found::Outside(route) => route,
         })
     }
@@ -207,7 +214,7 @@ impl Destination {
         let shared = &here.worker.shared;
         match ungoverned(authority, policy) {
             Unclaimed::PassThrough => {
-                Ok(shared.plans.outside(authority.host, self.port.unwrap_or(HTTP)))
+                Ok(shared.plans.outside(authority.host, self.port.unwrap_or(HTTP), self.protocol))
             }
             Unclaimed::NoInstance => Err(Refusal::NoInstance {
                 service: authority.host.into(),
@@ -219,7 +226,7 @@ impl Destination {
 
     fn local_route(&self, here: &Here<'_>) -> Result<Arc<Route>, Refusal> {
         let shared = &here.worker.shared;
-        shared.local.route(here.port.protocol, self.port).map_err(|denied| match denied {
+        shared.local.route(self.protocol, self.port).map_err(|denied| match denied {
             PortDenied::Closed(port) => Refusal::PortDenied(port),
             PortDenied::Unnamed(protocol) => {
                 let service = shared.settings().identity.service.as_str().into();

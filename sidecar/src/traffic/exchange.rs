@@ -7,20 +7,37 @@ use std::task::Poll;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::header::UPGRADE;
-use hyper::{Request, Response};
-use mesh::Failure;
+use hyper::{HeaderMap, Request, Response};
+use mesh::{Failure, Protocol};
 
 use super::Here;
 use super::body::{BodyFault, Playing};
 use super::choose::Choice;
+use super::http2::{self, Download};
 use super::refusal::Refusal;
-use super::upstream::{Http1, connect};
+use super::upstream::{self, Http1};
 use crate::plan::{Kind, Route};
 use crate::tls;
 
-/// The response's head with the connection that brings the rest; or what went wrong, for the
+/// What an endpoint answered: the head, and what brings the rest.
+#[derive(Debug)]
+pub(crate) enum Answered {
+    Http1(Response<Incoming>, Http1),
+    Http2(Response<Download>),
+}
+
+impl Answered {
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        match self {
+            Self::Http1(response, _) => response.headers(),
+            Self::Http2(response) => response.headers(),
+        }
+    }
+}
+
+/// What went wrong, for the
 /// decision about another attempt, and for the client.
-pub(crate) type Attempt = Result<(Response<Incoming>, Http1), (Failure, Refusal)>;
+pub(crate) type Attempt = Result<Answered, (Failure, Refusal)>;
 
 /// Makes one attempt.
 pub(crate) async fn exchange(
@@ -30,10 +47,14 @@ pub(crate) async fn exchange(
     request: Request<Playing>,
     attempt: u32,
 ) -> Attempt {
+    if choice.endpoint.id.protocol == Protocol::Grpc {
+        // In a box, as every connection keeps room for the largest of its request's futures.
+        let answered = Box::pin(http2::exchange(here, route, choice, request)).await;
+        return answered.map(Answered::Http2);
+    }
     let mut connection = match checkout(here, route, choice, &request, attempt).await {
         Some(connection) => connection,
-        // In a box, as every connection keeps room for the largest of its request's futures.
-        None => match Box::pin(connect(here, &choice.endpoint)).await {
+        None => match Box::pin(connect(here, choice)).await {
             Ok(connection) => connection,
             Err(Refusal::ConnectRefused) if route.kind == Kind::Local => {
                 return Err((Failure::Connect, Refusal::LocalRefused));
@@ -49,9 +70,14 @@ pub(crate) async fn exchange(
         sent.as_mut().poll(cx)
     });
     match answered.await {
-        Ok(response) => Ok((response, connection)),
+        Ok(response) => Ok(Answered::Http1(response, connection)),
         Err(error) => Err(classify(error, &connection)),
     }
+}
+
+async fn connect(here: &Here<'_>, choice: &Choice) -> Result<Http1, Refusal> {
+    let (stream, notes) = upstream::connect(here.worker, &choice.endpoint).await?;
+    upstream::speak(stream, notes, here.worker.shared.settings().header_case).await
 }
 
 /// A pooled connection that is fit for the request.

@@ -19,6 +19,7 @@ mod destination;
 mod detect;
 mod exchange;
 mod framing;
+mod grpc;
 mod headers;
 mod http2;
 mod refusal;
@@ -47,7 +48,9 @@ pub(crate) use self::context::Marks;
 use self::deadline::in_time;
 pub(crate) use self::destination::Destination;
 use self::exchange::exchange;
+use self::grpc::Call;
 use self::headers::VIA;
+pub(crate) use self::http2::Pool as SharedConnections;
 use self::refusal::{Refusal, rescue};
 use self::response::ResponseBody;
 pub(crate) use self::tunnel::Handover;
@@ -75,13 +78,17 @@ pub(crate) async fn answer(
     let began = worker.shared.clock.now();
     let in_flight = connection.begin();
     let mut counted = None;
-    let mut response = match forward(&here, request, &mut counted).await {
-        Ok(response) => response,
-        Err(refusal) => rescue(&refusal, port.protocol),
+    let mut call = Call::of(&request);
+    let (mut response, status) = match forward(&here, request, &mut counted, &mut call).await {
+        Ok(response) => {
+            let status = response.status();
+            (response, status)
+        }
+        Err(refusal) => (rescue(&refusal, call.is_some()), refusal.status()),
     };
     if let Some(route) = counted {
         let took = worker.shared.clock.now().saturating_sub(began);
-        route.state.counters.answered(response.status(), took);
+        route.state.counters.answered(status, took);
     }
     if worker.is_leaving() && !connection.is_handed_over() {
         if connection.is_multiplexed() {
@@ -89,6 +96,9 @@ pub(crate) async fn answer(
         } else {
             response::ask_to_leave(&mut response);
         }
+    }
+    if let Some(call) = call {
+        response.body_mut().follow(call);
     }
     response.body_mut().hold(in_flight, &worker);
     connection.carries(Way::Bodies, worker.coarse_now.get());
@@ -100,6 +110,7 @@ async fn forward(
     here: &Here<'_>,
     request: Request<Incoming>,
     counted: &mut Option<Arc<Route>>,
+    call: &mut Option<Box<Call>>,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let shared = &here.worker.shared;
     let (limits, terms) = {
@@ -107,13 +118,16 @@ async fn forward(
         (settings.limits, settings.breaker)
     };
 
-    if request.method() == Method::CONNECT {
-        return Box::pin(connect::open(here, request, counted)).await;
-    }
-
     // A message that two readers could take for two different ones goes no further.
-    framing::check(&request, limits.header_fields)?;
-    let (mut head, body) = request.into_parts();
+    let (mut head, body) = {
+        // What is looked at here keeps its room until it goes out of scope.
+        let request = request;
+        if request.method() == Method::CONNECT {
+            return Box::pin(connect::open(here, request, counted)).await;
+        }
+        framing::check(&request, limits.header_fields)?;
+        request.into_parts()
+    };
     let body = RequestBody::new(body, limits.body_bytes)?;
     if declines(here, &head) {
         Box::pin(body.swallow()).await;
@@ -134,20 +148,41 @@ async fn forward(
     }
 
     // What the next in line is told.
-    let upgrade = upgrade::asked(&head);
-    match here.port.side {
-        Side::Consumer => headers::for_instance(here, &mut head, route, &destination),
-        Side::Provider => headers::for_application(&mut head),
-    }
-    if let Some(protocols) = upgrade {
-        upgrade::ask(&mut head, protocols);
+    {
+        let upgrade = upgrade::asked(&head);
+        match here.port.side {
+            Side::Consumer => headers::for_instance(here, &mut head, route, &destination),
+            Side::Provider => headers::for_application(&mut head),
+        }
+        if let Some(protocols) = upgrade {
+            upgrade::ask(&mut head, protocols);
+        }
     }
 
-    let sent = pin!(send(here, route, head, &body));
-    let answered = in_time(limits.request_timeout, || body.moved(), sent).await;
-    let answered = answered.unwrap_or(Err(Refusal::Timeout));
-    let success = !answered.as_ref().is_err_and(Refusal::blames_the_instance);
-    route.state.breaker.record(&terms, shared.clock.now(), permit, success);
+    let call = call.as_deref_mut();
+    let limit = call.as_ref().map_or(limits.request_timeout, |call| call.left());
+    // A call's time is not what it may stand still for, but all that it has.
+    let moved = || call.is_none() && body.moved();
+    let answered = {
+        let sent = pin!(send(here, route, head, &body, call.as_deref()));
+        in_time(limit, moved, sent).await.unwrap_or(Err(Refusal::Timeout))
+    };
+
+    // What does the breaker learn of it?
+    let success = match (&answered, &call) {
+        (Err(refusal), _) => Some(!refusal.blames_the_instance()),
+        (Ok(_), None) => Some(true),
+        (Ok(response), Some(_)) => {
+            grpc::status(response.headers()).map(|status| !status.blames_the_instance())
+        }
+    };
+    match (success, call) {
+        (None, Some(call)) => call.is_judged_by(here, route, permit, terms),
+        (success, _) => {
+            let success = success.unwrap_or(true);
+            route.state.breaker.record(&terms, shared.clock.now(), permit, success);
+        }
+    }
     if answered.as_ref().is_err_and(Refusal::is_declined) {
         Box::pin(body.swallow()).await;
     }
@@ -168,6 +203,7 @@ async fn send(
     route: &Arc<Route>,
     mut head: Parts,
     body: &RequestBody,
+    call: Option<&Call>,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let idempotent = head.method.is_idempotent();
     let upgrade = head.headers.contains_key(UPGRADE);
@@ -181,7 +217,9 @@ async fn send(
         let attempt = exchange(here, route, &choice, request, attempts).await;
 
         let failure = match &attempt {
-            Ok((response, _)) if response::declined(route, response) => Some(Failure::PeerDeclined),
+            Ok(answered) if response::declined(route, answered.headers()) => {
+                Some(Failure::PeerDeclined)
+            }
             Ok(_) => None,
             Err((failure, _)) => Some(*failure),
         };
@@ -193,12 +231,15 @@ async fn send(
         });
         let Some(next) = next else {
             body.keep_no_longer();
-            let (response, connection) = attempt.map_err(|(_, refusal)| refusal)?;
-            return response::finish(here, route, choice, response, connection, upgrade);
+            let answered = attempt.map_err(|(_, refusal)| refusal)?;
+            return response::finish(here, route, choice, answered, upgrade);
         };
         route.state.counters.resends.fetch_add(1, Ordering::Relaxed);
         choice = next;
         head = copy;
+        if let Some(call) = call {
+            call.write_left(&mut head);
+        }
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
-use mesh::{BadAuthority, Protocol};
+use mesh::{BadAuthority, GrpcStatus, Protocol};
 
+use super::grpc;
 use super::headers::ERROR;
 use super::response::ResponseBody;
 
@@ -73,6 +74,8 @@ pub(crate) enum Refusal {
     LocalRefused,
     /// The connection broke before the response.
     Reset,
+    /// The instance reset the stream before a response: what gRPC makes of how it did so.
+    StreamReset(GrpcStatus),
     /// What came back is no HTTP that can be passed on.
     BadResponse,
     /// We have no place left.
@@ -184,7 +187,7 @@ impl Refusal {
                 "local_refused",
                 "the application takes no connection on this port".to_owned(),
             ),
-            Self::Reset => (
+            Self::Reset | Self::StreamReset(_) => (
                 gateway,
                 "upstream_reset",
                 "the connection broke before a response came".to_owned(),
@@ -204,6 +207,45 @@ impl Refusal {
         matches!(self, Self::Draining | Self::LocalRefused)
     }
 
+    /// The status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.parts().0
+    }
+
+    /// The word for `x-mesher-error`.
+    pub(crate) fn word(&self) -> &'static str {
+        self.parts().1
+    }
+
+    /// The status of a gRPC call that is refused so.
+    fn grpc_status(&self) -> GrpcStatus {
+        match self {
+            Self::Malformed(_)
+            | Self::NoDestination
+            | Self::BadDestination(_)
+            | Self::Ourselves
+            | Self::Scheme => GrpcStatus::INVALID_ARGUMENT,
+            Self::UnknownCoding | Self::Method | Self::NoPort { .. } => GrpcStatus::UNIMPLEMENTED,
+            Self::TooLong | Self::TooManyFields => GrpcStatus::RESOURCE_EXHAUSTED,
+            Self::ClientGone => GrpcStatus::CANCELLED,
+            Self::PassthroughDenied(_) | Self::PortDenied(_) => GrpcStatus::PERMISSION_DENIED,
+            Self::Timeout => GrpcStatus::DEADLINE_EXCEEDED,
+            Self::Loop | Self::BadResponse => GrpcStatus::INTERNAL,
+            Self::StreamReset(status) => *status,
+            Self::NoInstance { .. }
+            | Self::DiscoveryUnavailable(_)
+            | Self::CircuitOpen { .. }
+            | Self::ConnectRefused
+            | Self::ConnectTimeout
+            | Self::TlsNotSetUp
+            | Self::TlsFailed
+            | Self::LocalRefused
+            | Self::Reset
+            | Self::Draining
+            | Self::Overload => GrpcStatus::UNAVAILABLE,
+        }
+    }
+
     /// Whether the instance is to blame, rather than the client or ourselves.
     pub(crate) fn blames_the_instance(&self) -> bool {
         matches!(
@@ -214,15 +256,23 @@ impl Refusal {
                 | Self::TlsFailed
                 | Self::LocalRefused
                 | Self::Reset
+                | Self::StreamReset(_)
                 | Self::BadResponse
         )
     }
 }
 
-/// The one place where a failure becomes a response.
-pub(crate) fn rescue(refusal: &Refusal, _protocol: Protocol) -> Response<ResponseBody> {
+/// The one place where a failure becomes a response. A gRPC call is always answered with 200, and
+/// told by `grpc-status` how it went.
+pub(crate) fn rescue(refusal: &Refusal, is_call: bool) -> Response<ResponseBody> {
     let (status, word, text) = refusal.parts();
     tracing::debug!(%status, word, text, "request refused");
+    if is_call {
+        let mut response = Response::new(ResponseBody::empty());
+        *response.headers_mut() = grpc::failure(refusal.grpc_status(), word, &text);
+        response.headers_mut().insert(CONTENT_TYPE, grpc::TYPE);
+        return response;
+    }
     let mut response = Response::new(ResponseBody::text(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();

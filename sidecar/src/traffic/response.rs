@@ -1,6 +1,8 @@
 //! The way back: the response's head is made ours, and its body carries the connection along
 //! until it has ended.
 
+use std::error::Error;
+use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -9,12 +11,16 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
-use hyper::{Response, StatusCode, Version};
+use hyper::{HeaderMap, Response, StatusCode, Version};
+use mesh::GrpcStatus;
 
 use super::Here;
 use super::choose::Choice;
+use super::exchange::Answered;
 use super::framing;
+use super::grpc::{self, Call};
 use super::headers::{ERROR, remove_hop_by_hop};
+use super::http2::Download;
 use super::refusal::Refusal;
 use super::upgrade;
 use super::upstream::Http1;
@@ -23,8 +29,8 @@ use crate::worker::{InFlight, Worker};
 
 /// Whether a peer of ours says that it did not hand the request on. Others are not believed: what
 /// they say is stripped, and they would have the request sent twice.
-pub(crate) fn declined<B>(route: &Route, response: &Response<B>) -> bool {
-    let Some(word) = response.headers().get(ERROR) else { return false };
+pub(crate) fn declined(route: &Route, headers: &HeaderMap) -> bool {
+    let Some(word) = headers.get(ERROR) else { return false };
     route.kind == Kind::Service && (word == "draining" || word == "local_refused")
 }
 
@@ -33,10 +39,13 @@ pub(crate) fn finish(
     here: &Here<'_>,
     route: &Route,
     choice: Choice,
-    response: Response<Incoming>,
-    connection: Http1,
+    answered: Answered,
     upgrade: bool,
 ) -> Result<Response<ResponseBody>, Refusal> {
+    let (response, connection) = match answered {
+        Answered::Http1(response, connection) => (response, connection),
+        Answered::Http2(response) => return Ok(stream(route, choice, response)),
+    };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Who was not asked to may not.
         let stream = if upgrade { connection.into_stream() } else { None };
@@ -62,8 +71,18 @@ pub(crate) fn finish(
     if pump.incoming.is_end_stream() {
         pump.finish(here.worker);
     }
-    let body = ResponseBody { content: Content::Pumped(pump), holder: None };
-    Ok(Response::from_parts(head, body))
+    Ok(Response::from_parts(head, ResponseBody::new(Content::Pumped(pump))))
+}
+
+/// Makes a response of one that came by HTTP/2, which has nothing for one connection only.
+fn stream(route: &Route, choice: Choice, response: Response<Download>) -> Response<ResponseBody> {
+    let (mut head, incoming) = response.into_parts();
+    if route.kind != Kind::Service {
+        head.headers.remove(ERROR);
+    }
+    head.version = Version::HTTP_11;
+    let streamed = Content::Streamed(Box::new((incoming, choice)));
+    Response::from_parts(head, ResponseBody::new(streamed))
 }
 
 /// Tells the client to take another connection next time.
@@ -76,6 +95,8 @@ pub(crate) fn ask_to_leave(response: &mut Response<ResponseBody>) {
 pub(crate) struct ResponseBody {
     content: Content,
     holder: Option<(InFlight, Rc<Worker>)>,
+    /// Where it is that of a gRPC call.
+    call: Option<Box<Call>>,
 }
 
 #[derive(Debug)]
@@ -84,6 +105,31 @@ enum Content {
     Text(Option<Bytes>),
     /// What an endpoint sends.
     Pumped(Pump),
+    /// The same by HTTP/2, and the choice that counts as busy for as long.
+    Streamed(Box<(Download, Choice)>),
+}
+
+/// A response broke off.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    Http1(hyper::Error),
+    /// What it was reset with is what the client's stream is reset with.
+    Http2(h2::Error),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the response broke off")
+    }
+}
+
+impl Error for Broken {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(match self {
+            Self::Http1(error) => error,
+            Self::Http2(error) => error,
+        })
+    }
 }
 
 /// The rest of a response, and the connection that brings it.
@@ -112,31 +158,39 @@ impl Pump {
 }
 
 impl ResponseBody {
+    fn new(content: Content) -> Self {
+        Self { content, holder: None, call: None }
+    }
+
     pub(crate) fn text(text: String) -> Self {
-        Self { content: Content::Text(Some(text.into())), holder: None }
+        Self::new(Content::Text(Some(text.into())))
     }
 
     pub(crate) fn empty() -> Self {
-        Self { content: Content::Text(None), holder: None }
+        Self::new(Content::Text(None))
     }
 
     /// The request counts as under way until this body is gone.
     pub(crate) fn hold(&mut self, in_flight: InFlight, worker: &Rc<Worker>) {
         self.holder = Some((in_flight, Rc::clone(worker)));
     }
-}
 
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
+    /// It is that of a call, which may take as long as its client said.
+    pub(crate) fn follow(&mut self, mut call: Box<Call>) {
+        if !self.is_end_stream() {
+            call.is_answered();
+            self.call = Some(call);
+        }
+    }
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = &mut *self;
-        let pump = match &mut this.content {
+    /// What comes next of it, from wherever that is.
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let pump = match &mut self.content {
             Content::Text(text) => return Poll::Ready(text.take().map(|t| Ok(Frame::data(t)))),
+            Content::Streamed(streamed) => {
+                let polled = ready!(Pin::new(&mut streamed.0).poll_frame(cx));
+                return Poll::Ready(polled.map(|frame| frame.map_err(Broken::Http2)));
+            }
             Content::Pumped(pump) => pump,
         };
         if let Some(connection) = &mut pump.connection {
@@ -145,17 +199,56 @@ impl Body for ResponseBody {
         let polled = ready!(Pin::new(&mut pump.incoming).poll_frame(cx));
         if let Some(Err(_)) = &polled {
             pump.connection = None;
-            if let Some((in_flight, _)) = &this.holder {
-                in_flight.connection().break_off();
-            }
         } else if polled.is_none() || pump.incoming.is_end_stream() {
             if let Some(connection) = &mut pump.connection {
                 // It has to see that it is idle.
                 connection.driver.drive(cx);
             }
-            if let Some((_, worker)) = &this.holder {
+            if let Some((_, worker)) = &self.holder {
                 pump.finish(worker);
             }
+        }
+        Poll::Ready(polled.map(|frame| frame.map_err(Broken::Http1)))
+    }
+
+    /// The call has failed on the way: these are its last words.
+    fn end_with(&mut self, trailers: HeaderMap) -> Frame<Bytes> {
+        self.content = Content::Text(None);
+        Frame::trailers(trailers)
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = &mut *self;
+        if this.call.as_mut().is_some_and(|call| call.is_late(cx)) {
+            return Poll::Ready(Some(Ok(this.end_with(grpc::too_late()))));
+        }
+        let polled = ready!(this.poll_content(cx));
+        if let Some(call) = &mut this.call {
+            match &polled {
+                Some(Ok(frame)) => {
+                    if let Some(trailers) = frame.trailers_ref() {
+                        call.ends_with(trailers);
+                    }
+                }
+                Some(Err(_)) => call.ends(GrpcStatus::UNAVAILABLE),
+                None => call.ends(GrpcStatus::UNKNOWN),
+            }
+            if let Some(Err(Broken::Http2(error))) = &polled
+                && let Some(trailers) = grpc::broken_off(error)
+            {
+                return Poll::Ready(Some(Ok(this.end_with(trailers))));
+            }
+        }
+        if let (Some(Err(_)), Some((in_flight, _))) = (&polled, &this.holder) {
+            in_flight.connection().break_off();
         }
         Poll::Ready(polled)
     }
@@ -164,6 +257,7 @@ impl Body for ResponseBody {
         match &self.content {
             Content::Text(text) => text.is_none(),
             Content::Pumped(pump) => pump.incoming.is_end_stream(),
+            Content::Streamed(streamed) => streamed.0.is_end_stream(),
         }
     }
 
@@ -171,6 +265,7 @@ impl Body for ResponseBody {
         match &self.content {
             Content::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
             Content::Pumped(pump) => pump.incoming.size_hint(),
+            Content::Streamed(streamed) => streamed.0.size_hint(),
         }
     }
 }

@@ -13,13 +13,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::Here;
 use super::body::Playing;
 use super::refusal::Refusal;
 use crate::plan::{Address, Endpoint, EndpointId};
 use crate::settings::HeaderCase;
 use crate::tls::{self, Client};
-use crate::worker::{Notes, Socket, Stream};
+use crate::worker::{Notes, Socket, Stream, Worker};
 
 /// The most that is read ahead of an endpoint.
 const READ_BUFFER: usize = 64 << 10;
@@ -67,21 +66,21 @@ impl Http1 {
 }
 
 /// Connects to an endpoint.
-pub(crate) async fn connect(here: &Here<'_>, endpoint: &Endpoint) -> Result<Http1, Refusal> {
-    let shared = &here.worker.shared;
-    let tls = session_of(here, endpoint)?;
-    let (limit, case) = {
-        let settings = shared.settings();
-        (settings.limits.connect_timeout, settings.header_case)
-    };
-    let tcp = reach(here, endpoint, limit).await?;
-    let Some(client) = tls else { return adopt(tcp, case).await };
+pub(crate) async fn connect(
+    worker: &Worker,
+    endpoint: &Endpoint,
+) -> Result<(Stream, Rc<Notes>), Refusal> {
+    let shared = &worker.shared;
+    let tls = session_of(worker, endpoint)?;
+    let limit = shared.settings().limits.connect_timeout;
+    let tcp = reach(worker, endpoint, limit).await?;
     let notes = Rc::new(Notes::default());
+    let Some(client) = tls else { return Ok((Stream::new(tcp, &notes), notes)) };
     let socket = Socket::new(tcp, &notes);
-    match secure(here, endpoint, &client, socket, &notes).await {
+    match secure(worker, endpoint, &client, socket, &notes).await {
         Ok(stream) => {
             endpoint.eviction.succeeded();
-            speak(stream, notes, case).await
+            Ok((stream, notes))
         }
         Err(refusal) => {
             endpoint.eviction.failed(shared.clock.now());
@@ -92,11 +91,11 @@ pub(crate) async fn connect(here: &Here<'_>, endpoint: &Endpoint) -> Result<Http
 
 /// Connects, and no more.
 pub(crate) async fn reach(
-    here: &Here<'_>,
+    worker: &Worker,
     endpoint: &Endpoint,
     limit: Duration,
 ) -> Result<TcpStream, Refusal> {
-    let shared = &here.worker.shared;
+    let shared = &worker.shared;
     let failed = match timeout(limit, open(&endpoint.id.address)).await {
         // A name may be one of ours.
         Ok(Ok(tcp)) if endpoint.id.instance.is_none() && shared.has_come_home(&tcp) => {
@@ -111,7 +110,8 @@ pub(crate) async fn reach(
         }
         Ok(Err(error)) if is_our_own(&error) => {
             // What idles here holds what is missing.
-            here.worker.pool.clear();
+            worker.pool.clear();
+            worker.http2.clear();
             return Err(Refusal::Overload);
         }
         Ok(Err(error)) => {
@@ -145,21 +145,21 @@ fn is_our_own(error: &io::Error) -> bool {
 
 /// How its TLS is made; `None`: it speaks none. Where it asks for TLS and nobody said how,
 /// plain text would show to everybody on the way what was to be kept from them.
-fn session_of(here: &Here<'_>, endpoint: &Endpoint) -> Result<Option<Client>, Refusal> {
+fn session_of(worker: &Worker, endpoint: &Endpoint) -> Result<Option<Client>, Refusal> {
     let EndpointId { instance, protocol, tls, .. } = &endpoint.id;
     let Some((service, _)) = instance.as_ref().filter(|_| *tls) else { return Ok(None) };
-    let client = here.worker.shared.tls.client(&service.name, *protocol);
+    let client = worker.shared.tls.client(&service.name, *protocol);
     client.map(Some).ok_or(Refusal::TlsNotSetUp)
 }
 
 async fn secure(
-    here: &Here<'_>,
+    worker: &Worker,
     endpoint: &Endpoint,
     client: &Client,
     socket: Socket,
     notes: &Rc<Notes>,
 ) -> Result<Stream, Refusal> {
-    let shared = &here.worker.shared;
+    let shared = &worker.shared;
     let limit = shared.settings().limits.handshake_timeout;
     let made = tls::connect(client, socket, limit).await;
     shared.tls.connected(made.as_ref().err());
@@ -180,7 +180,12 @@ pub(crate) async fn adopt(tcp: TcpStream, case: HeaderCase) -> Result<Http1, Ref
     speak(Stream::new(tcp, &notes), notes, case).await
 }
 
-async fn speak(stream: Stream, notes: Rc<Notes>, case: HeaderCase) -> Result<Http1, Refusal> {
+/// Begins to speak HTTP/1.1.
+pub(crate) async fn speak(
+    stream: Stream,
+    notes: Rc<Notes>,
+    case: HeaderCase,
+) -> Result<Http1, Refusal> {
     let stream = TokioIo::new(stream);
     let mut builder = http1::Builder::new();
     builder.max_buf_size(READ_BUFFER).title_case_headers(case == HeaderCase::Title);

@@ -43,6 +43,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Pool,
+    /// Connections to endpoints that many requests share.
+    pub(crate) http2: traffic::SharedConnections,
     /// Time, as of the last sweep: good enough for what is measured in seconds.
     pub(crate) coarse_now: Cell<Duration>,
     /// Who makes a TLS session waits for a turn.
@@ -92,6 +94,7 @@ impl Remote {
             let worker = Worker {
                 shared,
                 pool: Pool::default(),
+                http2: traffic::SharedConnections::default(),
                 coarse_now: now,
                 handshakes: Semaphore::new(HANDSHAKES),
                 connections: Connections::default(),
@@ -135,6 +138,7 @@ impl Worker {
                 Some(Message::Accepted(tcp, port)) => self.serve(tcp, port, &load),
                 Some(Message::MakeRoom) => {
                     self.pool.clear();
+                    self.http2.clear();
                     self.connections.make_room();
                 }
                 Some(Message::Finish) | None => break,
@@ -164,6 +168,7 @@ impl Worker {
         self.connections.sweep(now, &limits);
         std::future::poll_fn(|cx| {
             self.pool.sweep(now, limits.idle_timeout, cx);
+            self.http2.sweep(now, limits.idle_timeout, cx);
             std::task::Poll::Ready(())
         })
         .await;

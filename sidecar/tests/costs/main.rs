@@ -38,6 +38,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 fn start(instance: SocketAddr) -> (Runtime, Proxy, SocketAddr) {
     let mut settings = Settings::default();
     settings.listeners.http = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    settings.listeners.grpc = None;
     settings.listeners.admin_port = 0;
     settings.workers = NonZeroUsize::new(1);
     let endpoint =

@@ -14,10 +14,17 @@ use tokio::time::timeout;
 
 use crate::world::PATIENCE;
 
-/// One connection.
+/// One connection, or a handle of it.
 pub(crate) struct Client {
     sender: SendRequest<Bytes>,
-    connection: JoinHandle<Result<(), h2::Error>>,
+    connection: Option<JoinHandle<Result<(), h2::Error>>>,
+}
+
+impl Clone for Client {
+    /// For requests only: the end is the first's to see.
+    fn clone(&self) -> Self {
+        Self { sender: self.sender.clone(), connection: None }
+    }
 }
 
 /// How a connection ended.
@@ -70,7 +77,7 @@ impl Client {
     /// On a connection that is there.
     pub(crate) async fn over(tcp: TcpStream, builder: &client::Builder) -> Self {
         let (sender, connection) = builder.handshake(tcp).await.expect("a preface");
-        Self { sender, connection: tokio::spawn(connection) }
+        Self { sender, connection: Some(tokio::spawn(connection)) }
     }
 
     /// A request with a body, and the answer.
@@ -107,6 +114,7 @@ impl Client {
     /// Waits for the connection's end.
     pub(crate) async fn gone_away(self) -> GoneAway {
         let Self { sender, connection } = self;
+        let connection = connection.expect("the first handle");
         let ended = timeout(PATIENCE, connection).await.expect("it ends").expect("no panic");
         // Kept until here: without it, the end would be ours.
         drop(sender);

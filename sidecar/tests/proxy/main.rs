@@ -6,6 +6,8 @@ mod bytes_on_the_wire;
 mod connect;
 mod consumer;
 mod failures;
+mod grpc;
+mod h2_app;
 mod h2_client;
 mod http2;
 mod life;

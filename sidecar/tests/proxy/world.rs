@@ -37,16 +37,16 @@ pub(crate) fn provider_settings(service: &str, port: u16) -> Settings {
 
 /// A service of application `default` with an instance at each address.
 pub(crate) fn service(name: &str, addresses: &[SocketAddr]) -> Service {
+    service_of(Protocol::Rest, name, addresses)
+}
+
+/// The same, of instances that speak `protocol`.
+pub(crate) fn service_of(protocol: Protocol, name: &str, addresses: &[SocketAddr]) -> Service {
     let instances = addresses.iter().map(|address| Instance {
         id: InstanceId(address.to_string().into()),
         version: "1.0.0".parse().expect("a version"),
         status: Status::Up,
-        endpoints: vec![Endpoint {
-            protocol: Protocol::Rest,
-            address: *address,
-            tls: false,
-            service_port: None,
-        }],
+        endpoints: vec![Endpoint { protocol, address: *address, tls: false, service_port: None }],
         tags: Tags::new(),
     });
     Service::new(ServiceKey::new("default", name), instances)

@@ -2,12 +2,20 @@
 //!
 //! Within the proxy a request always has the form that it has in HTTP/1.1, `Host` and all, so
 //! that no step in between has to know what is spoken on either side. [`server`] makes it so, and
-//! what leaves by HTTP/2 is given the form of HTTP/2 last.
+//! [`exchange`] gives what leaves by HTTP/2 the form of HTTP/2 last.
 
+mod client;
+mod download;
+mod exchange;
+mod pool;
 mod server;
+mod upload;
 
 use hyper::rt::Executor;
 
+pub(crate) use self::download::Download;
+pub(crate) use self::exchange::exchange;
+pub(crate) use self::pool::Pool;
 pub(crate) use self::server::{normalize, serve};
 
 /// The most of a stream that is in our hands, and not yet with the other side. Either side's
