@@ -3,6 +3,7 @@
 mod accounts;
 mod realms;
 mod registry;
+mod secured;
 
 use std::time::Duration;
 

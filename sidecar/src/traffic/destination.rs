@@ -94,12 +94,15 @@ impl Destination {
             return Err(Refusal::Method);
         }
         let form = if let Some(authority) = head.uri.authority() {
-            let form = Form::of_url(head.version, here.port.side);
-            // HTTP/2 names the scheme also where it only tells how the proxy is spoken to.
-            let spoken = head.version == Version::HTTP_2 && here.port.tls;
-            let http = head.uri.scheme() == Some(&Scheme::HTTP);
-            if form == Form::Absolute && !http && !spoken {
-                return Err(Refusal::Scheme);
+            let mut form = Form::of_url(head.version, here.port.side);
+            if form == Form::Absolute && head.uri.scheme() != Some(&Scheme::HTTP) {
+                // In HTTP/2 the scheme may be that of the TLS session with us: then we are asked
+                // as the server, for a service and not for what lies behind a proxy.
+                let ours = here.port.tls && head.version == Version::HTTP_2;
+                if !ours || head.uri.scheme() != Some(&Scheme::HTTPS) {
+                    return Err(Refusal::Scheme);
+                }
+                form = Form::Origin;
             }
             // RFC 9112 §3.2.2: it replaces whatever Host says; RFC 9113 §8.3.1: `:authority` too.
             let same = head.headers.get(HOST).is_some_and(|host| host == authority.as_str());

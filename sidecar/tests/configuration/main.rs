@@ -6,3 +6,4 @@ mod precedence;
 mod reload;
 mod shipped;
 mod support;
+mod tls;

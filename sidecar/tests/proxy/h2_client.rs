@@ -8,6 +8,7 @@ use h2::client::{self, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use hyper::http::request;
 use hyper::{HeaderMap, Response, Version};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -75,8 +76,11 @@ impl Client {
     }
 
     /// On a connection that is there.
-    pub(crate) async fn over(tcp: TcpStream, builder: &client::Builder) -> Self {
-        let (sender, connection) = builder.handshake(tcp).await.expect("a preface");
+    pub(crate) async fn over<S>(stream: S, builder: &client::Builder) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, connection) = builder.handshake(stream).await.expect("a preface");
         Self { sender, connection: Some(tokio::spawn(connection)) }
     }
 

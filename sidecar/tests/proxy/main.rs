@@ -1,6 +1,7 @@
 //! The proxy over real sockets: consumer side, provider side, and both together.
 
 mod addresses;
+mod admin;
 mod app;
 mod bytes_on_the_wire;
 mod connect;

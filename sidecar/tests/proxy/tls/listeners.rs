@@ -1,11 +1,13 @@
 //! Clients that come in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use discovery::Fixed;
 use rustls::ProtocolVersion;
 use rustls::version::TLS12;
-use sidecar::Phase;
 use sidecar::settings::{Tls, TlsVersion};
+use sidecar::{Phase, Proxy};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -13,7 +15,8 @@ use tokio::time::timeout;
 use super::authority::{Authority, Dialer, Mount};
 use super::{VERSIONS, metric, metric_becomes, provider, provider_with};
 use crate::app::App;
-use crate::world::{Client, PATIENCE};
+use crate::h2_client;
+use crate::world::{Client, PATIENCE, provider_settings, service};
 
 #[tokio::test]
 async fn both_sides_speak_tls_by_their_tags() {
@@ -46,6 +49,40 @@ async fn both_sides_speak_tls_by_their_tags() {
     assert!(client.get(&url).await.body.starts_with("GET /out HTTP/1.1\r\n"));
     let made = metric(&proxy, "mesher_tls_handshakes_total{side=\"server\",result=\"ok\"}").await;
     assert_eq!(made, Some(3.0));
+}
+
+#[tokio::test]
+async fn http2_is_agreed_on_where_the_client_can() {
+    let authority = Authority::new();
+    let mount = Mount::new(&authority, &authority.issue(&["ServiceB"]));
+    let app = App::echo().await;
+    let (other, outside) = (App::echo().await, App::echo().await);
+    let mut settings = provider_settings("ServiceB", app.address.port());
+    for tag in ["ServiceB.rest.Provider", "mesher.Provider"] {
+        settings.tls.insert(tag.to_owned(), mount.shown());
+    }
+    let source = Arc::new(Fixed::new([service("ServiceC", &[other.address])]));
+    let proxy = Proxy::start(settings, source).expect("a proxy");
+    let mut dialer = Dialer::new(&authority, &VERSIONS);
+    dialer.0.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    for (address, host) in [
+        (proxy.addresses().provider[0], "ServiceB"),
+        (proxy.addresses().consumer.expect("a consumer side"), "ServiceC"),
+    ] {
+        let client = dialer.dial(address, "ServiceB").await.expect("a session");
+        assert_eq!(client.stream().get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        let builder = h2::client::Builder::new();
+        let mut client = h2_client::Client::over(client.into_stream(), &builder).await;
+        for scheme in ["https", "http"] {
+            let answer = client.get(&format!("{scheme}://{host}/api")).await;
+            assert_eq!(answer.status, 200, "{scheme} {host} {answer:?}");
+            let asked = answer.text();
+            assert!(asked.starts_with("GET /api HTTP/1.1\r\n"), "{asked}");
+            assert!(asked.contains(&format!("host: {host}\r\n")), "{asked}");
+        }
+        client.get(&format!("https://{}/", outside.address)).await;
+        assert_eq!(outside.connections(), 0, "what was to be secret is not sent on as plain text");
+    }
 }
 
 #[tokio::test]

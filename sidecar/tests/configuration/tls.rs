@@ -1,0 +1,96 @@
+//! What `tls.yaml` comes to.
+
+use std::path::Path;
+
+use sidecar::settings::{Settings, Tls, TlsVersion};
+use sidecar::tls::tags::Use;
+
+use crate::support::World;
+
+fn tls(yaml: &str) -> World {
+    let text = format!("ssl:\n{yaml}").trim_end().replace('\n', "\n  ");
+    World::new().file("conf/tls.yaml", &(text + "\n")).variable("SERVICE_NAME", "Own")
+}
+
+fn path(path: Option<&std::path::PathBuf>) -> Option<&str> {
+    path.map(|path| Path::to_str(path).expect("text"))
+}
+
+fn found(settings: &Settings, what: Use<'_>) -> Option<Tls> {
+    settings.tls_for(what).cloned()
+}
+
+#[test]
+fn each_key_is_taken_from_the_nearest_tag_that_has_it() {
+    let settings = tls("\
+  caFile: /bare/ca\n\
+  protocol: TLSv1.3\n\
+  rest.Consumer.certFile: /any/cert\n\
+  rest.Consumer.keyFile: /any/key\n\
+  B.rest.Consumer.caFile: /b/ca\n\
+  B.rest.Consumer.serverName: b.example\n\
+  Own.rest.Provider.certFile: /own/cert\n\
+  Own.rest.Provider.keyFile: /own/key\n")
+    .settings();
+    let b = found(&settings, Use::Service("B")).expect("its tag");
+    assert_eq!(path(b.ca.as_ref()), Some("/b/ca"));
+    assert_eq!(path(b.certificate.as_ref()), Some("/any/cert"));
+    assert_eq!(b.server_name.as_deref(), Some("b.example"));
+    assert_eq!(b.oldest_version, TlsVersion::Tls13);
+    let any = found(&settings, Use::Service("C")).expect("the tag of any service");
+    assert_eq!((path(any.ca.as_ref()), any.server_name), (Some("/bare/ca"), None));
+    let own = found(&settings, Use::ProviderSide).expect("its tag");
+    assert_eq!(path(own.certificate.as_ref()), Some("/own/cert"));
+    assert!(!own.verifies_clients(), "that has to be asked for");
+    assert_eq!(found(&settings, Use::ConsumerSide), None, "no certificate, no TLS");
+    let registry = found(&settings, Use::ServiceCenter).expect("bare keys");
+    assert!(registry.verifies_servers() && registry.certificate.is_none());
+}
+
+#[test]
+fn whom_to_believe() {
+    for (yaml, verified, problems) in [
+        ("B.rest.Consumer.caFile: /ca\n", true, 0),
+        ("B.rest.Consumer.caFile: /ca\nB.rest.Consumer.verifyPeer: true\n", true, 0),
+        ("B.rest.Consumer.caFile: /ca\nB.rest.Consumer.verifyPeer: false\n", false, 1),
+        ("B.rest.Consumer.verifyPeer: false\n", false, 1),
+        ("B.rest.Consumer.certFile: /c\nB.rest.Consumer.keyFile: /k\n", false, 1),
+        ("caFile: /ca\nB.rest.Consumer.certFile: /c\nB.rest.Consumer.keyFile: /k\n", true, 0),
+    ] {
+        let world = tls(yaml);
+        let b = found(&world.settings(), Use::Service("B")).expect("its tag");
+        assert_eq!(b.verifies_servers(), verified, "{yaml}");
+        let said = world.problems();
+        let said: Vec<_> = said.iter().filter(|problem| problem.contains("whoever")).collect();
+        assert_eq!(said.len(), problems, "{yaml}{said:?}");
+    }
+}
+
+#[test]
+fn what_is_not_there_any_more_is_said() {
+    let world = tls("\
+  mesher.Provider.certFile: /c\n\
+  mesher.Provider.keyFile: /k\n\
+  mesher.Provider.certPwdFile: /p\n\
+  mesher.Provider.protocol: TLSv1.1\n");
+    let problems = world.problems();
+    for wanted in [
+        "warning: conf/tls.yaml:4: ssl.mesher.Provider.certPwdFile: has no effect: a key is read",
+        "warning: conf/tls.yaml:5: ssl.mesher.Provider.protocol: is not spoken any more",
+    ] {
+        assert!(problems.iter().any(|problem| problem.starts_with(wanted)), "{problems:#?}");
+    }
+    let shown = found(&world.settings(), Use::ConsumerSide).expect("its tag");
+    assert_eq!(shown.oldest_version, TlsVersion::Tls12);
+}
+
+#[test]
+fn whether_tls_is_spoken_is_settled_at_the_start() {
+    let plain = tls("rest.Consumer.caFile: /ca\n").settings();
+    let other_ca = tls("rest.Consumer.caFile: /other\n").settings();
+    let (taken, kept) = other_ca.clone().taken_over(&plain);
+    assert_eq!((taken, kept), (other_ca, vec![]));
+    let listening = "mesher.Provider.certFile: /c\nmesher.Provider.keyFile: /k\n";
+    let (taken, kept) = tls(listening).settings().taken_over(&plain);
+    assert_eq!((taken.tls, kept), (plain.tls, vec!["whether TLS is spoken"]));
+}
