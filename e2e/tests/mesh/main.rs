@@ -10,3 +10,4 @@ mod refusals;
 mod registration;
 mod registry_outage;
 mod replacement;
+mod tunnels;

@@ -3,6 +3,7 @@
 mod authority;
 mod listeners;
 mod reload;
+mod tunnels;
 mod upstream;
 
 use std::net::SocketAddr;
