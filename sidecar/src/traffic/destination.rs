@@ -69,7 +69,7 @@ impl Destination {
             Side::Consumer => {
                 let mut destination = Self::named(here, head)?;
                 if let Some(tunnel) = here.connection.inside() {
-                    destination = tunnel.asked_inside(&destination);
+                    destination = tunnel.asked_inside(&destination, head.version);
                 }
                 let via = &here.worker.shared.marks.via;
                 if head.headers.get_all(VIA).iter().any(|seen| seen == via) {
@@ -148,10 +148,12 @@ impl Destination {
     }
 
     /// Whom a request within a tunnel to here is for: it was said already, whatever Host says. Only
-    /// who writes `http://ServiceB/` asks for no port, and yet has to name one in a CONNECT.
-    fn asked_inside(&self, asked: &Self) -> Self {
+    /// who writes `http://ServiceB/` asks for no port, and yet has to name one in a CONNECT. And
+    /// what is spoken inside says more than the port that the tunnel came in at.
+    fn asked_inside(&self, asked: &Self, version: Version) -> Self {
         let port = self.port.filter(|port| *port != HTTP || asked.port == self.port);
-        Self { port, protocol: asked.protocol, ..self.clone() }
+        let protocol = if version == Version::HTTP_2 { asked.protocol } else { Protocol::Rest };
+        Self { port, protocol, ..self.clone() }
     }
 
     /// The host, without brackets.

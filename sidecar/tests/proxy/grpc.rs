@@ -104,6 +104,40 @@ async fn a_call_goes_through_both_proxies() {
     assert_eq!(app.connections(), 1, "all of them share it");
 }
 
+/// As grpc-go does it by `HTTPS_PROXY` and gRPC core by `grpc_proxy`, which says HTTP/1.0.
+#[tokio::test]
+async fn a_call_through_a_tunnel_on_either_port() {
+    let app = App::echo().await;
+    let port = app.address.port();
+    let (_provider, instance) = provider(port);
+    let rest = crate::app::App::saying("rest").await;
+    let services = vec![
+        service_of(Protocol::Grpc, "b", &[instance]),
+        service_of(Protocol::Rest, "r", &[rest.address]),
+    ];
+    let (proxy, grpc) = start(settings("ServiceA"), services);
+    for address in [grpc, proxy.addresses().consumer.expect("a consumer side")] {
+        for version in ["HTTP/1.1\r\nhost: b", "HTTP/1.0"] {
+            let mut tunnel = world::Client::connect(address).await;
+            tunnel.send(format!("CONNECT b:{port} {version}\r\n\r\n")).await;
+            assert_eq!(tunnel.head().await.status, 200);
+            let tcp = tunnel.into_tcp();
+            let mut client = Client::over(tcp, &h2::client::Builder::new()).await;
+            for _ in 0..2 {
+                let answer = client.request(call(&format!("http://b:{port}/s/m")), "hello").await;
+                assert_eq!((answer.text().as_str(), status(&answer)), ("hello", (Some("0"), None)));
+            }
+        }
+        let mut tunnel = world::Client::connect(address).await;
+        tunnel.send("CONNECT r:80 HTTP/1.1\r\nhost: r\r\n\r\n").await;
+        assert_eq!(tunnel.head().await.status, 200);
+        assert_eq!(tunnel.get("/").await.body, "rest", "whichever port it came in at");
+        let mut tunnel = world::Client::connect(address).await;
+        tunnel.send("CONNECT nobody:80 HTTP/1.1\r\nhost: nobody\r\n\r\n").await;
+        assert_eq!(tunnel.answer().await.error(), Some("no_instance"));
+    }
+}
+
 #[tokio::test]
 async fn both_directions_go_on_at_once() {
     let app = App::echo().await;
