@@ -58,7 +58,7 @@ struct Wanted {
 struct Counts {
     reloads: AtomicU64,
     failed_reloads: AtomicU64,
-    /// As the server, by [`handshake::Outcome`].
+    /// As the server, in the order of [`handshake::OUTCOMES`].
     accepted: [AtomicU64; handshake::OUTCOMES.len()],
     /// As the client.
     connected: [AtomicU64; handshake::OUTCOMES.len()],

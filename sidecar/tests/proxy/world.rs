@@ -126,11 +126,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         &self.tcp
     }
 
-    /// The connection, for who speaks something else on it.
-    pub(crate) fn into_stream(self) -> S {
-        self.tcp
-    }
-
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.tcp.write_all(bytes.as_ref()).await.expect("the proxy reads");
     }

@@ -2,7 +2,7 @@
 //!
 //! Within the proxy a request always has the form that it has in HTTP/1.1, `Host` and all, so
 //! that no step in between has to know what is spoken on either side. [`server`] makes it so, and
-//! [`exchange`] gives what leaves by HTTP/2 the form of HTTP/2 last.
+//! [`mod@exchange`] gives what leaves by HTTP/2 the form of HTTP/2 last.
 
 mod client;
 mod download;

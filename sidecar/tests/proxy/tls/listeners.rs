@@ -72,7 +72,7 @@ async fn http2_is_agreed_on_where_the_client_can() {
         let client = dialer.dial(address, "ServiceB").await.expect("a session");
         assert_eq!(client.stream().get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         let builder = h2::client::Builder::new();
-        let mut client = h2_client::Client::over(client.into_stream(), &builder).await;
+        let mut client = h2_client::Client::over(client.into_tcp(), &builder).await;
         for scheme in ["https", "http"] {
             let answer = client.get(&format!("{scheme}://{host}/api")).await;
             assert_eq!(answer.status, 200, "{scheme} {host} {answer:?}");

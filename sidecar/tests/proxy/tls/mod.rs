@@ -1,6 +1,7 @@
 //! TLS: on the listeners, to instances, and while its files change.
 
 mod authority;
+mod inside;
 mod listeners;
 mod reload;
 mod tunnels;

@@ -1,13 +1,15 @@
 //! Files that change while it runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use discovery::Fixed;
 use tokio::time::{sleep, timeout};
 
 use super::authority::{Authority, Dialer, Mount};
-use super::{VERSIONS, metric, metric_becomes, provider};
+use super::{VERSIONS, metric, metric_becomes, provider, secured_service};
 use crate::app::App;
-use crate::world::PATIENCE;
+use crate::world::{Client, PATIENCE, settings, start};
 
 const FAULTY: &str = "mesher_tls_files_faulty{tag=\"ServiceB.rest.Provider\"}";
 const EXPIRY: &str =
@@ -88,4 +90,33 @@ async fn another_ca_lets_other_clients_in() {
     assert!(enters(&after).await);
     assert!(!enters(&before).await, "also not by resuming its session");
     assert_eq!(kept.get("/").await.body, "b");
+}
+
+#[tokio::test]
+async fn other_settings_are_taken_over_with_their_files() {
+    let authority = Authority::new();
+    let mount = Mount::new(&authority, &authority.issue(&["ServiceB"]));
+    let app = App::saying("b").await;
+    let provider = provider(app.address.port(), mount.shown());
+    let service = secured_service("ServiceB", &[provider.addresses().provider[0]]);
+    let (proxy, address) = start(settings("ServiceA"), Arc::new(Fixed::new([service])));
+    let mut client = Client::connect(address).await;
+    assert_eq!(client.get("http://ServiceB/").await.error(), Some("tls_failed"));
+
+    let mut other = settings("ServiceA");
+    other.listeners.http = Some(address);
+    other.tls.insert("rest.Consumer".to_owned(), mount.trusted());
+    proxy.reconfigure(other.clone());
+    assert_eq!(client.get("http://ServiceB/").await.body, "b");
+    // What may not be read is not in force; what was before it stays.
+    let broken = other.tls.get_mut("rest.Consumer").expect("it is there");
+    broken.ca = Some("/nowhere/ca.crt".into());
+    proxy.reconfigure(other.clone());
+    assert_eq!(client.get("http://ServiceB/").await.body, "b");
+    let faulty = "mesher_tls_files_faulty{tag=\"rest.Consumer\"}";
+    assert_eq!(metric(&proxy, faulty).await, Some(1.0));
+    // A listener that speaks plain text goes on to, whoever was told so.
+    other.tls.insert("mesher.Provider".to_owned(), mount.shown());
+    assert!(proxy.reconfigure(other).contains(&"whether TLS is spoken"));
+    assert_eq!(client.get("http://ServiceB/").await.body, "b");
 }
