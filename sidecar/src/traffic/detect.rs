@@ -94,7 +94,30 @@ fn spoken(seen: &[u8]) -> Option<Spoken> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{LOOK, Opening, PREFACE, Spoken, opening, spoken};
+
+    proptest! {
+        /// However little comes at a time, what is found is what all of it together would be.
+        #[test]
+        fn what_is_decided_stays_decided(
+            seen in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..=LOOK),
+                "[A-Z-]{1,9} (/|\\*|http://|h|x)[ -~]{0,30}".prop_map(String::into_bytes),
+                "PRI \\* HTTP/2.0\r\n\r\n.{0,9}".prop_map(String::into_bytes),
+            ],
+        ) {
+            let seen = &seen[..seen.len().min(LOOK)];
+            let mut found = None;
+            for count in 0..=seen.len() {
+                let now = opening(&seen[..count]);
+                prop_assert!(found.is_none() || now == found, "{found:?}, then {now:?}");
+                found = now;
+            }
+            prop_assert!(seen.len() < LOOK || found.is_some(), "all is there");
+        }
+    }
 
     #[test]
     fn a_request_in_a_tunnel_is_told_from_what_looks_like_one() {

@@ -130,7 +130,7 @@ async fn forward(
     };
     let body = RequestBody::new(body, limits.body_bytes)?;
     if declines(here, &head) {
-        Box::pin(body.swallow()).await;
+        forget(here, &body).await;
         return Err(Refusal::Draining);
     }
 
@@ -184,9 +184,17 @@ async fn forward(
         }
     }
     if answered.as_ref().is_err_and(Refusal::is_declined) {
-        Box::pin(body.swallow()).await;
+        forget(here, &body).await;
     }
     answered
+}
+
+/// Makes sure that a refusal is read, which a peer acts upon. A stream of HTTP/2 ends without its
+/// connection, so there is nothing to be done.
+async fn forget(here: &Here<'_>, body: &RequestBody) {
+    if !here.connection.is_multiplexed() {
+        Box::pin(body.swallow()).await;
+    }
 }
 
 /// Whether somebody else has to answer: once no connections are taken any more, the application

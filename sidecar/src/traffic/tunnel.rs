@@ -56,6 +56,8 @@ struct Flow {
 pub(crate) async fn carry(worker: &Worker, connection: &Connection, mut near: Stream, far: Far) {
     let Far { stream: mut far, choice: _busy } = far;
     connection.carries(Way::Tunnel, worker.coarse_now.get());
+    near.keep_alive();
+    far.keep_alive();
     let (mut up, mut down) = (Flow::default(), Flow::default());
     let mut half = false;
     let open = &worker.shared.tunnels;

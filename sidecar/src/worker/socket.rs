@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -14,6 +14,10 @@ use super::stream::Notes;
 
 /// Bytes of a read that goes round the event loop.
 const PROBE: usize = 4096;
+
+/// After so much silence a peer is asked whether it is still there, if it is asked at all; after
+/// as much again without an answer it is not.
+const KEEP_ALIVE: Duration = Duration::from_mins(1);
 
 /// What lies below a [`super::Stream`], with or without TLS between them.
 #[derive(Debug)]
@@ -30,6 +34,12 @@ impl Socket {
     /// Looks at what comes next without taking it.
     pub(crate) async fn peek(&self, seen: &mut [u8]) -> io::Result<usize> {
         self.tcp.peek(seen).await
+    }
+
+    /// Has the system ask a silent peer whether it is still there.
+    pub(crate) fn keep_alive(&self) {
+        let asking = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE / 4);
+        let _ = SockRef::from(&self.tcp).set_tcp_keepalive(&asking.with_retries(4));
     }
 
     /// Makes the end of the connection a reset.

@@ -103,6 +103,14 @@ impl Stream {
         }
     }
 
+    /// Has the system ask a silent peer whether it is still there: a tunnel may be silent for long.
+    pub(crate) fn keep_alive(&self) {
+        match &self.io {
+            Io::Plain(socket) => socket.keep_alive(),
+            Io::Tls(session) => session.get_ref().0.keep_alive(),
+        }
+    }
+
     /// Makes the end of the connection a reset, so that a peer that reads until the end sees that
     /// this was none.
     pub(crate) fn reset_at_end(&self) {

@@ -123,6 +123,27 @@ async fn much_goes_both_ways_at_once() {
 }
 
 #[tokio::test]
+async fn a_request_with_a_body_may_switch_too() {
+    let app = App::each(|mut peer, _| async move {
+        let asked = peer.request().await.unwrap_or_default();
+        assert!(asked.contains("upgrade: tcp\r\n") && asked.ends_with("\r\n\r\n{}"), "{asked}");
+        peer.send("HTTP/1.1 101 UPGRADED\r\nconnection: Upgrade\r\nupgrade: tcp\r\n\r\n").await;
+        peer.echo(5).await;
+    })
+    .await;
+    let (_provider, _consumer, address) = mesh_of_two(app.address.port());
+    let mut client = Client::connect(address).await;
+    // As `docker exec` asks for its streams.
+    let ask = "POST http://ServiceB/exec/1/start HTTP/1.1\r\nhost: ServiceB\r\n\
+               connection: Upgrade\r\nupgrade: tcp\r\ncontent-length: 2\r\n\r\n{}";
+    client.send(ask).await;
+    let answer = client.head().await;
+    assert!(answer.head.starts_with("HTTP/1.1 101 UPGRADED\r\n"), "{answer:?}");
+    client.send("hello").await;
+    assert_eq!(client.rest().await, b"hello");
+}
+
+#[tokio::test]
 async fn who_does_not_switch_answers_as_ever() {
     let app = App::echo().await;
     let (_proxy, address) = consumer([service("ServiceB", &[app.address])]);
