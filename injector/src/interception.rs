@@ -1,5 +1,6 @@
 //! How the pod's own containers are led to the proxy: variables that HTTP clients read.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -116,7 +117,7 @@ impl From<Interception> for String {
 /// What one container gets.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Variables {
-    pub(crate) add: Vec<(&'static str, String)>,
+    pub(crate) add: Vec<(&'static str, Cow<'static, str>)>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -153,10 +154,10 @@ pub(crate) fn variables(mode: Interception, container: &Value) -> Variables {
         ("no_proxy", NO_PROXY),
         ("NO_PROXY", NO_PROXY),
     ] {
-        add.push((name, value.to_owned()));
+        add.push((name, value.into()));
     }
     if mode.https {
-        add.push(("HTTPS_PROXY", HTTP_PROXY.to_owned()));
+        add.push(("HTTPS_PROXY", HTTP_PROXY.into()));
     }
     let sets = |name| env.iter().any(|e| pod::name(e) == name);
     if mode.java {
@@ -165,11 +166,11 @@ pub(crate) fn variables(mode: Interception, container: &Value) -> Variables {
                 "container {container_name} sets JAVA_TOOL_OPTIONS itself: add the proxy properties there"
             ));
         } else {
-            add.push(("JAVA_TOOL_OPTIONS", java_options(mode.https)));
+            add.push(("JAVA_TOOL_OPTIONS", java_options(mode.https).into()));
         }
     }
     if mode.node && !sets("NODE_USE_ENV_PROXY") {
-        add.push(("NODE_USE_ENV_PROXY", "1".to_owned()));
+        add.push(("NODE_USE_ENV_PROXY", "1".into()));
     }
     found
 }

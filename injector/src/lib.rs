@@ -8,6 +8,7 @@ pub mod annotations;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod content;
 pub mod discovery;
 pub mod injection;
 pub mod interception;

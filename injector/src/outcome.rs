@@ -7,9 +7,9 @@ use crate::reason::Reason;
 
 /// The answer to one pod.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
+pub enum Outcome<'a> {
     /// The pod gets its sidecar, or the missing pieces of one it has.
-    Injected(Injected),
+    Injected(Injected<'a>),
     /// The pod stays as it is, but for the `status` annotation if it had asked.
     Skipped(Skipped),
     /// The pod must not be created as it stands.
@@ -18,9 +18,9 @@ pub enum Outcome {
 
 /// A pod that gets a sidecar.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Injected {
-    /// What to do to the pod; never empty.
-    pub patch: Patch,
+pub struct Injected<'a> {
+    /// What to do to the pod; never empty. What the template says literally is the template's.
+    pub patch: Patch<'a>,
     /// What was done, in a few words for logs and the command line.
     pub summary: Summary,
     /// Advice for the user: at most 120 characters each, no newline, no secret.
@@ -52,7 +52,7 @@ pub struct Skipped {
     /// more than a hint at a misspelt key.
     pub asked: bool,
     /// Writes `sidecar.mesher.io/status: skipped:<reason>` where that is not there yet; often empty.
-    pub patch: Patch,
+    pub patch: Patch<'static>,
     /// See [`Injected::warnings`].
     pub warnings: Vec<String>,
 }
@@ -70,7 +70,7 @@ pub struct Rejected {
     pub warnings: Vec<String>,
 }
 
-impl Outcome {
+impl<'a> Outcome<'a> {
     /// `injected`, or the word of the reason: the metric label and the log field.
     pub fn word(&self) -> &'static str {
         match self {
@@ -80,9 +80,21 @@ impl Outcome {
         }
     }
 
+    /// The same, borrowing nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Outcome<'static> {
+        match self {
+            Self::Injected(Injected { patch, summary, warnings }) => {
+                Outcome::Injected(Injected { patch: patch.into_owned(), summary, warnings })
+            }
+            Self::Skipped(skipped) => Outcome::Skipped(skipped),
+            Self::Rejected(rejected) => Outcome::Rejected(rejected),
+        }
+    }
+
     /// What to do to the pod; empty when nothing.
-    pub fn patch(&self) -> &Patch {
-        static NOTHING: Patch = Patch::empty();
+    pub fn patch(&self) -> &Patch<'a> {
+        static NOTHING: Patch<'static> = Patch::empty();
         match self {
             Self::Injected(i) => &i.patch,
             Self::Skipped(s) => &s.patch,

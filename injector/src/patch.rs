@@ -7,6 +7,8 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::content::Content;
+
 /// A JSON Pointer (RFC 6901), kept in its escaped form.
 ///
 /// ```
@@ -93,20 +95,20 @@ impl Serialize for Pointer {
 /// One step of a patch.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
-pub enum Operation {
+pub enum Operation<'a> {
     /// Sets a member, or inserts an item before an index or at `-`.
     Add {
         /// Where.
         path: Pointer,
         /// What.
-        value: Value,
+        value: Content<'a>,
     },
     /// Exchanges a value that exists.
     Replace {
         /// Where.
         path: Pointer,
         /// What.
-        value: Value,
+        value: Content<'a>,
     },
     /// Takes out a value that exists.
     Remove {
@@ -115,7 +117,7 @@ pub enum Operation {
     },
 }
 
-impl Operation {
+impl Operation<'_> {
     /// Where the operation acts.
     pub fn path(&self) -> &Pointer {
         match self {
@@ -127,22 +129,22 @@ impl Operation {
 /// A list of operations, applied in order.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[serde(transparent)]
-pub struct Patch(Vec<Operation>);
+pub struct Patch<'a>(Vec<Operation<'a>>);
 
-impl Patch {
+impl<'a> Patch<'a> {
     /// No operation.
     pub const fn empty() -> Self {
         Self(Vec::new())
     }
 
     /// Appends `add`.
-    pub fn add(&mut self, path: Pointer, value: Value) {
-        self.0.push(Operation::Add { path, value });
+    pub fn add(&mut self, path: Pointer, value: impl Into<Content<'a>>) {
+        self.0.push(Operation::Add { path, value: value.into() });
     }
 
     /// Appends `replace`.
-    pub fn replace(&mut self, path: Pointer, value: Value) {
-        self.0.push(Operation::Replace { path, value });
+    pub fn replace(&mut self, path: Pointer, value: impl Into<Content<'a>>) {
+        self.0.push(Operation::Replace { path, value: value.into() });
     }
 
     /// Appends `remove`.
@@ -155,8 +157,23 @@ impl Patch {
         self.0.is_empty()
     }
 
+    /// The same, borrowing nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Patch<'static> {
+        let operations = self.0.into_iter().map(|operation| match operation {
+            Operation::Add { path, value } => {
+                Operation::Add { path, value: value.to_value().into() }
+            }
+            Operation::Replace { path, value } => {
+                Operation::Replace { path, value: value.to_value().into() }
+            }
+            Operation::Remove { path } => Operation::Remove { path },
+        });
+        operations.collect()
+    }
+
     /// The operations in order.
-    pub fn operations(&self) -> &[Operation] {
+    pub fn operations(&self) -> &[Operation<'a>] {
         &self.0
     }
 
@@ -183,8 +200,8 @@ impl Patch {
     }
 }
 
-impl FromIterator<Operation> for Patch {
-    fn from_iter<I: IntoIterator<Item = Operation>>(operations: I) -> Self {
+impl<'a> FromIterator<Operation<'a>> for Patch<'a> {
+    fn from_iter<I: IntoIterator<Item = Operation<'a>>>(operations: I) -> Self {
         Self(operations.into_iter().collect())
     }
 }
@@ -201,7 +218,7 @@ pub struct PatchError {
     pub problem: &'static str,
 }
 
-fn apply(operation: &Operation, document: &mut Value) -> Result<(), &'static str> {
+fn apply(operation: &Operation<'_>, document: &mut Value) -> Result<(), &'static str> {
     let Some((parent, last)) = operation.path().split_last() else {
         return Err("an operation on the whole document is never needed");
     };
@@ -209,11 +226,11 @@ fn apply(operation: &Operation, document: &mut Value) -> Result<(), &'static str
     match parent {
         Value::Object(map) => match operation {
             Operation::Add { value, .. } => {
-                map.insert(last, value.clone());
+                map.insert(last, value.to_value());
                 Ok(())
             }
             Operation::Replace { value, .. } => {
-                *map.get_mut(&last).ok_or("there is nothing to replace")? = value.clone();
+                *map.get_mut(&last).ok_or("there is nothing to replace")? = value.to_value();
                 Ok(())
             }
             Operation::Remove { .. } => {
@@ -222,17 +239,17 @@ fn apply(operation: &Operation, document: &mut Value) -> Result<(), &'static str
         },
         Value::Array(items) => match operation {
             Operation::Add { value, .. } if last == "-" => {
-                items.push(value.clone());
+                items.push(value.to_value());
                 Ok(())
             }
             Operation::Add { value, .. } => {
                 let at = index(&last, items.len() + 1)?;
-                items.insert(at, value.clone());
+                items.insert(at, value.to_value());
                 Ok(())
             }
             Operation::Replace { value, .. } => {
                 let at = index(&last, items.len())?;
-                items[at] = value.clone();
+                items[at] = value.to_value();
                 Ok(())
             }
             Operation::Remove { .. } => {

@@ -69,11 +69,12 @@ fn what_is_no_creation_of_a_pod_is_left_alone() {
     for change in change {
         let mut request = RequestInfo::pod_create(NAMESPACE);
         change(&mut request);
-        let outcome = inject(&pod(&[]), &request, &Policy::builtin());
+        let outcome = inject(&pod(&[]), &request, &Policy::builtin()).into_owned();
         assert_eq!(outcome.word(), "not_pod_create", "{request:?}");
         assert!(outcome.patch().is_empty() && outcome.warnings().is_empty());
     }
-    let outcome = inject(&Value::Null, &RequestInfo::pod_create(NAMESPACE), &Policy::builtin());
+    let outcome =
+        inject(&Value::Null, &RequestInfo::pod_create(NAMESPACE), &Policy::builtin()).into_owned();
     assert_eq!(outcome.word(), "not_pod_create");
 }
 
@@ -92,7 +93,8 @@ fn silent_reasons_leave_no_trace_and_others_say_why() {
     for (pod, namespace, reason) in
         [(pod(&[]), "kube-system", "ignored_namespace"), (mirror, NAMESPACE, "mirror_pod")]
     {
-        let outcome = inject(&pod, &RequestInfo::pod_create(namespace), &Policy::builtin());
+        let outcome =
+            inject(&pod, &RequestInfo::pod_create(namespace), &Policy::builtin()).into_owned();
         assert_eq!(outcome.word(), reason);
         assert!(outcome.patch().is_empty() && outcome.warnings().is_empty());
     }

@@ -79,7 +79,8 @@ fn b25_b28_unclear_requests_are_answered() {
     let mut host = pod(&[]);
     host["spec"]["hostNetwork"] = json!(true);
     assert_eq!(skipped(&host, &Policy::builtin()).reason, Reason::HostNetwork);
-    let system = inject(&pod(&[]), &RequestInfo::pod_create("kube-system"), &Policy::builtin());
+    let system =
+        inject(&pod(&[]), &RequestInfo::pod_create("kube-system"), &Policy::builtin()).into_owned();
     assert_eq!(system.word(), "ignored_namespace");
 }
 

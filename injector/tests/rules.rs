@@ -103,7 +103,7 @@ fn r17_a_patch_that_does_not_fit_is_never_sent() {
     }
 }
 
-fn own_patch(text: &str) -> Patch {
+fn own_patch(text: &str) -> Patch<'static> {
     let operations: Vec<Value> = serde_json::from_str(text).unwrap();
     let mut patch = Patch::empty();
     for operation in operations {

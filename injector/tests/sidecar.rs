@@ -158,12 +158,12 @@ fn the_workload_names_the_service_on_the_command_line() {
         "spec": {"containers": [{"name": "app", "image": "a"}]}});
     let mut request = RequestInfo::pod_create("shop");
     request.workload = Some(Workload { kind: "Deployment".into(), name: "orders".into() });
-    let outcome = inject(&template, &request, &Policy::builtin());
+    let outcome = inject(&template, &request, &Policy::builtin()).into_owned();
     let mut result = template.clone();
     outcome.patch().apply(&mut result).unwrap();
     assert_eq!(env(sidecar(&result), "MESHER_DEFAULT_SERVICE_NAME"), "orders");
     request.workload = Some(Workload { kind: "CronJob".into(), name: "nightly".into() });
-    let outcome = inject(&template, &request, &support::plain());
+    let outcome = inject(&template, &request, &support::plain()).into_owned();
     assert!(
         matches!(&outcome, Outcome::Skipped(s) if s.reason == injector::Reason::JobWithoutNative)
     );

@@ -132,7 +132,7 @@ fn expected(pod: &Value, policy: &Policy) -> Verdict {
 }
 
 /// The pod as the injector leaves it.
-fn outcome(pod: &Value, policy: &Policy) -> Result<(Value, Outcome)> {
+fn outcome<'p>(pod: &Value, policy: &'p Policy) -> Result<(Value, Outcome<'p>)> {
     let outcome = inject(pod, &request(), policy);
     let mut result = pod.clone();
     outcome.patch().apply(&mut result)?;

@@ -65,7 +65,7 @@ pub struct Answer {
 }
 
 /// The API server writes them into its audit log as `<webhook name>/<key>`.
-fn audit(outcome: &Outcome) -> BTreeMap<&'static str, &str> {
+fn audit<'a>(outcome: &'a Outcome<'_>) -> BTreeMap<&'static str, &'a str> {
     let mut entries = BTreeMap::from([("decision", outcome.word())]);
     if let Outcome::Injected(injected) = outcome {
         entries.insert("template", &injected.summary.template);
@@ -153,7 +153,7 @@ mod tests {
         serde_json::from_slice(&answer(version, "uid-1", outcome).body).unwrap()
     }
 
-    fn one_addition() -> Patch {
+    fn one_addition() -> Patch<'static> {
         let mut patch = Patch::empty();
         patch.add(Pointer::root().child("metadata").child("labels"), json!({"a": "b"}));
         patch

@@ -1,21 +1,24 @@
 //! What a pod gets, and the minimal patch that brings it there from whatever it is now.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::record::{Parents, Record, Was};
 use crate::annotations::{INJECTED, STATUS};
+use crate::content::Content;
 use crate::patch::{Patch, Pointer};
-use crate::pod::{Pod, list, name, text};
+use crate::pod::{Pod, list, text};
 
 /// Everything one injection wants to see in a pod, computed from the pod without us.
 #[derive(Debug, Default)]
-pub(crate) struct Additions {
+pub(crate) struct Additions<'a> {
     /// Put before the pod's own, in this order.
-    pub(crate) init_containers: Vec<Value>,
+    pub(crate) init_containers: Vec<Content<'a>>,
     /// Put behind the pod's own.
-    pub(crate) containers: Vec<Value>,
-    pub(crate) volumes: Vec<Value>,
-    pub(crate) image_pull_secrets: Vec<Value>,
+    pub(crate) containers: Vec<Content<'a>>,
+    pub(crate) volumes: Vec<Content<'a>>,
+    pub(crate) image_pull_secrets: Vec<Content<'a>>,
     /// Labels and annotations the pod does not have.
     pub(crate) labels: Map<String, Value>,
     pub(crate) annotations: Map<String, Value>,
@@ -28,7 +31,7 @@ pub(crate) struct Variables {
     /// `containers` or `initContainers`.
     pub(crate) list: &'static str,
     pub(crate) container: String,
-    pub(crate) add: Vec<(&'static str, String)>,
+    pub(crate) add: Vec<(&'static str, Cow<'static, str>)>,
 }
 
 /// A value of the pod has a type that no pod can have there.
@@ -36,10 +39,12 @@ pub(crate) struct Variables {
 #[error("{0} has the wrong type")]
 pub(crate) struct WrongType(pub(crate) String);
 
-impl Additions {
+impl<'a> Additions<'a> {
     /// The names of everything in here, as the record lists them.
     pub(crate) fn names(&self) -> Record {
-        let names = |items: &[Value]| items.iter().map(|i| name(i).to_owned()).collect();
+        let names = |items: &[Content<'_>]| {
+            items.iter().map(|item| item.node().name().to_owned()).collect()
+        };
         let mut record = Record {
             init_containers: names(&self.init_containers),
             containers: names(&self.containers),
@@ -84,14 +89,14 @@ impl Additions {
 
     /// Moves what is missing from the `spec` of `pod` into a patch: nothing that is there is
     /// touched or moved.
-    pub(crate) fn take_spec_patch(&mut self, pod: Pod<'_>) -> Result<Patch, WrongType> {
+    pub(crate) fn take_spec_patch(&mut self, pod: Pod<'_>) -> Result<Patch<'a>, WrongType> {
         let mut patch = Patch::empty();
         let spec = Pointer::root().child("spec");
         for v in &self.variables {
             let Some((i, container)) = position(list(pod.spec(), v.list), &v.container) else {
                 continue;
             };
-            let add = v.add.iter().map(|(n, value)| variable(n, value)).collect();
+            let add = v.add.iter().map(|(n, value)| variable(n, value.clone())).collect();
             let at = spec.child(v.list).index(i).child("env");
             add_items(&mut patch, &at, container.get("env"), add, End::Back)?;
         }
@@ -103,8 +108,8 @@ impl Additions {
         ] {
             let (at, found) = (spec.child(key), pod.spec().get(key));
             for want in items.iter().filter(|_| key.ends_with("ontainers")) {
-                if let Some((i, have)) = position(list(pod.spec(), key), name(want)) {
-                    mend(&mut patch, &at.index(i), want, have)?;
+                if let Some((i, have)) = position(list(pod.spec(), key), want.node().name()) {
+                    mend(&mut patch, &at.index(i), &want.to_value(), have)?;
                 }
             }
             add_items(&mut patch, &at, found, std::mem::take(items), end)?;
@@ -120,22 +125,22 @@ enum End {
 }
 
 /// Adds those of `wanted` that no item of the list is named like.
-fn add_items(
-    patch: &mut Patch,
+fn add_items<'a>(
+    patch: &mut Patch<'a>,
     at: &Pointer,
     found: Option<&Value>,
-    wanted: Vec<Value>,
+    wanted: Vec<Content<'a>>,
     end: End,
 ) -> Result<(), WrongType> {
     if wanted.is_empty() {
         return Ok(());
     }
     if Was::of(found).is_some() {
-        patch.add(at.clone(), Value::Array(wanted));
+        patch.add(at.clone(), Content::List(wanted));
         return Ok(());
     }
     let items = found.and_then(Value::as_array).ok_or_else(|| WrongType(at.to_string()))?;
-    let missing = wanted.into_iter().filter(|w| position(items, name(w)).is_none());
+    let missing = wanted.into_iter().filter(|w| position(items, w.node().name()).is_none());
     for (i, item) in missing.enumerate() {
         let place = if end == End::Front { at.index(i) } else { at.end() };
         patch.add(place, item);
@@ -145,7 +150,7 @@ fn add_items(
 
 /// Sets members that the map does not have.
 pub(crate) fn set_members(
-    patch: &mut Patch,
+    patch: &mut Patch<'_>,
     at: &Pointer,
     found: Option<&Value>,
     wanted: Map<String, Value>,
@@ -170,7 +175,7 @@ pub(crate) fn set_members(
 
 /// Gives a container of ours back what another webhook dropped from it: a whole field, a
 /// variable, a mount or a port. What differs is somebody's decision and stays.
-fn mend(patch: &mut Patch, at: &Pointer, want: &Value, have: &Value) -> Result<(), WrongType> {
+fn mend(patch: &mut Patch<'_>, at: &Pointer, want: &Value, have: &Value) -> Result<(), WrongType> {
     for (key, wanted) in want.as_object().into_iter().flatten() {
         // Nothing is lost with an empty list: the API server drops it itself.
         if Was::of(Some(wanted)).is_some() {
@@ -206,9 +211,9 @@ fn position<'a>(items: &'a [Value], wanted: &str) -> Option<(usize, &'a Value)> 
     items.iter().enumerate().find(|(_, item)| text(item, "name") == wanted)
 }
 
-fn variable(name: &str, value: &str) -> Value {
-    let mut item = Map::new();
-    item.insert("name".into(), name.into());
-    item.insert("value".into(), value.into());
-    Value::Object(item)
+fn variable(name: &'static str, value: Cow<'static, str>) -> Content<'static> {
+    Content::Object(vec![
+        ("name".into(), Content::Text(name.into())),
+        ("value".into(), Content::Text(value)),
+    ])
 }

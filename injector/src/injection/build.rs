@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 
 use super::additions::{Additions, Variables, set_members};
 use super::decision::Objection;
-use super::draft::Draft;
 use super::record::{Record, Was};
 use super::{context, resources, validity};
 use crate::annotations::{self, INJECTED, STATUS, Settings};
+use crate::content::Content;
 use crate::interception;
 use crate::outcome::{Injected, Summary};
 use crate::patch::{Patch, Pointer};
@@ -24,20 +24,20 @@ use crate::template::{Template, hex};
 use crate::warning::warning;
 
 /// Everything that one rendering needs.
-pub(super) struct Build<'a> {
+pub(super) struct Build<'a, 't> {
     /// The pod as it came.
     pub(super) pod: &'a Value,
     /// The pod without us.
     pub(super) base: &'a Value,
     pub(super) request: &'a RequestInfo,
-    pub(super) policy: &'a Policy,
+    pub(super) policy: &'t Policy,
     pub(super) settings: &'a Settings,
-    pub(super) template: &'a Arc<Template>,
+    pub(super) template: &'t Arc<Template>,
     pub(super) native: bool,
 }
 
-impl Build<'_> {
-    pub(super) fn fresh(&self) -> Result<Injected, Objection> {
+impl<'t> Build<'_, 't> {
+    pub(super) fn fresh(&self) -> Result<Injected<'t>, Objection> {
         let (mut additions, mut warnings) = self.additions()?;
         let base = Pod(self.base);
         let mut record = Record {
@@ -74,7 +74,7 @@ impl Build<'_> {
     }
 
     /// What is missing of a sidecar that is there; `None` when nothing is.
-    pub(super) fn repair(&self, record: &Record) -> Result<Option<Injected>, Objection> {
+    pub(super) fn repair(&self, record: &Record) -> Result<Option<Injected<'t>>, Objection> {
         let (mut additions, _) = self.additions()?;
         let (names, parents) = (additions.names(), additions.parents(Pod(self.pod)));
         let mut patch = additions.take_spec_patch(Pod(self.pod)).map_err(patch_error)?;
@@ -91,11 +91,11 @@ impl Build<'_> {
 
     fn injected(
         &self,
-        patch: Patch,
-        additions: &Additions,
+        patch: Patch<'t>,
+        additions: &Additions<'t>,
         warnings: &[String],
         repaired: bool,
-    ) -> Injected {
+    ) -> Injected<'t> {
         let summary = Summary {
             template: self.template.name().to_owned(),
             native: self.native,
@@ -107,7 +107,7 @@ impl Build<'_> {
     }
 
     /// Renders the template and merges in what annotations and the pod's own containers say.
-    fn additions(&self) -> Result<(Additions, Vec<String>), Objection> {
+    fn additions(&self) -> Result<(Additions<'t>, Vec<String>), Objection> {
         let base = Pod(self.base);
         let variables = context::Variables {
             pod: base,
@@ -122,7 +122,7 @@ impl Build<'_> {
             .map_err(|e| Objection::new(Reason::TemplateError, e.to_string()))?;
         let mut sidecar = rendered.sidecar;
         if self.native {
-            sidecar.insert("restartPolicy".into(), "Always".into());
+            *sidecar.member("restartPolicy") = Content::Text("Always".into());
         }
         resources::settle(&mut sidecar, base, self.settings);
         for (name, value) in &self.settings.env {
@@ -142,28 +142,29 @@ impl Build<'_> {
             variables: Vec::new(),
         };
         if self.native {
-            additions.init_containers.insert(0, Value::Object(sidecar));
+            additions.init_containers.insert(0, sidecar);
         } else {
-            additions.containers.push(Value::Object(sidecar));
+            additions.containers.push(sidecar);
         }
         let warnings = self.intercept(&mut additions);
         Ok((additions, warnings))
     }
 
     /// The template's and the operator's, without those the pod names itself.
-    fn pull_secrets(&self, mut secrets: Vec<Value>) -> Vec<Value> {
+    fn pull_secrets(&self, mut secrets: Vec<Content<'t>>) -> Vec<Content<'t>> {
         for name in &self.policy.sidecar.image_pull_secrets {
-            secrets.push(Value::Object(Map::from_iter([("name".into(), name.as_str().into())])));
+            let name = Content::Text(name.into());
+            secrets.push(Content::Object(vec![("name".into(), name)]));
         }
         let own = crate::pod::list(Pod(self.base).spec(), "imagePullSecrets");
         let mut seen: BTreeSet<String> = own.iter().map(|s| name(s).to_owned()).collect();
-        secrets.retain(|secret| seen.insert(name(secret).to_owned()));
+        secrets.retain(|secret| seen.insert(secret.node().name().to_owned()));
         secrets
     }
 
     /// Proxy variables for the pod's own containers, and for its init containers where they run
     /// after a native sidecar.
-    fn intercept(&self, additions: &mut Additions) -> Vec<String> {
+    fn intercept(&self, additions: &mut Additions<'t>) -> Vec<String> {
         let mode = self.settings.interception.unwrap_or(self.policy.sidecar.interception);
         let base = Pod(self.base);
         let now = Pod(self.pod).init_containers();
@@ -185,8 +186,8 @@ impl Build<'_> {
     }
 
     /// Applies the patch to our own copy and looks at the result, before anyone else does.
-    fn verify(&self, patch: &Patch) -> Result<(), Objection> {
-        let draft = Draft::patched(self.pod, patch).map_err(patch_error)?;
+    fn verify(&self, patch: &Patch<'_>) -> Result<(), Objection> {
+        let draft = Content::patched(self.pod, patch).map_err(patch_error)?;
         validity::check(draft.node(), self.template.container_names()).map_err(patch_error)
     }
 }
@@ -197,7 +198,7 @@ fn patch_error(problem: impl std::fmt::Display) -> Objection {
 
 /// Sets labels and annotations, with their parents where the pod has none.
 pub(super) fn annotate(
-    patch: &mut Patch,
+    patch: &mut Patch<'_>,
     pod: Pod<'_>,
     labels: Map<String, Value>,
     annotations: Map<String, Value>,
@@ -220,16 +221,17 @@ pub(super) fn annotate(
 }
 
 /// A variable from the pod's annotation wins over the template's.
-fn set_variable(sidecar: &mut Map<String, Value>, variable: &str, value: &str) {
-    let item = Value::Object(Map::from_iter([
-        ("name".to_owned(), variable.into()),
-        ("value".to_owned(), value.into()),
-    ]));
-    let env = sidecar.entry("env").or_insert_with(|| Value::Array(Vec::new()));
-    let Some(env) = env.as_array_mut() else {
+fn set_variable(sidecar: &mut Content<'_>, variable: &str, value: &str) {
+    let [name, value] = [variable, value].map(|text| Content::Text(text.to_owned().into()));
+    let item = Content::Object(vec![("name".into(), name), ("value".into(), value)]);
+    let env = sidecar.member("env");
+    if env.node().is_null() {
+        *env = Content::List(Vec::new());
+    }
+    let Some(env) = env.items_mut() else {
         return;
     };
-    match env.iter_mut().find(|e| name(e) == variable) {
+    match env.iter_mut().find(|have| have.node().name() == variable) {
         Some(have) => *have = item,
         None => env.push(item),
     }

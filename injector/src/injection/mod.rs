@@ -23,7 +23,6 @@ mod additions;
 mod build;
 pub(crate) mod context;
 mod decision;
-mod draft;
 mod identity;
 mod record;
 mod resources;
@@ -41,17 +40,22 @@ pub use trial::load_template;
 ///     "metadata": {"name": "web", "annotations": {"sidecar.mesher.io/inject": "yes"}},
 ///     "spec": {"containers": [{"name": "app", "image": "web:1"}]},
 /// });
-/// let outcome = inject(&pod, &RequestInfo::pod_create("shop"), &Policy::builtin());
+/// let policy = Policy::builtin();
+/// let outcome = inject(&pod, &RequestInfo::pod_create("shop"), &policy);
 /// let mut patched = pod.clone();
 /// outcome.patch().apply(&mut patched).unwrap();
 /// assert_eq!(patched["spec"]["initContainers"][0]["name"], "sidecar-mesher");
 /// ```
-pub fn inject(pod: &Value, request: &RequestInfo, policy: &Policy) -> Outcome {
+pub fn inject<'p>(pod: &Value, request: &RequestInfo, policy: &'p Policy) -> Outcome<'p> {
     decide(pod, request, policy, &mut |_| {})
 }
 
 /// As [`inject`], and tells `passed` of every question that found nothing against the sidecar.
-pub fn explain(pod: &Value, request: &RequestInfo, policy: &Policy) -> (Vec<Reason>, Outcome) {
+pub fn explain<'p>(
+    pod: &Value,
+    request: &RequestInfo,
+    policy: &'p Policy,
+) -> (Vec<Reason>, Outcome<'p>) {
     let mut passed = Vec::new();
     let outcome = decide(pod, request, policy, &mut |reason| passed.push(reason));
     (passed, outcome)
@@ -61,7 +65,7 @@ pub fn explain(pod: &Value, request: &RequestInfo, policy: &Policy) -> (Vec<Reas
 #[derive(Debug, Clone, PartialEq)]
 pub struct Uninjected {
     /// What to do to the pod.
-    pub patch: Patch,
+    pub patch: Patch<'static>,
     /// What the command line had stored to restore the text.
     pub text: Option<TextRecord>,
 }
@@ -87,12 +91,12 @@ pub(crate) fn made_by(pod: &Value) -> Option<String> {
     Some(Record::read(Pod(pod))?.version).filter(|version| !version.is_empty())
 }
 
-fn decide(
+fn decide<'p>(
     pod: &Value,
     request: &RequestInfo,
-    policy: &Policy,
+    policy: &'p Policy,
     passed: &mut dyn FnMut(Reason),
-) -> Outcome {
+) -> Outcome<'p> {
     let view = Pod(pod);
     if let Err(objection) = decision::gate(view, request, policy, passed) {
         return refuse(view, policy, objection);
@@ -159,14 +163,14 @@ fn without_us<'a>(pod: &'a Value, record: Option<&Record>) -> Cow<'a, Value> {
 }
 
 /// A pod that has our sidecar: nothing to do, missing pieces, or (`None`) to be made anew.
-fn present(
+fn present<'p>(
     pod: &Value,
     base: &Value,
     record: &Record,
     settings: &Result<Settings, annotations::Problem>,
     request: &RequestInfo,
-    policy: &Policy,
-) -> Option<Outcome> {
+    policy: &'p Policy,
+) -> Option<Outcome<'p>> {
     let already = || {
         Some(Outcome::Skipped(Skipped {
             reason: Reason::AlreadyInjected,
@@ -196,7 +200,7 @@ fn present(
 }
 
 /// The answer to a pod that gets no sidecar.
-fn refuse(pod: Pod<'_>, policy: &Policy, objection: Objection) -> Outcome {
+fn refuse(pod: Pod<'_>, policy: &Policy, objection: Objection) -> Outcome<'static> {
     let Objection { reason, annotation, message } = objection;
     let rejects = match reason {
         Reason::InvalidInject | Reason::InvalidAnnotation => {
@@ -232,7 +236,7 @@ fn refuse(pod: Pod<'_>, policy: &Policy, objection: Objection) -> Outcome {
 }
 
 /// Writes `skipped:<reason>` where it does not stand yet.
-fn status_patch(pod: Pod<'_>, reason: Reason) -> Patch {
+fn status_patch(pod: Pod<'_>, reason: Reason) -> Patch<'static> {
     let status = format!("skipped:{reason}");
     if annotations::status(pod) == status {
         return Patch::empty();

@@ -110,7 +110,7 @@ impl Record {
     }
 
     /// What takes everything named here out of `pod`; what is not there any more is passed over.
-    pub(crate) fn removal(&self, pod: Pod<'_>) -> Patch {
+    pub(crate) fn removal(&self, pod: Pod<'_>) -> Patch<'static> {
         let mut removal = Removal { record: self, patch: Patch::empty() };
         let (metadata, spec) = (Pointer::root().child("metadata"), Pointer::root().child("spec"));
         // Variables first: taking out a container moves the others' indices.
@@ -155,7 +155,7 @@ impl Record {
 
 struct Removal<'a> {
     record: &'a Record,
-    patch: Patch,
+    patch: Patch<'static>,
 }
 
 impl Removal<'_> {
@@ -196,7 +196,7 @@ impl Removal<'_> {
             Some(Was::Absent) => self.patch.remove(at.clone()),
             Some(Was::Null) => self.patch.replace(at.clone(), Value::Null),
             Some(Was::Empty) => {
-                let empty = serde_json::from_str(empty).expect("an empty list or object");
+                let empty: Value = serde_json::from_str(empty).expect("an empty list or object");
                 self.patch.replace(at.clone(), empty);
             }
             None => return false,

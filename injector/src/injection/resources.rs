@@ -1,9 +1,10 @@
 //! Requests and limits of the sidecar, so that quotas and the pod's QoS class stay what they were.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::annotations::Settings;
-use crate::pod::{Pod, text};
+use crate::content::Content;
+use crate::pod::Pod;
 use crate::quantity::Quantity;
 
 /// CPU limit where the pod's own containers all have one, as a ResourceQuota may demand.
@@ -15,7 +16,7 @@ const CPU_LIMIT: &str = "500m";
 ///   of its limits, unless an annotation fixes the request (the pod's QoS class stays Guaranteed).
 ///
 /// `pod` is the pod without us.
-pub(crate) fn settle(sidecar: &mut Map<String, Value>, pod: Pod<'_>, settings: &Settings) {
+pub(crate) fn settle(sidecar: &mut Content<'_>, pod: Pod<'_>, settings: &Settings) {
     let said = |quantity: &Option<Quantity>| quantity.as_ref().map(|q| q.as_str().to_owned());
     for (side, resource, value) in [
         ("requests", "cpu", said(&settings.cpu)),
@@ -84,27 +85,20 @@ fn quantity(container: &Value, side: &str, resource: &str) -> Option<Quantity> {
     }
 }
 
-fn get(sidecar: &Map<String, Value>, side: &str, resource: &str) -> Option<String> {
-    let value = text(sidecar.get("resources")?.get(side)?, resource);
+fn get(sidecar: &Content<'_>, side: &str, resource: &str) -> Option<String> {
+    let value = sidecar.node().get("resources").get(side).text(resource);
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-fn set(sidecar: &mut Map<String, Value>, side: &str, resource: &str, value: String) {
-    let mut at = sidecar.entry("resources").or_insert_with(|| Value::Object(Map::new()));
-    for key in [side, resource] {
-        if !at.is_object() {
-            *at = Value::Object(Map::new());
-        }
-        at = at.as_object_mut().expect("made one above").entry(key).or_insert(Value::Null);
-    }
-    *at = Value::String(value);
+fn set(sidecar: &mut Content<'_>, side: &'static str, resource: &'static str, value: String) {
+    *sidecar.member("resources").member(side).member(resource) = Content::Text(value.into());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::policy::Policy;
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     fn settled(annotations: &Value, own: &[Value]) -> Value {
         let containers: Vec<Value> =
@@ -112,10 +106,10 @@ mod tests {
         let pod =
             json!({"metadata": {"annotations": annotations}, "spec": {"containers": containers}});
         let settings = Settings::read(Pod(&pod), &Policy::builtin().templates).unwrap();
-        let mut sidecar = json!({"resources": {
-            "requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}});
-        settle(sidecar.as_object_mut().unwrap(), Pod(&pod), &settings);
-        let r = &sidecar["resources"];
+        let mut sidecar = Content::Own(json!({"resources": {
+            "requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}}));
+        settle(&mut sidecar, Pod(&pod), &settings);
+        let r = &sidecar.to_value()["resources"];
         json!([
             r["requests"]["cpu"],
             r["requests"]["memory"],

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::draft::Node;
+use crate::content::Node;
 
 /// The first rule broken by `pod`; `ours` names the containers we added.
 pub(crate) fn check(pod: Node<'_>, ours: &[String]) -> Result<(), String> {

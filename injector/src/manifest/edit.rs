@@ -38,7 +38,7 @@ pub struct Edited {
     /// What its documents say, empty ones left out.
     pub documents: Vec<Value>,
     /// What was done to each of them, an empty patch where nothing.
-    pub patches: Vec<Patch>,
+    pub patches: Vec<Patch<'static>>,
     /// What the input was written in.
     pub format: Format,
     /// What happened to each object, in order.
@@ -163,7 +163,7 @@ fn splice_all(
     works: &mut [Work<'_>],
     settings: &Settings,
     json: bool,
-) -> Result<(String, Vec<(Value, Patch)>), ManifestError> {
+) -> Result<(String, Vec<(Value, Patch<'static>)>), ManifestError> {
     let mut splices = Splices::new(text);
     let mut expected = Vec::with_capacity(works.len());
     for work in works {
@@ -195,7 +195,7 @@ fn splice_one(
     work: &Work<'_>,
     settings: &Settings,
     splices: &mut Splices<'_>,
-) -> Result<(Value, Patch), ManifestError> {
+) -> Result<(Value, Patch<'static>), ManifestError> {
     let root = &work.tree.root;
     let mut overlay = Overlay::new(root, work.value);
     for (object, plan) in &work.objects {
@@ -235,9 +235,10 @@ fn splice_one(
 fn patched<'o>(
     text: &str,
     work: &Work<'_>,
-    patches: impl Iterator<Item = (&'o Object, Patch)>,
-) -> Result<(Value, Patch), ManifestError> {
-    let whole: Patch = patches.flat_map(|(object, patch)| under(object.pod_at(), &patch)).collect();
+    patches: impl Iterator<Item = (&'o Object, Patch<'static>)>,
+) -> Result<(Value, Patch<'static>), ManifestError> {
+    let whole: Patch<'static> =
+        patches.flat_map(|(object, patch)| under(object.pod_at(), &patch)).collect();
     let mut value = work.value.clone();
     whole.apply(&mut value).map_err(|e| ManifestError::Patch {
         place: place(text, work.tree.root.span.start),
@@ -247,7 +248,7 @@ fn patched<'o>(
 }
 
 /// The operations of a patch seen from the document.
-fn under(prefix: &Pointer, patch: &Patch) -> Vec<Operation> {
+fn under(prefix: &Pointer, patch: &Patch<'static>) -> Vec<Operation<'static>> {
     let moved = patch.operations().iter().map(|operation| {
         let path = operation.path().under(prefix);
         match operation {
@@ -281,7 +282,7 @@ fn reprint(text: &str, tree: &Document, value: &Value, json: bool, splices: &mut
 /// The first document that does not say what it should, and what could be read of the text.
 fn differing(
     text: &str,
-    expected: &[(Value, Patch)],
+    expected: &[(Value, Patch<'static>)],
     works: &[Work<'_>],
 ) -> Option<(usize, Result<Value, ManifestError>)> {
     match value::read(text) {
@@ -292,7 +293,7 @@ fn differing(
         }
         Ok(reading) => {
             let mut found = reading.documents.into_iter().map(|(_, value)| value);
-            let read = |(number, (expected, _)): (usize, &(Value, Patch))| {
+            let read = |(number, (expected, _)): (usize, &(Value, Patch<'static>))| {
                 let value = found.next().unwrap_or_default();
                 (value != *expected).then_some((number, Ok(value)))
             };

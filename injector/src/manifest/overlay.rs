@@ -187,7 +187,7 @@ impl<'t> Overlay<'t> {
                         match operation {
                             Operation::Add { value: new, .. }
                             | Operation::Replace { value: new, .. } => {
-                                *value = new.clone();
+                                *value = new.to_value();
                             }
                             Operation::Remove { .. } => added.retain(|(name, _)| name != token),
                         }
@@ -204,7 +204,7 @@ impl<'t> Overlay<'t> {
                         true,
                         Operation::Add { value, .. } | Operation::Replace { value, .. },
                     ) => {
-                        overlay.change = Change::Set(Written::Value(value.clone()));
+                        overlay.change = Change::Set(Written::Value(value.to_value()));
                         Ok(())
                     }
                     (Some(Some(_)), true, Operation::Remove { .. }) => {
@@ -221,7 +221,7 @@ impl<'t> Overlay<'t> {
                     }
                     (None, _, _) if original.get(token).is_some() => Err(context.merged(node)),
                     (_, true, Operation::Add { value, .. }) => {
-                        added.push((token.clone(), value.clone()));
+                        added.push((token.clone(), value.to_value()));
                         Ok(())
                     }
                     _ => Err(context.misfit(node, "there is no such member")),
@@ -235,7 +235,7 @@ impl<'t> Overlay<'t> {
                         return Err(context.misfit(node, "the index is out of range"));
                     };
                     let at = nth(slots, at).unwrap_or(slots.len());
-                    slots.insert(at, Slot::New(value.clone()));
+                    slots.insert(at, Slot::New(value.to_value()));
                     return Ok(());
                 }
                 let at = token.parse().ok().and_then(|at| nth(slots, at));
@@ -257,11 +257,11 @@ impl<'t> Overlay<'t> {
                         Ok(())
                     }
                     (Slot::New(old), true, Operation::Replace { value, .. }) => {
-                        *old = value.clone();
+                        *old = value.to_value();
                         Ok(())
                     }
                     (Slot::Old(_, Some(overlay)), true, Operation::Replace { value, .. }) => {
-                        overlay.change = Change::Set(Written::Value(value.clone()));
+                        overlay.change = Change::Set(Written::Value(value.to_value()));
                         Ok(())
                     }
                     _ => Err(context.misfit(node, "there is no such item")),

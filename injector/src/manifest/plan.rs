@@ -20,7 +20,7 @@ pub(super) struct Plan {
     /// Advice.
     pub warnings: Vec<String>,
     /// What to do to the pod.
-    pub patch: Patch,
+    pub patch: Patch<'static>,
     /// The bytes that the text had at values the patch restores.
     pub bytes: BTreeMap<String, String>,
     /// What the text loses that goes into the record of the patch.
@@ -40,7 +40,7 @@ pub(super) enum Records {
 
 /// The plan of an injection.
 pub(super) fn put_in(object: &Object, pod: &Value, settings: &Settings) -> Plan {
-    let outcome = crate::inject(pod, &object.request, &settings.policy);
+    let outcome = crate::inject(pod, &object.request, &settings.policy).into_owned();
     let warnings = outcome.warnings().to_vec();
     let (finding, patch) = match outcome {
         Outcome::Injected(injected) => (Finding::Injected(injected.summary), injected.patch),
@@ -61,12 +61,12 @@ pub(super) fn with_text(
     pod: &Value,
     settings: &Settings,
     new: TextRecord,
-) -> Patch {
+) -> Patch<'static> {
     // A repaired pod keeps what its first injection replaced.
     let mut text = crate::uninject(pod).and_then(|u| u.text).unwrap_or_default();
     text.replaced.extend(new.replaced);
     let request = RequestInfo { text: Some(text), ..object.request.clone() };
-    crate::inject(pod, &request, &settings.policy).patch().clone()
+    crate::inject(pod, &request, &settings.policy).patch().clone().into_owned()
 }
 
 /// The plan of an injection's undoing.

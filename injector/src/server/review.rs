@@ -27,7 +27,7 @@ use crate::request::RequestInfo;
 const COSTLY: usize = 256 << 10;
 
 /// The decision about one pod: [`crate::inject()`], but for tests.
-pub(super) type Decide = fn(&Value, &RequestInfo, &Policy) -> Outcome;
+pub(super) type Decide = for<'p> fn(&Value, &RequestInfo, &'p Policy) -> Outcome<'p>;
 
 /// What every review needs.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ impl Reviews {
 }
 
 /// One line for each decision. It names the pod, and nothing that the pod holds.
-fn log(review: &Review, outcome: &Outcome, answer: &Answer, started: Instant) {
+fn log(review: &Review, outcome: &Outcome<'_>, answer: &Answer, started: Instant) {
     let request = &review.request;
     tracing::info!(
         namespace = request.namespace,
@@ -165,7 +165,7 @@ fn log(review: &Review, outcome: &Outcome, answer: &Answer, started: Instant) {
 }
 
 /// What becomes of a pod when the injector itself fails.
-fn internal_error(on_error: OnError) -> Outcome {
+fn internal_error(on_error: OnError) -> Outcome<'static> {
     let message = "internal_error: the sidecar injector failed; its log says where";
     match on_error {
         OnError::Allow => Outcome::Skipped(Skipped {
@@ -247,7 +247,7 @@ mod tests {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    fn skip(_: &Value, _: &RequestInfo, _: &Policy) -> Outcome {
+    fn skip<'p>(_: &Value, _: &RequestInfo, _: &'p Policy) -> Outcome<'p> {
         Outcome::Skipped(Skipped {
             reason: Reason::NotRequested,
             message: String::new(),
@@ -257,7 +257,7 @@ mod tests {
         })
     }
 
-    fn panics(_: &Value, _: &RequestInfo, _: &Policy) -> Outcome {
+    fn panics<'p>(_: &Value, _: &RequestInfo, _: &'p Policy) -> Outcome<'p> {
         panic!("on purpose")
     }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::content::Content;
 use crate::template::node::{Node, Place};
 
 mod node;
@@ -45,12 +46,13 @@ pub(crate) trait Scope {
 
 /// What a template made for one pod.
 #[derive(Debug)]
-pub(crate) struct Rendered {
-    pub(crate) sidecar: Map<String, Value>,
-    pub(crate) containers: Vec<Value>,
-    pub(crate) init_containers: Vec<Value>,
-    pub(crate) volumes: Vec<Value>,
-    pub(crate) image_pull_secrets: Vec<Value>,
+pub(crate) struct Rendered<'a> {
+    /// An object.
+    pub(crate) sidecar: Content<'a>,
+    pub(crate) containers: Vec<Content<'a>>,
+    pub(crate) init_containers: Vec<Content<'a>>,
+    pub(crate) volumes: Vec<Content<'a>>,
+    pub(crate) image_pull_secrets: Vec<Content<'a>>,
     pub(crate) labels: Map<String, Value>,
     pub(crate) annotations: Map<String, Value>,
 }
@@ -164,21 +166,19 @@ impl Template {
     }
 
     /// Fills in the leaves.
-    pub(crate) fn render(&self, scope: &dyn Scope) -> Result<Rendered, TemplateError> {
+    pub(crate) fn render(&self, scope: &dyn Scope) -> Result<Rendered<'_>, TemplateError> {
         let error = |at: String, problem: String| TemplateError {
             template: self.name.clone(),
             at,
             problem,
         };
-        let tree = self
-            .tree
-            .render(&Place::new(&self.environment, scope))
-            .map_err(|(at, problem)| error(at, problem))?;
-        let Some(Value::Object(mut tree)) = tree else {
+        let place = Place::new(&self.environment, scope);
+        let tree = self.tree.render(&place).map_err(|(at, problem)| error(at, problem))?;
+        let Some(sections) = tree.and_then(Content::into_members) else {
             return Err(error("document".into(), "rendered to nothing".into()));
         };
         let mut rendered = Rendered {
-            sidecar: Map::new(),
+            sidecar: Content::Own(Value::Null),
             containers: Vec::new(),
             init_containers: Vec::new(),
             volumes: Vec::new(),
@@ -186,20 +186,27 @@ impl Template {
             labels: Map::new(),
             annotations: Map::new(),
         };
-        for (key, holds) in SECTIONS {
-            let value = tree.remove(key).unwrap_or(Value::Null);
-            match (key, value) {
-                ("sidecar", Value::Object(map)) => rendered.sidecar = map,
-                ("sidecar", _) => return Err(error(key.into(), format!("rendered to no {holds}"))),
-                (_, Value::Null) => {}
-                ("containers", Value::Array(items)) => rendered.containers = items,
-                ("initContainers", Value::Array(items)) => rendered.init_containers = items,
-                ("volumes", Value::Array(items)) => rendered.volumes = items,
-                ("imagePullSecrets", Value::Array(items)) => rendered.image_pull_secrets = items,
-                ("labels", Value::Object(map)) if strings(&map) => rendered.labels = map,
-                ("annotations", Value::Object(map)) if strings(&map) => rendered.annotations = map,
-                _ => return Err(error(key.into(), format!("expected {holds}"))),
+        for (key, value) in sections {
+            let holds = SECTIONS.iter().find(|(known, _)| *known == key).map_or("", |s| s.1);
+            let wrong = || error(key.to_string(), format!("expected {holds}"));
+            match &*key {
+                "sidecar" => rendered.sidecar = value,
+                _ if value.node().is_null() => {}
+                "containers" => rendered.containers = value.into_items().ok_or_else(wrong)?,
+                "initContainers" => {
+                    rendered.init_containers = value.into_items().ok_or_else(wrong)?;
+                }
+                "volumes" => rendered.volumes = value.into_items().ok_or_else(wrong)?,
+                "imagePullSecrets" => {
+                    rendered.image_pull_secrets = value.into_items().ok_or_else(wrong)?;
+                }
+                "labels" => rendered.labels = strings(&value).ok_or_else(wrong)?,
+                "annotations" => rendered.annotations = strings(&value).ok_or_else(wrong)?,
+                _ => return Err(wrong()),
             }
+        }
+        if !rendered.sidecar.node().is_object() {
+            return Err(error("sidecar".into(), "rendered to no container".into()));
         }
         Ok(rendered)
     }
@@ -211,8 +218,12 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [byte >> 4, byte & 15].map(digit)).collect()
 }
 
-fn strings(map: &Map<String, Value>) -> bool {
-    map.values().all(Value::is_string)
+/// A map of strings, if it is one.
+fn strings(content: &Content<'_>) -> Option<Map<String, Value>> {
+    match content.to_value() {
+        Value::Object(map) if map.values().all(Value::is_string) => Some(map),
+        _ => None,
+    }
 }
 
 impl fmt::Debug for Template {

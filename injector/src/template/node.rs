@@ -9,6 +9,7 @@ use minijinja::{Environment, Value as Jinja, context};
 use serde_json::{Map, Number, Value};
 
 use super::Scope;
+use crate::content::Content;
 
 /// Path of a node and what is wrong there.
 type Problem = (String, String);
@@ -48,6 +49,18 @@ enum Simple {
     OrOmit(String),
     /// `omit if variable else 'text'`
     OmitIf(String, Jinja),
+}
+
+/// Whether a value says the same for every pod.
+fn is_literal(value: &Value) -> bool {
+    match value {
+        Value::String(text) => !text.contains("{{") && !text.contains("{%"),
+        Value::Array(items) => items.iter().all(is_literal),
+        Value::Object(map) => map
+            .iter()
+            .all(|(key, value)| !key.starts_with('$') && !key.contains("{{") && is_literal(value)),
+        _ => true,
+    }
 }
 
 /// Where expressions are worked out: what they can name there, and the engine for those that are not
@@ -129,9 +142,8 @@ impl Node {
         environment: &mut Environment<'static>,
     ) -> Result<Self, Problem> {
         match value {
-            Value::String(text) if text.contains("{{") || text.contains("{%") => {
-                Self::leaf(text, at, environment)
-            }
+            value if is_literal(value) => Ok(Self::Literal(value.clone())),
+            Value::String(text) => Self::leaf(text, at, environment),
             Value::Array(items) => items
                 .iter()
                 .enumerate()
@@ -139,7 +151,7 @@ impl Node {
                 .collect::<Result<_, _>>()
                 .map(Self::List),
             Value::Object(map) => Self::map(map, &at, environment),
-            value => Ok(Self::Literal(value.clone())),
+            scalar => Ok(Self::Literal(scalar.clone())),
         }
     }
 
@@ -201,26 +213,26 @@ impl Node {
     }
 
     /// The value of this node; `None` where it is omitted.
-    pub(super) fn render(&self, place: &Place<'_>) -> Result<Option<Value>, Problem> {
+    pub(super) fn render(&self, place: &Place<'_>) -> Result<Option<Content<'_>>, Problem> {
         match self {
-            Self::Literal(value) => Ok(Some(value.clone())),
-            Self::Expression(expression) => expression.scalar(place),
-            Self::Text(text) => text.text(place).map(|t| Some(Value::String(t))),
+            Self::Literal(value) => Ok(Some(Content::Same(value))),
+            Self::Expression(expression) => Ok(expression.scalar(place)?.map(Content::Own)),
+            Self::Text(text) => text.text(place).map(|text| Some(Content::Text(text.into()))),
             Self::List(items) => {
                 let mut list = Vec::with_capacity(items.len());
                 for item in items {
                     item.render_into(place, &mut list)?;
                 }
-                Ok(Some(Value::Array(list)))
+                Ok(Some(Content::List(list)))
             }
             Self::Map(entries) => {
-                let mut map = Map::with_capacity(entries.len());
+                let mut members = Vec::with_capacity(entries.len());
                 for (key, node) in entries {
                     if let Some(value) = node.render(place)? {
-                        map.insert(key.clone(), value);
+                        members.push((key.as_str().into(), value));
                     }
                 }
-                Ok(Some(Value::Object(map)))
+                Ok(Some(Content::Object(members)))
             }
             Self::Guarded(guarded) => {
                 if let Some((list, _)) = &guarded.each {
@@ -233,7 +245,11 @@ impl Node {
     }
 
     /// As an item of a list: `$each` makes any number of items.
-    fn render_into(&self, place: &Place<'_>, list: &mut Vec<Value>) -> Result<(), Problem> {
+    fn render_into<'a>(
+        &'a self,
+        place: &Place<'_>,
+        list: &mut Vec<Content<'a>>,
+    ) -> Result<(), Problem> {
         let Self::Guarded(guarded @ Guarded { each: Some((over, variable)), .. }) = self else {
             list.extend(self.render(place)?);
             return Ok(());

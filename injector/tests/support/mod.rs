@@ -23,8 +23,8 @@ pub(crate) fn pod(annotations: &[(&str, &str)]) -> Value {
 }
 
 /// What the built-in policy answers.
-pub(crate) fn answer(pod: &Value) -> Outcome {
-    inject(pod, &RequestInfo::pod_create(NAMESPACE), &Policy::builtin())
+pub(crate) fn answer(pod: &Value) -> Outcome<'static> {
+    inject(pod, &RequestInfo::pod_create(NAMESPACE), &Policy::builtin()).into_owned()
 }
 
 /// The policy of a cluster older than 1.32.
@@ -38,8 +38,8 @@ pub(crate) fn injected(pod: &Value) -> Value {
 }
 
 /// The pod with its sidecar, and the answer.
-pub(crate) fn injected_by(pod: &Value, policy: &Policy) -> (Value, Injected) {
-    match inject(pod, &RequestInfo::pod_create(NAMESPACE), policy) {
+pub(crate) fn injected_by(pod: &Value, policy: &Policy) -> (Value, Injected<'static>) {
+    match inject(pod, &RequestInfo::pod_create(NAMESPACE), policy).into_owned() {
         Outcome::Injected(injected) => {
             let mut result = pod.clone();
             injected.patch.apply(&mut result).expect("our patch applies");

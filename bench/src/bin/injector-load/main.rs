@@ -132,7 +132,8 @@ impl Servers {
     fn start(arguments: &Arguments) -> Result<Self> {
         let body = review(&typical());
         let review = Review::read(&body)?;
-        let outcome = inject(&review.object, &review.request, &Policy::builtin());
+        let policy = Policy::builtin();
+        let outcome = inject(&review.object, &review.request, &policy);
         let constant = answer(review.version, &review.request.uid, &outcome).body;
         let mut named = vec![
             ("injector", Running::injector(&arguments.injector, Certificates::Lasting)?),

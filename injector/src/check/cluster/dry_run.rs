@@ -192,7 +192,8 @@ mod tests {
     #[test]
     fn the_probe_would_get_its_sidecar() {
         let request = crate::RequestInfo::pod_create("shop");
-        let outcome = crate::inject(&probe(), &request, &crate::Policy::builtin());
+        let policy = crate::Policy::builtin();
+        let outcome = crate::inject(&probe(), &request, &policy);
         assert!(matches!(outcome, crate::Outcome::Injected(_)), "{outcome:?}");
     }
 

@@ -103,7 +103,7 @@ struct Subject<'a> {
     pod: Pod<'a>,
     /// The workload that makes the pod; for a workload itself.
     owner: Option<Owner>,
-    outcome: Outcome,
+    outcome: Outcome<'a>,
     /// Whether it has a sidecar of ours.
     has_sidecar: bool,
     /// A pod, not a template.

@@ -24,13 +24,13 @@ fn spliced(text: &str, operations: &Value) -> String {
     spliced
 }
 
-fn operation(operation: &Value) -> Operation {
+fn operation(operation: &Value) -> Operation<'static> {
     let path = operation[1].as_str().unwrap().split('/').skip(1);
     let path = path.fold(Pointer::root(), |path, step| path.child(step));
     let value = operation[2].clone();
     match operation[0].as_str().unwrap() {
-        "add" => Operation::Add { path, value },
-        "replace" => Operation::Replace { path, value },
+        "add" => Operation::Add { path, value: value.into() },
+        "replace" => Operation::Replace { path, value: value.into() },
         _ => Operation::Remove { path },
     }
 }
