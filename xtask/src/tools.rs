@@ -38,6 +38,13 @@ pub(crate) fn ensure_for(purpose: Purpose) -> Result<()> {
     ensure(&wanted)
 }
 
+/// Tries to provide what ours is held against. Without it some tests are skipped, and say so.
+pub(crate) fn try_comparisons() {
+    if let Err(error) = ensure_for(Purpose::Comparison) {
+        eprintln!("some comparisons will be skipped: {error:#}");
+    }
+}
+
 /// Builds the tools that are called so.
 pub(crate) fn ensure_named(names: &[&str]) -> Result<()> {
     ensure(&names.iter().map(|name| tools::named(name)).collect::<Result<Vec<_>>>()?)

