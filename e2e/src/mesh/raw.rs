@@ -83,6 +83,14 @@ impl Raw {
         }
     }
 
+    /// Just so many bytes.
+    pub async fn exactly(&mut self, count: usize) -> Result<Vec<u8>> {
+        while self.read.len() < count {
+            ensure!(self.more().await?, "the connection ended in a body");
+        }
+        Ok(self.read.drain(..count).collect())
+    }
+
     /// Everything until the other end closes; a reset is an error.
     pub async fn rest(&mut self) -> Result<Vec<u8>> {
         while self.more().await? {}
@@ -135,11 +143,7 @@ impl Raw {
         {
             self.chunks().await?
         } else if let Some(length) = reply.header("content-length") {
-            let length: usize = length.parse()?;
-            while self.read.len() < length {
-                ensure!(self.more().await?, "the connection ended in a body");
-            }
-            self.read.drain(..length).collect()
+            self.exactly(length.parse()?).await?
         } else {
             self.rest().await?
         };
@@ -156,11 +160,8 @@ impl Raw {
                 while self.until(b"\r\n").await? != b"\r\n" {}
                 return Ok(body);
             }
-            while self.read.len() < size + 2 {
-                ensure!(self.more().await?, "the connection ended in a chunk");
-            }
-            body.extend(self.read.drain(..size));
-            ensure!(self.read.drain(..2).eq(*b"\r\n"), "a chunk does not end");
+            body.extend(self.exactly(size).await?);
+            ensure!(self.exactly(2).await? == b"\r\n", "a chunk does not end");
         }
     }
 
@@ -171,11 +172,7 @@ impl Raw {
             return self.chunks().await;
         }
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        let length: usize = length.unwrap_or("0").trim().parse()?;
-        while self.read.len() < length {
-            ensure!(self.more().await?, "the connection ended in a body");
-        }
-        Ok(self.read.drain(..length).collect())
+        self.exactly(length.unwrap_or("0").trim().parse()?).await
     }
 }
 

@@ -272,7 +272,7 @@ fn forwarded_port(head: &request::Parts) -> Result<Option<u16>, Refusal> {
     let mut values = head.headers.get_all(FORWARDED_PORT).iter();
     let (first, second) = (values.next(), values.next());
     let Some(value) = first else { return Ok(None) };
-    let wrong = Refusal::Malformed("X-Forwarded-Port is no port");
+    let wrong = Refusal::ForwardedPort;
     if second.is_some() {
         return Err(wrong);
     }

@@ -60,10 +60,15 @@ fn check_head(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Whether a response's body was decoded whole: of its transfer codings hyper undoes `chunked`.
+/// Whether a response's body was decoded whole: of its transfer codings hyper undoes `chunked`,
+/// once.
 pub(crate) fn is_plain(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -123,5 +128,6 @@ mod tests {
         assert!(is_plain(&headers(&[("transfer-encoding", "chunked")])));
         assert!(is_plain(&headers(&[])));
         assert!(!is_plain(&headers(&[("transfer-encoding", "gzip, chunked")])));
+        assert!(!is_plain(&headers(&[("transfer-encoding", "chunked"); 2])));
     }
 }

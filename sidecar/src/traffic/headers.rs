@@ -1,11 +1,11 @@
 //! Which headers go on, and what is added to them.
 
-use hyper::HeaderMap;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::request;
+use hyper::{HeaderMap, Version};
 
 use super::Here;
 use super::context;
@@ -33,6 +33,7 @@ pub(crate) fn for_instance(
     destination: &Destination,
 ) {
     let marks = &here.worker.shared.marks;
+    of_our_version(head);
     let headers = &mut head.headers;
     one_hop_on(headers);
     // Credentials for us are for nobody else.
@@ -49,6 +50,7 @@ pub(crate) fn for_instance(
 
 /// What the application behind us is told.
 pub(crate) fn for_application(head: &mut request::Parts) {
+    of_our_version(head);
     let headers = &mut head.headers;
     one_hop_on(headers);
     headers.remove(VIA);
@@ -59,10 +61,21 @@ pub(crate) fn for_application(head: &mut request::Parts) {
     }
 }
 
+/// Whatever version the client speaks, we speak ours (RFC 9110 §6.2), which has to name a host. Of
+/// HTTP/1.0, the next in line would close after each answer, and take `TE` for a riddle.
+fn of_our_version(head: &mut request::Parts) {
+    head.version = Version::HTTP_11;
+    // RFC 9112 §3.2: where there is none to be named, it is empty.
+    if !head.headers.contains_key(HOST) {
+        head.headers.insert(HOST, HeaderValue::from_static(""));
+    }
+}
+
 /// Makes the headers of a request those of the next connection (RFC 9110 §7.6.1).
 fn one_hop_on(headers: &mut HeaderMap) {
     let chunked = headers.contains_key(TRANSFER_ENCODING);
     remove_hop_by_hop(headers);
+    announce_plain_trailers(headers);
     // Answered by us, on the first look at the body (RFC 9110 §10.1.1).
     headers.remove(EXPECT);
     // RFC 9110 §10.1.4: who sends TE says that it is for this connection only.
@@ -71,6 +84,26 @@ fn one_hop_on(headers: &mut HeaderMap) {
     if chunked {
         // A GET with a body says so; without this, hyper would take it for one without.
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// Takes out of `Trailer` what no trailer may be: it is not sent as one, and some take the
+/// announcement alone for an attack (RFC 9110 §6.5.1).
+fn announce_plain_trailers(headers: &mut HeaderMap) {
+    if !headers.contains_key(TRAILER) {
+        return;
+    }
+    let forbidden = [CONTENT_LENGTH, TRANSFER_ENCODING, HOST, TRAILER, TE, CONNECTION];
+    let is_plain =
+        |word: &&[u8]| HeaderName::from_bytes(word).is_ok_and(|name| !forbidden.contains(&name));
+    let lists: Vec<_> = headers.get_all(TRAILER).iter().cloned().collect();
+    let words = lists.iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
+    let names: Vec<&[u8]> = words.map(<[u8]>::trim_ascii).filter(is_plain).collect();
+    headers.remove(TRAILER);
+    if let Ok(value) = HeaderValue::from_bytes(&names.join(&b", "[..]))
+        && !names.is_empty()
+    {
+        headers.insert(TRAILER, value);
     }
 }
 
@@ -106,7 +139,7 @@ mod tests {
     use hyper::HeaderMap;
     use hyper::header::{HeaderName, HeaderValue};
 
-    use super::{one_hop_on, remove_hop_by_hop};
+    use super::{announce_plain_trailers, one_hop_on, remove_hop_by_hop};
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -133,6 +166,16 @@ mod tests {
         remove_hop_by_hop(&mut given);
         let kept = [("host", "b"), ("content-length", "3"), ("cookie", "a"), ("cookie", "b")];
         assert_eq!(given, headers(&kept));
+    }
+
+    #[test]
+    fn what_can_be_no_trailer_is_not_announced() {
+        let mut given = headers(&[("trailer", "X-Sum , content-length"), ("trailer", "host,x-b")]);
+        announce_plain_trailers(&mut given);
+        assert_eq!(given, headers(&[("trailer", "X-Sum, x-b")]));
+        let mut given = headers(&[("trailer", "transfer-encoding"), ("x-a", "1")]);
+        announce_plain_trailers(&mut given);
+        assert_eq!(given, headers(&[("x-a", "1")]));
     }
 
     #[test]

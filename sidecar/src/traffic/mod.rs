@@ -84,7 +84,14 @@ pub(crate) async fn answer(
             let status = response.status();
             (response, status)
         }
-        Err(refusal) => (rescue(&refusal, call.is_some()), refusal.status()),
+        Err(refusal) => {
+            let mut response = rescue(&refusal, call.is_some());
+            // Where a message was ambiguous, nobody knows where the next one begins.
+            if refusal.is_about_framing() && !connection.is_multiplexed() {
+                response::ask_to_leave(&mut response);
+            }
+            (response, refusal.status())
+        }
     };
     if let Some(route) = counted {
         let took = worker.shared.clock.now().saturating_sub(began);

@@ -17,6 +17,8 @@ pub(crate) enum Refusal {
     Malformed(&'static str),
     /// It has a transfer coding that is not `chunked`.
     UnknownCoding,
+    /// Its X-Forwarded-Port is no port.
+    ForwardedPort,
     /// Its head has more fields than allowed.
     TooManyFields,
     /// It does not say whom it is for, or in no way that is understood.
@@ -92,6 +94,9 @@ impl Refusal {
         let bad = StatusCode::BAD_REQUEST;
         match self {
             Self::Malformed(what) => (bad, "bad_uri", format!("malformed request: {what}")),
+            Self::ForwardedPort => {
+                (bad, "bad_uri", "malformed request: X-Forwarded-Port is no port".to_owned())
+            }
             Self::UnknownCoding => (
                 StatusCode::NOT_IMPLEMENTED,
                 "bad_uri",
@@ -221,6 +226,7 @@ impl Refusal {
     fn grpc_status(&self) -> GrpcStatus {
         match self {
             Self::Malformed(_)
+            | Self::ForwardedPort
             | Self::NoDestination
             | Self::BadDestination(_)
             | Self::Ourselves
@@ -244,6 +250,11 @@ impl Refusal {
             | Self::Draining
             | Self::Overload => GrpcStatus::UNAVAILABLE,
         }
+    }
+
+    /// Whether it is not certain what the message was.
+    pub(crate) fn is_about_framing(&self) -> bool {
+        matches!(self, Self::Malformed(_) | Self::UnknownCoding)
     }
 
     /// Whether the instance is to blame, rather than the client or ourselves.

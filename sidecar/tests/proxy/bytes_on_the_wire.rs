@@ -69,6 +69,8 @@ async fn what_goes_on_is_one_plain_request() {
             "3\r\nabc\r\n0\r\n\r\n",
             "content-length",
         ),
+        // Whoever speaks an older version is spoken for in ours.
+        ("GET http://b/ HTTP/1.0\r\n\r\n".to_owned(), "GET / HTTP/1.1\r\nhost: b\r\n", "HTTP/1.0"),
         // The URL's host wins.
         ("GET http://b/ HTTP/1.1\r\nhost: c\r\n\r\n".to_owned(), "host: b\r\n", "host: c"),
     ] {
