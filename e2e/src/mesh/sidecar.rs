@@ -26,6 +26,7 @@ pub struct Setup<'a> {
     arguments: Vec<OsString>,
     files: Vec<(String, String)>,
     pod: Option<IpAddr>,
+    grpc: bool,
     most_descriptors: Option<u32>,
 }
 
@@ -38,6 +39,7 @@ impl<'a> Setup<'a> {
             arguments: Vec::new(),
             files: Vec::new(),
             pod: None,
+            grpc: false,
             most_descriptors: None,
         }
     }
@@ -72,6 +74,12 @@ impl<'a> Setup<'a> {
         self
     }
 
+    /// Opens its port for gRPC too, which is off otherwise.
+    pub fn with_grpc(mut self) -> Self {
+        self.grpc = true;
+        self
+    }
+
     /// It may have no more than so many files and sockets open.
     pub fn descriptors(mut self, most: u32) -> Self {
         self.most_descriptors = Some(most);
@@ -86,11 +94,13 @@ impl<'a> Setup<'a> {
 
     /// Starts it with its listeners on a port where it, or another, was before.
     pub fn start_at(self, http: u16) -> Result<Sidecar> {
-        let [admin] = free_ports()?;
+        let [admin, grpc] = free_ports()?;
+        let grpc = self.grpc.then(|| loopback(grpc));
+        let grpc_listens = grpc.map_or("off".to_owned(), |address| address.to_string());
         let mut arguments = vec![
             format!("--servicecomb.registry.address=http://{}", self.mesh.registry.address).into(),
             format!("--servicecomb.protocols.http.listenAddress={}", loopback(http)).into(),
-            "--servicecomb.protocols.grpc.listenAddress=off".into(),
+            format!("--servicecomb.protocols.grpc.listenAddress={grpc_listens}").into(),
             format!("--servicecomb.protocols.rest-admin.listenAddress={}", loopback(admin)).into(),
         ];
         arguments.extend(self.arguments);
@@ -118,6 +128,8 @@ impl<'a> Setup<'a> {
         server.wait_until("serving", PATIENCE, || server.log().contains("serving"))?;
         Ok(Sidecar {
             consumer: loopback(http),
+            consumer_grpc: grpc,
+            provider_grpc: self.pod.zip(grpc).map(|(pod, at)| SocketAddr::new(pod, at.port())),
             provider: self.pod.map(|pod| SocketAddr::new(pod, http)),
             admin: loopback(admin),
             server,
@@ -132,6 +144,10 @@ pub struct Sidecar {
     pub server: Server,
     /// Where its application sends requests, `http_proxy`.
     pub consumer: SocketAddr,
+    /// Where its application makes gRPC calls, if that is open.
+    pub consumer_grpc: Option<SocketAddr>,
+    /// Where other proxies make gRPC calls, if that is open.
+    pub provider_grpc: Option<SocketAddr>,
     /// Where other proxies send requests, if it serves something.
     pub provider: Option<SocketAddr>,
     /// Health, metrics and drain.

@@ -3,7 +3,9 @@
 mod admin;
 mod bodies;
 mod connections;
+mod grpc;
 mod half_dead;
+mod http2;
 mod passthrough;
 mod quick_start;
 mod refusals;

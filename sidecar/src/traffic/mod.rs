@@ -79,6 +79,7 @@ pub(crate) async fn answer(
     let in_flight = connection.begin();
     let mut counted = None;
     let mut call = Call::of(&request);
+    let only_head = request.method() == Method::HEAD;
     let (mut response, status) = match forward(&here, request, &mut counted, &mut call).await {
         Ok(response) => {
             let status = response.status();
@@ -103,6 +104,9 @@ pub(crate) async fn answer(
         } else {
             response::ask_to_leave(&mut response);
         }
+    }
+    if only_head {
+        response.body_mut().omit();
     }
     if let Some(call) = call {
         response.body_mut().follow(call);

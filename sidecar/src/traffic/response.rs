@@ -175,6 +175,13 @@ impl ResponseBody {
         self.holder = Some((in_flight, Rc::clone(worker)));
     }
 
+    /// Leaves out what nobody asked for: HTTP/2 would send it also in answer to HEAD.
+    pub(crate) fn omit(&mut self) {
+        if let Content::Text(text) = &mut self.content {
+            *text = None;
+        }
+    }
+
     /// It is that of a call, which may take as long as its client said.
     pub(crate) fn follow(&mut self, mut call: Box<Call>) {
         if !self.is_end_stream() {

@@ -94,6 +94,8 @@ async fn whom_it_is_for_is_said_once() {
         let found = (answer.status, answer.header("x-mesher-error"));
         assert_eq!(found, (status, error), "{shown} {answer:?}");
     }
+    let head = client.request(Request::head("http://nobody/"), "").await;
+    assert_eq!((head.status, head.text().as_str()), (502, ""), "nobody asked for more");
     let mut many = Request::get("http://b/");
     for _ in 0..=Limits::default().header_fields {
         many = many.header("x", "1");

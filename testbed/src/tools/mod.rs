@@ -97,6 +97,27 @@ pub const TOOLS: &[Tool] = &[
         recipe: Recipe::Unpacked { package: "nginx", programs: &[("nginx", "usr/sbin/nginx")] },
     },
     Tool {
+        name: "h2spec",
+        about: "h2spec 2.2.1, the conformance tests of HTTP/2",
+        purpose: Purpose::Test,
+        recipe: Recipe::Go {
+            programs: &[("h2spec", "github.com/summerwind/h2spec/cmd/h2spec")],
+            ldflags: "-s -w",
+        },
+    },
+    Tool {
+        name: "grpc-interop",
+        about: "grpc-go 1.85.0: client and server of gRPC's interoperability tests",
+        purpose: Purpose::Test,
+        recipe: Recipe::Go {
+            programs: &[
+                ("grpc-interop-client", "google.golang.org/grpc/interop/client"),
+                ("grpc-interop-server", "google.golang.org/grpc/interop/server"),
+            ],
+            ldflags: "-s -w",
+        },
+    },
+    Tool {
         name: "cargo-deny",
         about: "cargo-deny 0.20.2: banned crates, licences, sources",
         purpose: Purpose::Lint,

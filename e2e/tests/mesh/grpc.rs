@@ -1,0 +1,77 @@
+//! gRPC as another implementation has it: the interoperability tests of grpc-go, its client and
+//! its server, with a proxy before each.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use e2e::mesh::{Mesh, PATIENCE, loopback};
+use testbed::{Server, free_ports, tools};
+
+/// The cases of the gRPC project that need no account with anybody.
+const CASES: [&str; 14] = [
+    "empty_unary",
+    "large_unary",
+    "client_streaming",
+    "server_streaming",
+    "ping_pong",
+    "empty_stream",
+    "timeout_on_sleeping_server",
+    "cancel_after_begin",
+    "cancel_after_first_response",
+    "status_code_and_message",
+    "special_status_message",
+    "custom_metadata",
+    "unimplemented_method",
+    "unimplemented_service",
+];
+
+/// The server of the tests, and its port.
+fn server(mesh: &Mesh) -> Result<(Server, u16)> {
+    let [port] = free_ports()?;
+    let mut command = Command::new(tools::program("grpc-interop-server")?);
+    command.env_clear().arg(format!("-port={port}"));
+    let server = mesh.guard().spawn("grpc-interop-server", &mut command)?;
+    let accepts = || std::net::TcpStream::connect(loopback(port)).is_ok();
+    server.wait_until("accepting", PATIENCE, accepts)?;
+    Ok((server, port))
+}
+
+/// Runs one case against the service `interop`, through `proxy`. grpc-go asks for a connection to
+/// where the name says, by CONNECT.
+fn run(case: &str, proxy: SocketAddr, port: u16) -> Result<()> {
+    let mut client = Command::new(tools::program("grpc-interop-client")?);
+    client.env_clear().env("HTTPS_PROXY", format!("http://{proxy}"));
+    client.args(["-server_host=interop", &format!("-server_port={port}")]);
+    let output = client.arg(format!("-test_case={case}")).output().context("the client")?;
+    ensure!(
+        output.status.success(),
+        "{case} through {proxy}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_implementation_calls_itself_through_two_proxies() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let (_server, port) = server(&mesh)?;
+    let service = mesh.sidecar("interop").in_a_pod("interop").with_grpc();
+    let service = service.variable("SERVICE_PORTS", &format!("grpc:{port}")).start()?;
+    let caller = mesh.sidecar("caller").with_grpc().start()?;
+    let instances = mesh.registry.wait_for("interop", &["UP"]).await?;
+    let endpoint = format!("grpc://{}", service.provider_grpc.context("it has a provider side")?);
+    ensure!(instances[0].endpoints.contains(&endpoint), "{instances:?}");
+    // Whichever of its proxy's ports a client was told.
+    for proxy in [caller.consumer_grpc.context("it has gRPC")?, caller.consumer] {
+        for case in CASES {
+            run(case, proxy, port)?;
+        }
+    }
+    // Nothing of that went past the proxies.
+    let refused = run("empty_unary", caller.consumer, 1);
+    let refused = refused.expect_err("that port is none of the application's").to_string();
+    ensure!(refused.contains("PermissionDenied") && refused.contains("port 1"), "{refused}");
+    Ok(())
+}
