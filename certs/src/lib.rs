@@ -7,7 +7,7 @@
 //! - [`self_issued::next`] decides what has to happen to stored [`self_issued::Material`].
 //! - [`Serving`] runs it: [`Serving::of_files`] follows a folder that somebody else fills (a
 //!   mounted Secret, cert-manager), [`Serving::of_store`] keeps CA and leaf itself in a
-//!   [`store::SecretStore`] or [`store::FolderStore`], [`Serving::of_shared_store`] does so as one
+//!   `store::SecretStore` (feature `kubernetes`) or [`store::FolderStore`], [`Serving::of_shared_store`] does so as one
 //!   of several replicas. Either way [`Serving::resolver`] goes into
 //!   [`server_config`], and [`Serving::status`] tells expiry, bundle and trouble.
 //!

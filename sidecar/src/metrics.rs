@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use discovery::State;
 use mesh::BreakerState;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -112,6 +113,22 @@ impl Collector for Collected {
         let open = ConstGauge::new(i64::try_from(open).unwrap_or(i64::MAX));
         let help = "Connections that have become tunnels, by CONNECT or Upgrade";
         one(&mut encoder, "mesher_tunnels", help, &open)?;
+        let since = match shared.plans.state() {
+            State::Stale { since, .. } => since,
+            State::Starting | State::Connected => SystemTime::UNIX_EPOCH,
+        };
+        let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let help = "Since when no question about services is answered; 0: they are";
+        let (name, since) = (
+            "mesher_discovery_stale_since_timestamp_seconds",
+            ConstGauge::new(since.as_secs_f64()),
+        );
+        one(&mut encoder, name, help, &since)?;
+        let evictions = shared.plans.registry().evictions();
+        let evictions =
+            evictions.map(|(reason, count)| ([("reason", reason)], ConstCounter::new(count)));
+        let help = "Instances that were left out for a while, as they could not be connected to";
+        labelled(&mut encoder, "mesher_evictions", help, evictions)?;
         secured(&mut encoder, shared)
     }
 }

@@ -17,7 +17,9 @@ use mesh::{Change, Protocol, Scope, Service, ServiceKey, VersionRule};
 
 pub(crate) use self::local::{LocalPlan, PortDenied};
 pub(crate) use self::publish::{Lookup, Plans};
-pub(crate) use self::registry::{Address, Endpoint, EndpointId, PoolId, Registry, ServiceState};
+pub(crate) use self::registry::{
+    Address, Endpoint, EndpointId, PoolId, Registry, ServiceState, Unusable,
+};
 
 /// All services, by what requests call them. Immutable; the next one shares what did not change.
 #[derive(Debug, Default)]

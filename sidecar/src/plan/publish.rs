@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use discovery::{Answer, Source};
+use discovery::{Answer, Source, State};
 use mesh::{Protocol, ServiceKey, Snapshot};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval, timeout_at};
@@ -143,6 +143,11 @@ impl Plans {
     /// Who keeps what changes with every request.
     pub(crate) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// How the source is doing.
+    pub(crate) fn state(&self) -> State {
+        self.source.state().borrow().clone()
     }
 
     /// How many services were compiled since the start.

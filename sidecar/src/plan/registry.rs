@@ -122,6 +122,17 @@ pub(crate) struct Endpoint {
 pub(crate) struct Registry {
     entries: Mutex<Entries>,
     next_pool: AtomicU32,
+    /// Endpoints that were left out for a while: no connection, and no TLS session on one.
+    evictions: [AtomicU64; 2],
+}
+
+/// Why an endpoint is left out for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// It takes no connection.
+    Connect,
+    /// It takes one, and makes no TLS session on it.
+    Tls,
 }
 
 #[derive(Debug, Default)]
@@ -160,6 +171,19 @@ impl Registry {
             entries.endpoints.insert(id.clone(), Arc::clone(&endpoint));
         }
         endpoint
+    }
+
+    /// Leaves an endpoint out for a while.
+    pub(crate) fn evict(&self, endpoint: &Endpoint, why: Unusable, now: Duration) {
+        if endpoint.eviction.failed(now) {
+            self.evictions[why as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often that was done, by what for.
+    pub(crate) fn evictions(&self) -> [(&'static str, u64); 2] {
+        let [connect, tls] = &self.evictions;
+        [("connect", connect.load(Ordering::Relaxed)), ("tls", tls.load(Ordering::Relaxed))]
     }
 
     /// Forgets what no plan has and nobody used for ten minutes.

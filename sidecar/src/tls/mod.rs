@@ -22,7 +22,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::{Notify, watch};
 
-use self::credentials::Credentials;
+pub(crate) use self::credentials::Credentials;
 pub(crate) use self::handshake::{Refused, accept, begins, behind, connect};
 use self::tags::Use;
 use crate::error::Error;

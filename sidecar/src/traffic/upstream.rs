@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::body::Playing;
 use super::refusal::Refusal;
-use crate::plan::{Address, Endpoint, EndpointId};
+use crate::plan::{Address, Endpoint, EndpointId, Unusable};
 use crate::settings::HeaderCase;
 use crate::tls::{self, Client};
 use crate::worker::{Notes, Socket, Stream, Worker};
@@ -83,7 +83,8 @@ pub(crate) async fn connect(
             Ok((stream, notes))
         }
         Err(refusal) => {
-            endpoint.eviction.failed(shared.clock.now());
+            let now = shared.clock.now();
+            shared.plans.registry().evict(endpoint, Unusable::Tls, now);
             Err(refusal)
         }
     }
@@ -120,7 +121,7 @@ pub(crate) async fn reach(
         }
         Err(_) => Refusal::ConnectTimeout,
     };
-    endpoint.eviction.failed(shared.clock.now());
+    shared.plans.registry().evict(endpoint, Unusable::Connect, shared.clock.now());
     Err(failed)
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sidecar::configuration::NamedFiles;
 use sidecar::settings::{Settings, Tls, TlsVersion};
 use sidecar::tls::tags::Use;
 
@@ -93,4 +94,28 @@ fn whether_tls_is_spoken_is_settled_at_the_start() {
     let listening = "mesher.Provider.certFile: /c\nmesher.Provider.keyFile: /k\n";
     let (taken, kept) = tls(listening).settings().taken_over(&plain);
     assert_eq!((taken.tls, kept), (plain.tls, vec!["whether TLS is spoken"]));
+}
+
+#[test]
+fn a_check_looks_into_the_files_and_a_start_leaves_that_to_who_uses_them() {
+    let [one, other] = [(); 2].map(|()| rcgen::generate_simple_self_signed(["b".into()]).unwrap());
+    let mut world = World::new();
+    let path = |name: &str| world.path(name).display().to_string();
+    let yaml = format!(
+        "ssl:\n  rest.Consumer.certFile: {}\n  rest.Consumer.keyFile: {}\n  rest.Consumer.caFile: {}\n",
+        path("tls.crt"),
+        path("tls.key"),
+        path("tls.crt")
+    );
+    world = world
+        .file("conf/tls.yaml", &yaml)
+        .file("tls.crt", &one.cert.pem())
+        .file("tls.key", &one.signing_key.serialize_pem());
+    assert_eq!(world.problems(), [""; 0]);
+    world = world.file("tls.key", &other.signing_key.serialize_pem());
+    let problems = world.problems();
+    let wanted = "warning: conf/tls.yaml:2: ssl.rest.Consumer.certFile: tls.crt and tls.key: cert";
+    assert!(matches!(&problems[..], [problem] if problem.starts_with(wanted)), "{problems:?}");
+    world.inputs.named_files = NamedFiles::MustExist;
+    assert_eq!(world.problems(), [""; 0]);
 }

@@ -50,6 +50,7 @@ async fn metrics_tell_of_the_registry_and_of_the_configuration() -> Result<()> {
         "service_center_watches_total 1",
         "mesher_config_last_reload_successful 1",
         "mesher_config_restart_needed 0",
+        "mesher_discovery_stale_since_timestamp_seconds 0.0",
         "# EOF",
     ])
     .await?;

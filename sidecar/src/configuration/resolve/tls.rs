@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::{NamedFiles, Reader};
 use crate::configuration::kind::{self, CIPHER_SUITES};
 use crate::configuration::problem::Severity;
 use crate::configuration::values::Entry;
 use crate::settings::{Tls, TlsVersion};
-use crate::tls::tags;
+use crate::tls::{Credentials, tags};
 
 /// What is said for one tag, by key.
 type Said<'a> = BTreeMap<&'a str, &'a Entry>;
@@ -40,7 +41,11 @@ pub(super) fn tags(reader: &mut Reader<'_>, own_name: &str) -> BTreeMap<String, 
         consistent(reader, tag, &tls, own);
         // Another service's listener: the file is shared, its certificates are not.
         if !tags::is_of_another(tag, own_name) {
-            present(reader, own);
+            let read = present(reader, own);
+            // Who starts reads them anyway, and follows them by itself.
+            if read && reader.named_files == NamedFiles::MayBeElsewhere {
+                usable(reader, &tls, own);
+            }
         }
         tags.insert((*tag).to_owned(), tls);
     }
@@ -121,8 +126,22 @@ fn consistent(reader: &mut Reader<'_>, tag: &str, tls: &Tls, said: &Said<'_>) {
     }
 }
 
-/// Names files that cannot be read.
-fn present(reader: &mut Reader<'_>, said: &Said<'_>) {
+/// Says what is wrong with what the files hold.
+fn usable(reader: &mut Reader<'_>, tls: &Tls, said: &Said<'_>) {
+    let entry = ["certFile", "keyFile", "caFile"].iter().find_map(|key| said.get(key));
+    let Some(entry) = entry else { return };
+    match Credentials::load(tls) {
+        Ok(held) if held.leaf().is_some_and(|leaf| leaf.not_after() < SystemTime::now()) => {
+            reader.warning(entry, "the certificate has expired: peers will refuse it");
+        }
+        Ok(_) => {}
+        Err(error) => reader.warning(entry, error.to_string()),
+    }
+}
+
+/// Names files that cannot be read; `false`: there is one.
+fn present(reader: &mut Reader<'_>, said: &Said<'_>) -> bool {
+    let mut all = true;
     let severity = match reader.named_files {
         NamedFiles::MustExist => Severity::Error,
         NamedFiles::MayBeElsewhere => Severity::Warning,
@@ -138,5 +157,7 @@ fn present(reader: &mut Reader<'_>, said: &Said<'_>) {
         };
         let message = format!("{path}: {problem}: check that it exists and may be read");
         reader.say(severity, entry, message);
+        all = false;
     }
+    all
 }

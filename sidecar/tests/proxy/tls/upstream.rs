@@ -112,6 +112,8 @@ async fn an_instance_without_a_session_is_passed_over() {
         let failed = "mesher_tls_handshakes_total{side=\"client\",result=\"failed\"}";
         let failed = metric(&proxy, failed).await.expect("it is counted");
         assert!((1.0..10.0).contains(&failed), "it is left out for a while: {failed}");
+        let evicted = metric(&proxy, "mesher_evictions_total{reason=\"tls\"}").await;
+        assert_eq!(evicted, Some(failed), "one after the other, each counts");
     }
 }
 
