@@ -17,6 +17,7 @@ mod context;
 mod deadline;
 mod destination;
 mod detect;
+mod dial;
 mod exchange;
 mod framing;
 mod grpc;

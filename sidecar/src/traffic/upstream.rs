@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Context;
@@ -14,6 +13,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::body::Playing;
+use super::dial::connect_to_any;
 use super::refusal::Refusal;
 use crate::plan::{Address, Endpoint, EndpointId, Unusable};
 use crate::settings::HeaderCase;
@@ -129,8 +129,7 @@ async fn open(address: &Address) -> io::Result<TcpStream> {
     let tcp = match address {
         Address::Known(address) => TcpStream::connect(address).await?,
         Address::Name(name, port) => {
-            let addresses: Vec<SocketAddr> = lookup_host((&**name, *port)).await?.collect();
-            TcpStream::connect(&*addresses).await?
+            connect_to_any(lookup_host((&**name, *port)).await?.collect()).await?
         }
     };
     tcp.set_nodelay(true)?;

@@ -164,3 +164,14 @@ async fn an_address_that_does_not_answer() {
     let answer = Client::connect(address).await.get("http://b/").await;
     assert_eq!((answer.status, answer.error()), (502, Some("connect_timeout")), "{answer:?}");
 }
+
+/// What lies outside may be far: a CONNECT has ten seconds to get there, and no more.
+#[tokio::test]
+async fn a_host_outside_that_does_not_answer() {
+    let full = Full::new().await;
+    let (_proxy, address) = start(settings("ServiceA"), Arc::new(Fixed::new([])));
+    let mut client = Client::connect(address).await;
+    client.send(format!("CONNECT {0} HTTP/1.1\r\nhost: {0}\r\n\r\n", full.address)).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.error()), (502, Some("connect_timeout")), "{answer:?}");
+}
