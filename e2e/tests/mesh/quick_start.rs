@@ -80,9 +80,8 @@ fn the_quick_start_works_as_it_is_written() -> Result<()> {
                 .env("SERVICE_PORTS", "rest:8083")
                 .env("INSTANCE_IP", "127.0.1.2")
                 .arg("--servicecomb.protocols.http.listenAddress=127.0.1.1:30101")
+                .arg("--servicecomb.protocols.grpc.listenAddress=127.0.1.1:40101")
                 .arg("--servicecomb.protocols.rest-admin.listenAddress=127.0.1.1:30112");
-            // Others of this machine may have taken it for the first one's.
-            command.arg("--servicecomb.protocols.grpc.listenAddress=127.0.1.1:40101");
         })?,
         namespace.start("mockserver", |command| {
             command.args(["-listenAddress", "127.0.0.1:8083"]);

@@ -64,6 +64,8 @@ async fn serve(inputs: Inputs, settings: Settings) -> anyhow::Result<()> {
         app = settings.identity.app,
         consumer = ?addresses.consumer,
         provider = ?addresses.provider,
+        consumer_grpc = ?addresses.consumer_grpc,
+        provider_grpc = ?addresses.provider_grpc,
         admin = ?addresses.admin,
         "serving"
     );

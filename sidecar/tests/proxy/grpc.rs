@@ -509,3 +509,47 @@ async fn a_draining_provider_finishes_its_calls() {
     assert_eq!(status(&answer), (Some("0"), None), "{answer:?}");
     timeout(PATIENCE, ended).await.expect("it ends").expect("without a panic");
 }
+
+#[tokio::test]
+async fn no_call_fails_while_an_instance_goes() {
+    let (one, two) = (App::echo().await, App::echo().await);
+    let (leaving, first) = provider(one.address.port());
+    let (_staying, second) = provider(two.address.port());
+    let (_consumer, address) = consumer(&[first, second]);
+    let gone = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let calls = (0..16).map(|_| {
+        let gone = Arc::clone(&gone);
+        async move {
+            let mut client = Client::connect(address).await;
+            let mut after = 0;
+            // And some more, when all know that it has gone.
+            while after < 20 {
+                let answer = client.request(call("http://b/s/m"), "hello").await;
+                assert_eq!(status(&answer), (Some("0"), None), "{answer:?}");
+                after += usize::from(gone.load(std::sync::atomic::Ordering::SeqCst));
+            }
+        }
+    });
+    let goes = async {
+        let mut client = Client::connect(address).await;
+        for _ in 0..100 {
+            client.request(call("http://b/s/m"), "hello").await;
+        }
+        leaving.lifecycle().enter(Phase::Draining);
+        for _ in 0..100 {
+            client.request(call("http://b/s/m"), "hello").await;
+        }
+        timeout(PATIENCE, leaving.shutdown()).await.expect("it ends");
+        gone.store(true, std::sync::atomic::Ordering::SeqCst);
+    };
+    tokio::join!(futures::future::join_all(calls), goes);
+}
+
+#[tokio::test]
+async fn a_call_goes_out_to_where_no_service_is() {
+    let app = App::echo().await;
+    let (_consumer, address) = consumer(&[]);
+    let mut client = Client::connect(address).await;
+    let answer = client.request(call(&format!("http://{}/s/m", app.address)), "hello").await;
+    assert_eq!((status(&answer).0, answer.text().as_str()), (Some("0"), "hello"));
+}
