@@ -24,7 +24,7 @@ use crate::settings::{HeaderCase, Settings};
 use crate::worker::{Connection, Order, Stream, Worker};
 
 /// How long a connection that was taken while the proxy closes may take to say what it wants.
-const LAST_CALL: Duration = Duration::from_secs(1);
+pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
 /// Enough for the event loop to look once.
 const LAST_LOOK: Duration = Duration::from_millis(2);
 /// hyper keeps so many header fields without allocating for them.

@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::connection::unless_told;
+use super::connection::{LAST_CALL, unless_told};
+use crate::lifecycle::Phase;
 use crate::listener::Port;
 use crate::tls::{self, Refused};
 use crate::worker::{Connection, Socket, Stream, Worker};
@@ -35,7 +36,7 @@ pub(super) async fn secure(
     let refused = match session.unwrap_or(Err(Refused::TimedOut)) {
         Ok(Some(stream)) => {
             tls.accepted(None);
-            return Some(stream);
+            return speaks_in_time(worker, stream).await;
         }
         // Nothing was begun.
         Ok(None) => return None,
@@ -67,10 +68,25 @@ async fn begin(
         return Err(Refused::PlainText);
     }
     let Some(config) = worker.shared.tls.server(port.side.tls()) else { return Ok(None) };
-    // It is only closed with the worker.
-    let _turn = worker.handshakes.acquire().await;
-    let session = tls::accept(config, Socket::new(tcp, &connection.notes)).await?;
-    Ok(Some(Stream::secured(session, &connection.notes)))
+    let session = async {
+        // There are turns for as long as there is a worker.
+        let _turn = worker.handshakes.acquire().await;
+        tls::accept(config, Socket::new(tcp, &connection.notes)).await
+    };
+    let Some(session) = unless_told(connection, pin!(session)).await else { return Ok(None) };
+    Ok(Some(Stream::secured(session?, &connection.notes)))
+}
+
+/// Of a client that made its session while the proxy closes, the order to end was obeyed already:
+/// it has a last call to say something in it.
+async fn speaks_in_time(worker: &Worker, mut stream: Stream) -> Option<Stream> {
+    // HTTP/2 sees to that itself.
+    let last = worker.shared.lifecycle.phase() >= Phase::Closing && stream.agreed() != Some(b"h2");
+    if last && !matches!(timeout(LAST_CALL, stream.peek(&mut [0])).await, Ok(Ok(1..))) {
+        stream.farewell().await;
+        return None;
+    }
+    Some(stream)
 }
 
 /// Tells a client that speaks HTTP what is wrong; another would not understand it.

@@ -164,6 +164,15 @@ impl Dialer {
     ) -> std::io::Result<Client<TlsStream<TcpStream>>> {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
+        self.over(tcp, name).await
+    }
+
+    /// The same on a connection that stands.
+    pub(crate) async fn over(
+        &self,
+        tcp: TcpStream,
+        name: &str,
+    ) -> std::io::Result<Client<TlsStream<TcpStream>>> {
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         let connector = TlsConnector::from(Arc::new(self.0.clone()));
         Ok(Client::over(connector.connect(name, tcp).await?))

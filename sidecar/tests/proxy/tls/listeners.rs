@@ -231,6 +231,33 @@ async fn what_is_idle_when_the_proxy_ends_is_closed_properly() {
 }
 
 #[tokio::test]
+async fn who_makes_a_session_while_the_proxy_ends_holds_up_nothing() {
+    let authority = Authority::new();
+    let mount = Mount::new(&authority, &authority.issue(&["ServiceB"]));
+    let app = App::saying("b").await;
+    let tags = [("ServiceB.rest.Provider", mount.shown())];
+    let proxy = provider_with(app.address.port(), tags, |settings| {
+        settings.limits.handshake_timeout = PATIENCE * 2;
+        settings.limits.drain_timeout = PATIENCE * 2;
+    });
+    let provider = proxy.addresses().provider[0];
+    let dialer = Dialer::new(&authority, &VERSIONS);
+    let mut stalled = Client::connect(provider).await;
+    stalled.send([22, 3, 1]).await;
+    let silent = TcpStream::connect(provider).await.expect("a connection");
+    // Both are taken before the proxy closes; one makes its session while it does, if it is in time.
+    let line = "mesher_tls_handshakes_total{side=\"server\",result=\"ok\"}";
+    drop(dialer.dial(provider, "ServiceB").await.expect("a session"));
+    metric_becomes(&proxy, line, 1.0).await;
+    let ended = tokio::spawn(proxy.shutdown());
+    if let Ok(mut silent) = dialer.over(silent, "ServiceB").await {
+        assert!(silent.rest().await.is_empty());
+    }
+    stalled.is_reset().await;
+    timeout(PATIENCE, ended).await.expect("it ends").expect("without a panic");
+}
+
+#[tokio::test]
 async fn the_admin_port_has_a_tag_of_its_own_and_loopback_stays_plain() {
     let authority = Authority::new();
     let mount = Mount::new(&authority, &authority.issue(&["ServiceB"]));
