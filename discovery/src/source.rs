@@ -13,6 +13,10 @@ pub trait Source: Send + Sync + 'static {
     /// Many callers that ask for one service cause one question.
     fn demand(&self, key: &ServiceKey) -> Demand;
 
+    /// Somebody found an instance of a service not to be where the source says: it may ask anew,
+    /// rather than at its next refresh. Cheap, however often it is said.
+    fn doubt(&self, _key: &ServiceKey) {}
+
     /// What is known of all services that are tracked.
     fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>>;
 

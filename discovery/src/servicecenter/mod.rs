@@ -168,6 +168,12 @@ impl Source for ServiceCenter {
         demand
     }
 
+    fn doubt(&self, key: &ServiceKey) {
+        if self.shared.tracker().doubt(key, self.shared.now()) {
+            let _ = self.shared.wishes.send(key.clone());
+        }
+    }
+
     fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.shared.snapshots.subscribe()
     }

@@ -22,6 +22,8 @@ const MOST_TRACKED: usize = 10_000;
 const NEGATIVE: Duration = Duration::from_secs(5);
 /// How long a failed question is the answer to those who ask next.
 const FAILED: Duration = Duration::from_secs(1);
+/// How long after a doubt the next one about the same service is not heard.
+const DOUBTED: Duration = Duration::from_secs(1);
 
 /// Whether an answer that makes a service disappear is to be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +55,8 @@ struct Tracked {
     /// Something is known of it, and stands in the snapshot.
     known: bool,
     asked_at: Duration,
+    /// A doubt before this is not heard.
+    doubt_at: Duration,
     /// When the answer was not what it should be; it is not asked for again before `retry_at`.
     retry_at: Duration,
     /// Since when the registry says that it is gone and is not believed.
@@ -90,12 +94,22 @@ impl Tracker {
             revision: String::new(),
             known: false,
             asked_at: now,
+            doubt_at: Duration::ZERO,
             retry_at: Duration::ZERO,
             doubted_since: None,
             answer,
         };
         self.tracked.insert(key.clone(), tracked);
         (demand, true)
+    }
+
+    /// Somebody found that what is known of `key` is no longer true; `true` when it has to be asked
+    /// for now.
+    pub(super) fn doubt(&mut self, key: &ServiceKey, now: Duration) -> bool {
+        let tracked = self.tracked.get_mut(key);
+        let Some(tracked) = tracked.filter(|t| t.known && t.doubt_at <= now) else { return false };
+        tracked.doubt_at = now + DOUBTED;
+        true
     }
 
     fn make_room(&mut self) {
@@ -286,6 +300,16 @@ mod tests {
         tracker.tell();
         assert_eq!((first.now(), second.now()), (Some(Answer::Known), Some(Answer::Known)));
         assert_eq!(ids(&tracker, "orders"), ["a"]);
+    }
+
+    #[test]
+    fn a_doubt_is_a_question_and_many_at_once_are_one() {
+        let mut tracker = knowing();
+        assert!(tracker.doubt(&key("orders"), at(5)));
+        assert!(!tracker.doubt(&key("orders"), at(5)));
+        assert!(tracker.doubt(&key("orders"), at(6)));
+        assert!(!tracker.doubt(&key("strange"), at(6)), "nobody asked for it");
+        assert_eq!(tracker.question(&key("orders")).revision, "r1", "it may be true still");
     }
 
     #[test]

@@ -190,3 +190,44 @@ async fn a_client_that_does_not_read_stops_only_itself() -> Result<()> {
     assert!(extra < 5 << 20, "{extra} bytes held for eight that do not read");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_send_what_it_announced_spoils_it_for_nobody() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let upstream = Upstream::start(|mut peer, _| async move {
+        loop {
+            let head = peer.head().await?;
+            peer.body_of(&head).await?;
+            peer.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await?;
+        }
+    })
+    .await?;
+    mesh.registry.register("orders", upstream.address).await?;
+    let breaker = "cse:\n  circuitBreaker:\n    Consumer:\n      enabled: true\n      \
+                   requestVolumeThreshold: 5\n";
+    let caller = mesh
+        .sidecar("caller")
+        .file("circuit_breaker.yaml", breaker)
+        .key("mesher.limits.requestTimeout", "1s")
+        .start()?;
+    let mut slow = JoinSet::new();
+    for _ in 0..10 {
+        let consumer = caller.consumer;
+        slow.spawn(async move {
+            let mut client = Raw::connect(consumer).await?;
+            let head = "POST http://orders/ HTTP/1.1\r\nhost: orders\r\ncontent-length: 9\r\n\r\n";
+            client.send(format!("{head}half")).await?;
+            let reply = client.reply("POST").await?;
+            let found = (reply.status, reply.header("x-mesher-error"));
+            ensure!(found == (408, Some("timeout")), "{found:?}: {}", reply.text());
+            ensure!(client.is_ended().await?, "nobody knows where the next request begins");
+            Ok(())
+        });
+    }
+    while let Some(ended) = slow.join_next().await {
+        ended??;
+    }
+    // It was not the service that was slow: its circuit is closed.
+    assert_eq!(caller.get("http://orders/").await?.status, 200);
+    Ok(())
+}

@@ -23,13 +23,23 @@ fn instance(mesh: &Mesh, name: &str) -> Result<(Application, Sidecar)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_instances_are_replaced_one_by_one_and_no_request_fails() -> Result<()> {
+    replace_three("true", REQUESTS).await
+}
+
+/// Where no watch gets through, the next refresh is half a minute away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_does_one_where_changes_are_only_polled() -> Result<()> {
+    replace_three("false", REQUESTS / 4).await
+}
+
+async fn replace_three(watch: &str, requests: u64) -> Result<()> {
     let mesh = Mesh::start()?;
-    let caller = mesh.sidecar("caller").key("servicecomb.registry.watch", "true").start()?;
+    let caller = mesh.sidecar("caller").key("servicecomb.registry.watch", watch).start()?;
     let old = ["one", "two", "three"].map(|name| instance(&mesh, name));
     mesh.registry.wait_for("orders", &["UP"; 3]).await?;
 
     let load = Load::start(caller.consumer, "http://orders/hello", CLIENTS);
-    load.more(REQUESTS / 8).await?;
+    load.more(requests / 8).await?;
     let mut new = Vec::new();
     for (number, old) in old.into_iter().enumerate() {
         let (application, sidecar) = old?;
@@ -43,12 +53,12 @@ async fn three_instances_are_replaced_one_by_one_and_no_request_fails() -> Resul
         ensure!(ended.success(), "{ended}: {}", sidecar.server.log());
         application.server.stop();
         mesh.registry.wait_for("orders", &["UP"; 3]).await?;
-        load.more(REQUESTS / 8).await?;
+        load.more(requests / 8).await?;
     }
-    load.more(REQUESTS.saturating_sub(load.answered())).await?;
+    load.more(requests.saturating_sub(load.answered())).await?;
     let tally = load.finish().await;
     assert_eq!(tally.failures, Vec::<String>::new(), "of {} requests", tally.answered);
-    assert!(tally.answered >= REQUESTS, "{}", tally.answered);
+    assert!(tally.answered >= requests, "{}", tally.answered);
 
     // It was the new ones who answered in the end.
     let mut seen = Vec::new();
@@ -59,6 +69,23 @@ async fn three_instances_are_replaced_one_by_one_and_no_request_fails() -> Resul
     seen.sort();
     seen.dedup();
     assert_eq!(seen, ["new-0", "new-1", "new-2"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_that_is_killed_fails_no_more_than_was_under_way() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let caller = mesh.sidecar("caller").start()?;
+    let [one, two] = ["one", "two"].map(|name| instance(&mesh, name));
+    let ((victim, _sidecar), _two) = (one?, two?);
+    mesh.registry.wait_for("orders", &["UP"; 2]).await?;
+    let load = Load::start(caller.consumer, "http://orders/hello", CLIENTS);
+    load.more(500).await?;
+    // Its proxy goes on, and says of each request that it was not handed on.
+    victim.server.stop();
+    load.more(1_000).await?;
+    let tally = load.finish().await;
+    assert!(tally.failures.len() <= usize::try_from(CLIENTS)?, "{:#?}", tally.failures);
     Ok(())
 }
 

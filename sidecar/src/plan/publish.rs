@@ -129,6 +129,12 @@ impl Plans {
         }
     }
 
+    /// An instance of a service is not where the source said: asks whether it still says so, rather
+    /// than at the next refresh.
+    pub(crate) fn doubt(&self, service: &ServiceKey) {
+        self.source.doubt(service);
+    }
+
     /// A route to `host`, which no source claims.
     pub(crate) fn outside(&self, host: &str, port: u16, protocol: Protocol) -> Arc<Route> {
         let address = match host.parse::<IpAddr>() {

@@ -41,6 +41,8 @@ struct Tape {
     cut: bool,
     /// Something was passed on since somebody asked.
     moved: bool,
+    /// The next part was asked for, and the client has not sent it.
+    awaited: bool,
 }
 
 /// One playing of a body, for one attempt.
@@ -99,6 +101,7 @@ impl RequestBody {
             held_bytes: 0,
             cut: false,
             moved: false,
+            awaited: false,
         };
         Ok(Self(Some(Rc::new(RefCell::new(tape)))))
     }
@@ -141,6 +144,11 @@ impl RequestBody {
         let _ = timeout(SWALLOWING, all).await;
     }
 
+    /// Whether it is the client that is waited for.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.0.as_ref().is_some_and(|tape| tape.borrow().awaited)
+    }
+
     /// There is a response: what was played is not needed again.
     pub(crate) fn keep_no_longer(&self) {
         if let Some(tape) = &self.0 {
@@ -160,7 +168,9 @@ impl Tape {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.awaited = polled.is_pending();
+        let frame = match ready!(polled) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => return Poll::Ready(Some(Err(BodyFault::Client(error)))),
             None => return Poll::Ready(None),

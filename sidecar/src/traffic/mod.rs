@@ -58,7 +58,7 @@ pub(crate) use self::tunnel::Handover;
 pub(crate) use self::upstream::Http1;
 use crate::lifecycle::Phase;
 use crate::listener::{Port, Side};
-use crate::plan::Route;
+use crate::plan::{Kind, Route};
 use crate::worker::{Connection, Way, Worker};
 
 /// What a request can use: where it came in, and what its thread has.
@@ -88,8 +88,7 @@ pub(crate) async fn answer(
         }
         Err(refusal) => {
             let mut response = rescue(&refusal, call.is_some());
-            // Where a message was ambiguous, nobody knows where the next one begins.
-            if refusal.is_about_framing() && !connection.is_multiplexed() {
+            if refusal.ends_the_connection() && !connection.is_multiplexed() {
                 response::ask_to_leave(&mut response);
             }
             (response, refusal.status())
@@ -177,8 +176,12 @@ async fn forward(
     let moved = || call.is_none() && body.moved();
     let answered = {
         let sent = pin!(send(here, route, head, &body, call.as_deref()));
-        in_time(limit, moved, sent).await.unwrap_or(Err(Refusal::Timeout))
+        in_time(limit, moved, sent).await
     };
+    let answered = answered.unwrap_or_else(|| {
+        let awaited = call.is_none() && body.is_awaited();
+        Err(if awaited { Refusal::SlowClient } else { Refusal::Timeout })
+    });
 
     // What does the breaker learn of it?
     let success = match (&answered, &call) {
@@ -243,6 +246,11 @@ async fn send(
             Ok(_) => None,
             Err((failure, _)) => Some(*failure),
         };
+        if route.kind == Kind::Service
+            && matches!(failure, Some(Failure::Connect | Failure::PeerDeclined))
+        {
+            here.worker.shared.plans.doubt(&route.state.key);
+        }
         let next = failure.and_then(|failure| {
             match resend(failure, idempotent, attempts, body.is_whole()) {
                 Resend::Again => Choice::make(here, route, Some((&choice, failure))),

@@ -64,6 +64,8 @@ pub(crate) enum Refusal {
     },
     /// No response came in time.
     Timeout,
+    /// The rest of the request's body did not come in time.
+    SlowClient,
     /// Nobody listens there.
     ConnectRefused,
     /// No connection came about in time.
@@ -172,6 +174,11 @@ impl Refusal {
                 "circuit_open",
                 format!("API {service} is isolated because of error: circuit open"),
             ),
+            Self::SlowClient => (
+                StatusCode::REQUEST_TIMEOUT,
+                "timeout",
+                "the rest of the request did not come in time".to_owned(),
+            ),
             Self::Timeout => {
                 (StatusCode::GATEWAY_TIMEOUT, "timeout", "no response came in time".to_owned())
             }
@@ -235,7 +242,7 @@ impl Refusal {
             Self::TooLong | Self::TooManyFields => GrpcStatus::RESOURCE_EXHAUSTED,
             Self::ClientGone => GrpcStatus::CANCELLED,
             Self::PassthroughDenied(_) | Self::PortDenied(_) => GrpcStatus::PERMISSION_DENIED,
-            Self::Timeout => GrpcStatus::DEADLINE_EXCEEDED,
+            Self::Timeout | Self::SlowClient => GrpcStatus::DEADLINE_EXCEEDED,
             Self::Loop | Self::BadResponse => GrpcStatus::INTERNAL,
             Self::StreamReset(status) => *status,
             Self::NoInstance { .. }
@@ -252,9 +259,10 @@ impl Refusal {
         }
     }
 
-    /// Whether it is not certain what the message was.
-    pub(crate) fn is_about_framing(&self) -> bool {
-        matches!(self, Self::Malformed(_) | Self::UnknownCoding)
+    /// Whether no other request can come on the connection. Where a message was ambiguous, or is
+    /// not whole, nobody knows where the next one begins.
+    pub(crate) fn ends_the_connection(&self) -> bool {
+        matches!(self, Self::Malformed(_) | Self::UnknownCoding | Self::SlowClient)
     }
 
     /// Whether the instance is to blame, rather than the client or ourselves.
