@@ -151,7 +151,8 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// To make a TLS session, on either side.
     pub handshake_timeout: Duration,
-    /// From a request, or what came last of its body, to the end of its response's head.
+    /// From a request, or what came last of its body, to the end of its response's head. A gRPC call
+    /// has instead what its client says in `grpc-timeout`, to its very end.
     pub request_timeout: Duration,
     /// A response on its way, without a byte in either direction.
     pub body_timeout: Duration,

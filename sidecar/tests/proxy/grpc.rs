@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -516,7 +517,7 @@ async fn no_call_fails_while_an_instance_goes() {
     let (leaving, first) = provider(one.address.port());
     let (_staying, second) = provider(two.address.port());
     let (_consumer, address) = consumer(&[first, second]);
-    let gone = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let gone = Arc::new(AtomicBool::new(false));
     let calls = (0..16).map(|_| {
         let gone = Arc::clone(&gone);
         async move {
@@ -526,7 +527,7 @@ async fn no_call_fails_while_an_instance_goes() {
             while after < 20 {
                 let answer = client.request(call("http://b/s/m"), "hello").await;
                 assert_eq!(status(&answer), (Some("0"), None), "{answer:?}");
-                after += usize::from(gone.load(std::sync::atomic::Ordering::SeqCst));
+                after += usize::from(gone.load(Ordering::SeqCst));
             }
         }
     });
@@ -540,7 +541,7 @@ async fn no_call_fails_while_an_instance_goes() {
             client.request(call("http://b/s/m"), "hello").await;
         }
         timeout(PATIENCE, leaving.shutdown()).await.expect("it ends");
-        gone.store(true, std::sync::atomic::Ordering::SeqCst);
+        gone.store(true, Ordering::SeqCst);
     };
     tokio::join!(futures::future::join_all(calls), goes);
 }
@@ -552,4 +553,42 @@ async fn a_call_goes_out_to_where_no_service_is() {
     let mut client = Client::connect(address).await;
     let answer = client.request(call(&format!("http://{}/s/m", app.address)), "hello").await;
     assert_eq!((status(&answer).0, answer.text().as_str()), (Some("0"), "hello"));
+}
+
+/// More than all windows and buffers on the way have room for, and far less than is sent.
+const HELD: usize = 16 << 20;
+
+#[tokio::test]
+async fn what_nobody_reads_is_not_asked_for() {
+    let said = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&said);
+    let app = App::each(move |call| {
+        let said = Arc::clone(&counted);
+        async move {
+            let mut answering = call.begin();
+            // Reads nothing, and says more than anybody would keep.
+            for _ in 0..4 * HELD / (64 << 10) {
+                answering.say(vec![0; 64 << 10]).await;
+                said.fetch_add(64 << 10, Ordering::SeqCst);
+            }
+        }
+    })
+    .await;
+    let (_provider, instance) = provider(app.address.port());
+    let (_consumer, address) = consumer(&[instance]);
+    let mut client = Client::connect(address).await;
+    let mut stream = client.start(call("http://b/s/m"), false).await;
+    stream.head().await.expect("a head");
+    let sent = AtomicUsize::new(0);
+    let upload = async {
+        for _ in 0..4 * HELD / (64 << 10) {
+            stream.say(vec![0; 64 << 10]).await;
+            sent.fetch_add(64 << 10, Ordering::SeqCst);
+        }
+    };
+    assert!(timeout(Duration::from_secs(3), upload).await.is_err(), "all of it was taken");
+    let (said, sent) = (said.load(Ordering::SeqCst), sent.load(Ordering::SeqCst));
+    assert!(said < HELD, "{said} bytes were taken from the application");
+    assert!(sent < HELD, "{sent} bytes were taken from the client");
+    assert!(said > 0 && sent > 0, "something was");
 }

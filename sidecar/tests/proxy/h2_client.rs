@@ -151,6 +151,19 @@ impl Stream {
         }
     }
 
+    /// Sends data as the windows allow, and more may follow.
+    pub(crate) async fn say(&mut self, data: impl Into<Bytes>) {
+        let mut data: Bytes = data.into();
+        let body = self.body.as_mut().expect("it is still ours");
+        while !data.is_empty() {
+            body.reserve_capacity(data.len());
+            let room = poll_fn(|cx| body.poll_capacity(cx)).await;
+            let room = room.expect("the stream is open").expect("the stream is whole");
+            let chunk = data.split_to(room.min(data.len()));
+            body.send_data(chunk, false).expect("the stream is open");
+        }
+    }
+
     /// The response, whole.
     pub(crate) async fn answer(self) -> Answer {
         self.try_answer().await.expect("the stream is whole")

@@ -294,7 +294,7 @@ async fn a_flood_of_resets_ends_the_connection() {
         // Far more than any client resets by chance.
         for _ in 0..1_000 {
             let mut streams = Vec::new();
-            for _ in 0..50 {
+            for _ in 0..250 {
                 match flood.try_start(Request::get("http://b/"), true).await {
                     Ok(stream) => streams.push(stream),
                     Err(error) => return error,

@@ -219,6 +219,11 @@ impl Lease {
         self.0.sender.clone()
     }
 
+    /// Whether other requests are under way on the connection.
+    pub(super) fn has_company(&self) -> bool {
+        self.0.streams.get() > 1
+    }
+
     /// Whether it is open still, asking the system itself for what the event loop may not have
     /// seen yet: for what may not be sent twice.
     pub(super) fn probe(&self) -> bool {

@@ -82,8 +82,11 @@ async fn checkout(here: &Here<'_>, choice: &Choice, idempotent: bool) -> Result<
     loop {
         let found = poll_fn(|cx| Poll::Ready(pool.find(endpoint.pool, cx))).await;
         let coming = match found {
-            // What may not be sent twice is worth the question to the system.
-            Found::Open(lease) if idempotent || lease.probe() => return Ok(lease),
+            // What may not be sent twice is worth the question to the system, unless others hear of
+            // the connection all the time.
+            Found::Open(lease) if idempotent || lease.has_company() || lease.probe() => {
+                return Ok(lease);
+            }
             Found::Open(_) => continue,
             Found::Coming(coming) => coming,
             Found::Nothing => {

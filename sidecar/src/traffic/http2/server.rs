@@ -23,8 +23,9 @@ use crate::worker::{Connection, Order, Stream, Worker};
 
 /// Requests at once on a connection; a client with more waits, or takes a second connection.
 const STREAMS: u32 = 256;
-/// Streams that a client may have reset before they were looked at (CVE-2023-44487).
-const RESET_UNSEEN: usize = 20;
+/// Streams that a client may have reset before they were looked at (CVE-2023-44487). A proxy that
+/// calls for many clients at once may be told by some of them to give up at the same moment.
+const RESET_UNSEEN: usize = 100;
 /// Streams that we may have to reset because of the client, before it is taken for a flood.
 const RESET_BY_US: usize = 256;
 /// The most that is kept of a response that the client does not read.
