@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use Came::{Broken, Status, Whole};
 use anyhow::{Result, anyhow, ensure};
-use e2e::mesh::{Mesh, Raw, Upstream};
+use e2e::mesh::{Memory, Mesh, Raw, Upstream};
 use tokio::time::timeout;
 
 /// Nothing here has to wait for anything: what takes longer hangs.
@@ -171,6 +171,41 @@ const CASES: &[(&str, &str, &str, Came)] = &[
         Status(502),
     ),
 ];
+
+/// What says more than a proxy takes in: a head that is too long, in one field or in many, and
+/// interim responses without an end.
+#[tokio::test]
+async fn who_never_comes_to_the_point_is_not_listened_to() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let caller = mesh.sidecar("caller").key("mesher.limits.requestTimeout", "2s").start()?;
+    let long = format!("x: {}\r\n", "a".repeat(1 << 20));
+    let many: String = "x: a\r\n".repeat(10_000);
+    let interim = "HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n".repeat(1_000);
+    for (name, said, statuses) in [
+        ("long", format!("HTTP/1.1 200 OK\r\n{long}"), &[502][..]),
+        ("many", format!("HTTP/1.1 200 OK\r\n{many}"), &[502]),
+        ("interim", interim, &[502, 504]),
+    ] {
+        let upstream = Upstream::start(move |mut peer, _| {
+            let said = said.clone();
+            async move {
+                peer.head().await?;
+                // To the end of the connection, or of whoever listens.
+                loop {
+                    peer.send(&said).await?;
+                }
+            }
+        })
+        .await?;
+        mesh.registry.register(name, upstream.address).await?;
+        let before = Memory::of(&caller.server)?.anonymous;
+        let reply = timeout(PATIENCE, caller.get(&format!("http://{name}/"))).await??;
+        ensure!(statuses.contains(&reply.status), "{name}: {}: {}", reply.status, reply.text());
+        let extra = Memory::of(&caller.server)?.anonymous.saturating_sub(before);
+        ensure!(extra < 4 << 20, "{name}: {extra} bytes were taken in");
+    }
+    Ok(())
+}
 
 #[tokio::test]
 async fn what_comes_back_is_one_plain_response() -> Result<()> {
