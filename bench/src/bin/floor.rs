@@ -22,7 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
-#[tokio::main]
+// On one thread, as the injector answers reviews on two processors.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let (Some(folder), Some(answer)) = (arguments.next(), arguments.next()) else {

@@ -15,8 +15,8 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// One thread answers thousands of reviews a second: more than clusters have. Each further one
-/// costs memory.
+/// One thread answers thousands of reviews a second, which is more than clusters have; a second one
+/// is for bursts.
 const MOST: usize = 2;
 
 /// What becomes of a connection, from its socket to its end.
@@ -40,9 +40,12 @@ struct Worker {
 }
 
 impl Workers {
-    /// As many as there are processors to use, up to [`MOST`].
+    /// One for every second processor, from one to [`MOST`]: whoever asks has work to do meanwhile,
+    /// and where he does it on the same machine, threads that wait for each other's processor are
+    /// what makes an answer late.
     pub(super) fn start() -> io::Result<Self> {
-        let count = available_parallelism().map_or(1, NonZeroUsize::get).min(MOST);
+        let processors = available_parallelism().map_or(1, NonZeroUsize::get);
+        let count = (processors / 2).clamp(1, MOST);
         (1..=count).map(Worker::start).collect::<io::Result<_>>().map(Self)
     }
 
