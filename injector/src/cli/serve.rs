@@ -27,7 +27,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = args.overrides.resolve()?;
-    server::start_logging(&config.log);
+    let _log = server::start_logging(&config.log)?;
     // For all but the reviews themselves, which have threads of their own.
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -24,5 +24,5 @@ mod routes;
 mod run;
 mod workers;
 
-pub use logging::start as start_logging;
+pub use logging::{Writer as LogWriter, start as start_logging};
 pub use run::{ServerError, run};

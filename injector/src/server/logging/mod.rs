@@ -1,6 +1,8 @@
 //! Log lines on standard error.
 
-use std::io::IsTerminal;
+mod lines;
+
+use std::io::{self, IsTerminal};
 use std::panic::PanicHookInfo;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -9,11 +11,15 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
+pub use self::lines::Writer;
+
+use self::lines::Lines;
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// Writes log lines from now on, and one instead of the usual text when something panics. What a
-/// panic says may quote a pod; the line names only the place.
-pub fn start(log: &Log) {
+/// panic says may quote a pod; the line names only the place. Keep what it returns to the end.
+pub fn start(log: &Log) -> io::Result<Writer> {
+    let (lines, writer) = Lines::to(io::stderr())?;
     let ours = match log.level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -29,17 +35,18 @@ pub fn start(log: &Log) {
         .with_target("certs", ours);
     let lines = match log.format {
         LogFormat::Text => fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(move || lines.clone())
+            .with_ansi(io::stderr().is_terminal())
             .with_target(false)
             .boxed(),
         LogFormat::Json => {
-            fmt::layer().with_writer(std::io::stderr).json().flatten_event(true).boxed()
+            fmt::layer().with_writer(move || lines.clone()).json().flatten_event(true).boxed()
         }
     };
     // A second call, as in tests, leaves the first in place.
     let _ = Registry::default().with(lines.with_filter(filter)).try_init();
     std::panic::set_hook(Box::new(panicked));
+    Ok(writer)
 }
 
 fn panicked(info: &PanicHookInfo<'_>) {
