@@ -98,7 +98,7 @@ pub enum Passthrough {
     External,
     /// Single words too: whatever the resolver knows.
     All,
-    /// Nothing but what egress rules name.
+    /// Nothing but what [`crate::Egress`] names.
     None,
 }
 

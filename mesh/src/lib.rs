@@ -7,6 +7,7 @@
 mod breaker;
 mod choice;
 mod destination;
+mod egress;
 mod eviction;
 mod grpc;
 mod instance;
@@ -19,6 +20,7 @@ mod version;
 pub use breaker::{Breaker, BreakerState, BreakerTerms, Permit};
 pub use choice::{RoundRobin, Scope, choose};
 pub use destination::{Authority, BadAuthority, Passthrough, Unclaimed, ungoverned};
+pub use egress::{BadEgressHost, Egress, EgressPort};
 pub use eviction::Eviction;
 pub use grpc::{GrpcStatus, read_grpc_timeout, write_grpc_timeout};
 pub use instance::{Endpoint, Instance, InstanceId, Protocol, Status};

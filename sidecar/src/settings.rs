@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mesh::{BreakerTerms, Passthrough, Protocol};
+use mesh::{BreakerTerms, Egress, Passthrough, Protocol};
 
 use crate::tls::tags::Use;
 
@@ -25,6 +25,8 @@ pub struct Settings {
     pub local: LocalPorts,
     /// What becomes of hosts that no source claims.
     pub passthrough: Passthrough,
+    /// Hosts that may be called all the same.
+    pub egress: Egress,
     /// What one request or connection may take.
     pub limits: Limits,
     /// Where services are learned of.
@@ -449,6 +451,7 @@ impl Default for Settings {
             },
             local: LocalPorts::default(),
             passthrough: Passthrough::default(),
+            egress: Egress::default(),
             limits: Limits::default(),
             discovery: Discovery::ServiceCenter(ServiceCenter::default()),
             tls: BTreeMap::new(),

@@ -26,6 +26,28 @@ async fn other_hosts_are_let_out_as_the_policy_says() -> Result<()> {
     Ok(())
 }
 
+/// What the rules name is let out on their ports where nothing else is, and needs no registry.
+#[tokio::test]
+async fn hosts_that_egress_rules_name_are_let_out() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let outside = mesh.mockserver("outside", &[])?;
+    let rules = format!(
+        "egressRule:\n  some:\n    - hosts: ['*calhost']\n      ports: [{{port: {}, protocol: HTTP}}]\n",
+        outside.port
+    );
+    let caller = mesh.sidecar("caller").variable("MESHER_PASSTHROUGH", "none");
+    let caller = caller.file("egress.yaml", &rules).start()?;
+    mesh.registry.kill()?;
+    // The port is the rule's, as in the original, where the URL's is none of them.
+    for (url, status) in
+        [("http://localhost/", 200), ("http://LOCALHOST:81/", 200), ("http://127.0.0.1/", 403)]
+    {
+        let reply = caller.get(url).await?;
+        assert_eq!(reply.status, status, "{url}: {}", reply.text());
+    }
+    Ok(())
+}
+
 /// A name that was a service once stays in the mesh, whatever a resolver says of it.
 #[tokio::test]
 async fn a_service_is_never_taken_for_another_host() -> Result<()> {

@@ -195,6 +195,12 @@ impl Destination {
             let absolute = self.form == Form::Absolute;
             return Err(if absolute { Refusal::Ourselves } else { Refusal::NoDestination });
         }
+        // Who says by name that it may be called does not ask for a service, and needs no registry.
+        if self.form != Form::Origin
+            && let Some(port) = shared.settings().egress.port(host, self.port)
+        {
+            return Ok(Found::Outside(shared.plans.outside(host, port, self.protocol)));
+        }
         let authority = Authority { host, port: self.port };
         let lookup = if authority.is_address() {
             Lookup::Unknown

@@ -9,7 +9,6 @@ const BREAKING: &str = "breakers of single services, fallback and isolation";
 const LIMITING: &str = "rate limits";
 const FAULTS: &str = "fault injection";
 const ROUTING: &str = "route rules";
-const OUT: &str = "egress rules";
 const JAVA: &str = "this governance key belongs to java-chassis: use circuit_breaker.yaml, load_balancing.yaml and rate_limiting.yaml";
 
 const MILLIS: Kind = Kind::Whole(1, 24 * 3600 * 1000);
@@ -265,10 +264,9 @@ pub(super) static KEYS: &[Key] = &[
         .later(ROUTING),
     key("servicecomb.darklaunch", Router, Kind::Tree, "The same, as the console writes them.")
         .later(ROUTING),
-    key("egress.infra", Egress, INFRA, "Where rules come from.").later(OUT),
+    key("egress.infra", Egress, INFRA, "Where rules come from: files (cse), or Istio with discovery."),
     key("egress.address", Egress, Kind::Urls, "Rules of Istio come with discovery."),
-    key("egressRule", Egress, Kind::Tree, "Which hosts outside of the mesh may be called.")
-        .later(OUT),
+    key("egressRule", Egress, Kind::Tree, "Hosts outside of the mesh that may be called whatever mesher.passthrough says, and on which ports.").live(""),
     key("servicecomb.retry", CircuitBreaker, Kind::Tree, "Of java-chassis.").gone(JAVA),
     key("servicecomb.bulkhead", CircuitBreaker, Kind::Tree, "Of java-chassis.").gone(JAVA),
     key("servicecomb.instanceIsolation", CircuitBreaker, Kind::Tree, "Of java-chassis.").gone(JAVA),

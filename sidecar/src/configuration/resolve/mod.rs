@@ -8,6 +8,7 @@ use super::values::{Entry, Values};
 use crate::settings::{HeaderCase, Limits, Log, LogLevel, Mode, Settings};
 
 mod discovery;
+mod egress;
 mod handlers;
 mod health;
 mod identity;
@@ -79,6 +80,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
     let health_checks = health::checks(reader, &local);
     let (admin, discovery) = (listeners::admin(reader), discovery::discovery(reader));
     let tls = tls::tags(reader, &identity.service);
+    let egress = egress::rules(reader);
     Settings {
         mode,
         local,
@@ -98,6 +100,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
             Some("none") => mesh::Passthrough::None,
             _ => mesh::Passthrough::External,
         },
+        egress,
         header_case: match reader.text(&["mesher.headerCase"]) {
             Some(text) if text.eq_ignore_ascii_case("title") => HeaderCase::Title,
             _ => HeaderCase::Lower,
