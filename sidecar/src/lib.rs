@@ -11,6 +11,7 @@ mod lifecycle;
 mod listener;
 mod metrics;
 mod plan;
+mod profiling;
 mod proxy;
 pub mod registration;
 pub mod settings;

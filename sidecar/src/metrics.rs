@@ -106,6 +106,7 @@ impl Collector for Collected {
             ConstGauge::new(i64::from(s.breaker.state(now) != BreakerState::Closed))
         };
         each(&mut encoder, shared, &services, "circuit_open", "1: refused, or on trial", open)?;
+        start_time(&mut encoder, shared)?;
         let compiled = ConstCounter::new(shared.plans.compiled());
         let help = "Services compiled into plans";
         one(&mut encoder, "mesher_services_compiled", help, &compiled)?;
@@ -131,6 +132,21 @@ impl Collector for Collected {
         labelled(&mut encoder, "mesher_evictions", help, evictions)?;
         secured(&mut encoder, shared)
     }
+}
+
+/// When the proxy started, by the name and with the labels of the application.
+fn start_time(encoder: &mut DescriptorEncoder<'_>, shared: &Shared) -> Result<(), fmt::Error> {
+    let settings = shared.settings();
+    let identity = &settings.identity;
+    let labels = [
+        ("service_name", &identity.service),
+        ("app", &identity.app),
+        ("version", &identity.version),
+    ];
+    let since = shared.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let value = ConstGauge::new(since.as_secs_f64());
+    let (name, help) = ("start_time_seconds", "When the proxy started, in seconds since 1970");
+    labelled(encoder, name, help, [(labels, value)])
 }
 
 /// What is to be seen of TLS.

@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use discovery::Source;
+use discovery::servicecenter::Standing;
 use mesh::Protocol;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use prometheus_client::registry::Registry;
@@ -21,6 +23,7 @@ use crate::error::Error;
 use crate::lifecycle::{GOODBYE, Lifecycle, Phase};
 use crate::listener::{Port, Side, accept, bind};
 use crate::plan::{LocalPlan, Plans};
+use crate::profiling;
 use crate::settings::Settings;
 use crate::tls::Tls;
 use crate::traffic::Marks;
@@ -38,6 +41,10 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Connections that have become tunnels, at this moment.
     pub(crate) tunnels: AtomicUsize,
+    /// When the proxy started, for people; what is measured is measured by the clock.
+    pub(crate) started: SystemTime,
+    /// How our registration stands, where there is one.
+    pub(crate) standing: OnceLock<watch::Receiver<Standing>>,
     /// Where we listen.
     own: Vec<SocketAddr>,
     /// What others have to say on `/metrics`.
@@ -102,6 +109,8 @@ pub struct Addresses {
     pub provider_grpc: Vec<SocketAddr>,
     /// Health, metrics and drain; loopback first.
     pub admin: Vec<SocketAddr>,
+    /// Profiles, where they are served.
+    pub profiles: Option<SocketAddr>,
 }
 
 impl Proxy {
@@ -122,10 +131,13 @@ impl Proxy {
         let (mut addresses, listeners) = listen(&settings)?;
         let admin = listen_admin(&settings)?;
         addresses.admin = admin.iter().filter_map(|(open, _)| open.local_addr().ok()).collect();
+        let pprof = settings.admin.pprof;
+        let profiles = pprof.map(|at| bind(at, "profiles (pprof.listen)")).transpose()?;
+        addresses.profiles = profiles.as_ref().and_then(|open| open.local_addr().ok());
         let clock = Clock::start();
         let plans = Plans::new(source, &settings.identity.app, clock);
         let mut own: Vec<_> = listeners.iter().map(|(_, port)| port.address).collect();
-        own.extend(&addresses.admin);
+        own.extend(addresses.admin.iter().chain(&addresses.profiles));
         let ports = own.iter().map(SocketAddr::port).collect();
         let shared = Arc::new(Shared {
             local: LocalPlan::new(&settings, &plans, ports, clock),
@@ -135,6 +147,8 @@ impl Proxy {
             plans,
             clock,
             tunnels: AtomicUsize::new(0),
+            started: SystemTime::now(),
+            standing: OnceLock::new(),
             own,
             more_metrics: Mutex::default(),
             settings: ArcSwap::from_pointee(settings),
@@ -163,6 +177,7 @@ impl Proxy {
                 .into_iter()
                 .map(|(open, reach)| tokio::spawn(admin::serve(open, reach, Arc::clone(&shared)))),
         );
+        helpers.extend(profiles.map(|open| tokio::spawn(profiling::serve(open))));
         let acceptors = listeners.into_iter().map(|(listener, port)| {
             tokio::spawn(accept(listener, port, Arc::clone(&workers), Arc::clone(&shared)))
         });
@@ -191,6 +206,11 @@ impl Proxy {
     /// Adds to what `/metrics` on the admin port says.
     pub fn measure(&self, register: impl FnOnce(&mut Registry)) {
         register(&mut self.shared.more_metrics.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Lets `/v1/mesher/health` say how the registration stands. The first word counts.
+    pub fn show_standing(&self, standing: watch::Receiver<Standing>) {
+        let _ = self.shared.standing.set(standing);
     }
 
     /// Where it listens.

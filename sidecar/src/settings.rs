@@ -44,9 +44,15 @@ pub struct Settings {
     pub workers: Option<NonZeroUsize>,
     /// The breaker of every service without terms of its own.
     pub breaker: BreakerTerms,
+    /// What `router.yaml` says of services, by their names: shown on the admin port, and not
+    /// acted on yet.
+    pub route_rules: BTreeMap<String, RouteRules>,
     /// What is written to standard error.
     pub log: Log,
 }
+
+/// The rules of one service in the order written, as `router.yaml` spells them.
+pub type RouteRules = Vec<serde_json::Value>;
 
 /// `--mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -460,6 +466,7 @@ impl Default for Settings {
             header_case: HeaderCase::default(),
             workers: None,
             breaker: BreakerTerms::default(),
+            route_rules: BTreeMap::new(),
             log: Log::default(),
         }
     }

@@ -1,7 +1,9 @@
 //! The admin port: what a probe, Prometheus and an operator find there.
 
 use anyhow::Result;
-use e2e::mesh::{Client, Mesh};
+use e2e::mesh::{Client, Mesh, eventually};
+use serde_json::json;
+use testbed::free_ports;
 
 #[tokio::test]
 async fn health_version_and_metrics() -> Result<()> {
@@ -20,15 +22,25 @@ async fn health_version_and_metrics() -> Result<()> {
         assert_eq!(caller.get(url).await?.status, status);
     }
     let at = async |path: &str| Client::once(caller.admin, "GET", path, "").await;
-    let health = at("/v1/mesher/health").await?.json()?;
+    let health = eventually("green", async || {
+        let health = at("/v1/mesher/health").await?;
+        Ok(if health.status == 200 { Ok(health) } else { Err(health.text()) })
+    });
+    let health = health.await?.json()?;
     assert_eq!(health["serviceName"], "caller");
+    assert_eq!(health["version"], "1.2");
     assert_eq!(health["status"], "green");
-    assert!(at("/v1/mesher/version").await?.json()?["version"].is_string());
+    assert_eq!(health["connectedMonitoring"], false);
+    assert!(health.get("error").is_none(), "{health}");
+    let version = at("/v1/mesher/version").await?.json()?;
+    assert!(version["version"].is_string());
+    assert!(version.get("Go-Chassis").is_none(), "it is not in here: {version}");
     for path in ["/healthz", "/readyz"] {
         assert_eq!(at(path).await?.status, 200, "{path}");
     }
     // What the dashboards of the original ask for.
     let labels = r#"{service_name="orders",app="default",version="1.2"}"#;
+    let rest = r#"version="1.2"}"#;
     for path in ["/metrics", "/v1/mesher/metrics"] {
         let metrics = at(path).await?.text();
         for line in [
@@ -41,11 +53,68 @@ async fn health_version_and_metrics() -> Result<()> {
         ] {
             assert!(metrics.lines().any(|found| found == line), "{line} is not in {metrics}");
         }
+        let since = format!(r#"start_time_seconds{{service_name="caller",app="default",{rest} "#);
+        assert!(
+            metrics.lines().any(|line| line.starts_with(&since)),
+            "{since} is not in {metrics}"
+        );
+        assert!(metrics.contains(&format!("request_latency_seconds_sum{labels}")), "{metrics}");
     }
 
     // A provider's health is for all; what changes something is for its own machine.
     let outside = std::net::SocketAddr::new(orders.provider()?.ip(), orders.admin.port());
     assert_eq!(Client::once(outside, "GET", "/healthz", "").await?.status, 200);
     assert_eq!(Client::once(outside, "GET", "/readyz", "").await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn health_is_red_where_nobody_finds_the_application() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let [nobody] = free_ports()?;
+    let lost = mesh
+        .sidecar("lost")
+        .in_a_pod("orders")
+        .key("servicecomb.registry.address", &format!("http://127.0.0.1:{nobody}"))
+        .start()?;
+    let health = Client::once(lost.admin, "GET", "/v1/mesher/health", "").await?;
+    assert_eq!(health.status, 500, "{}", health.text());
+    let health = health.json()?;
+    assert_eq!(health["status"], "red");
+    assert_eq!(health["serviceName"], "orders");
+    let error = health["error"].as_str().unwrap_or_default();
+    assert!(error.contains("the service is not registered"), "{health}");
+    // No application is kept from starting by that.
+    assert_eq!(Client::once(lost.admin, "GET", "/readyz", "").await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn route_rules_are_shown_as_they_are_in_force() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let first = "routeRule:\n  orders:\n    - precedence: 2\n      route: [{tags: {version: 1.10}, weight: 80}]\n";
+    let caller = mesh.sidecar("caller").file("router.yaml", first).start()?;
+    let rules = async |service: &str| {
+        let path = format!("/v1/mesher/routeRule/{service}");
+        Client::once(caller.admin, "GET", &path, "").await
+    };
+    let found = rules("orders").await?;
+    assert_eq!((found.status, found.header("content-type")), (200, Some("text/vnd.yaml")));
+    let route = json!([{"tags": {"version": "1.10"}, "weight": 80}]);
+    assert_eq!(found.json()?, json!([{"precedence": 2, "route": route}]));
+    let missing = rules("stock").await?;
+    assert_eq!(missing.status, 404);
+    assert_eq!(missing.json()?, json!("stock routeRule not found"));
+
+    // The second generation: a text for each service.
+    let second = "servicecomb:\n  routeRule:\n    stock.v1: |\n      - precedence: 1\n        match: {headers: {x: {exact: a, caseInsensitive: yes}}}\n";
+    std::fs::write(mesh.guard().folder().join("conf-caller/router.yaml"), second)?;
+    let shown = eventually("shown", async || {
+        let reply = rules("stock.v1").await?;
+        Ok(if reply.status == 200 { Ok(reply) } else { Err(reply.text()) })
+    });
+    let match_all = json!({"headers": {"x": {"exact": "a", "caseInsensitive": true}}});
+    assert_eq!(shown.await?.json()?, json!([{"precedence": 1, "match": match_all}]));
+    assert_eq!(rules("orders").await?.status, 404);
     Ok(())
 }

@@ -7,6 +7,7 @@ mod grpc;
 mod half_dead;
 mod http2;
 mod passthrough;
+mod profiles;
 mod quick_start;
 mod refusals;
 mod registration;

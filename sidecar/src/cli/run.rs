@@ -53,6 +53,7 @@ async fn serve(inputs: Inputs, settings: Settings) -> anyhow::Result<()> {
     let mut proxy = Proxy::start_with(settings.clone(), Arc::clone(&source) as _, tls)?;
     let (changed, reloads) = follow(inputs, settings.clone());
     proxy.follow_settings(changed);
+    proxy.show_standing(source.standing());
     proxy.measure(|registry| {
         calls.register(registry);
         metrics::of_reloads(registry, reloads);
@@ -67,6 +68,7 @@ async fn serve(inputs: Inputs, settings: Settings) -> anyhow::Result<()> {
         consumer_grpc = ?addresses.consumer_grpc,
         provider_grpc = ?addresses.provider_grpc,
         admin = ?addresses.admin,
+        profiles = ?addresses.profiles,
         "serving"
     );
     let attending = registration::attend(source, proxy.lifecycle().clone(), &settings);

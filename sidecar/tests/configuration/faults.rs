@@ -18,7 +18,11 @@ fn every_fault_has_its_place_and_a_remedy() {
         )
         .file(
             "conf/mesher.yaml",
-            "localHealthCheck:\n  - {uri: health}\n  - port: 99999\n  - {port: 1, match: {status: 99, body: '('}}\nadmin: {enabel: true}\n",
+            "localHealthCheck:\n  - {uri: health}\n  - port: 99999\n  - {port: 1, match: {status: 99, body: '('}}\nadmin: {enabel: true}\npprof:\n  enable: true\n  listen: 127.0.0.0.1:6060\n",
+        )
+        .file(
+            "conf/router.yaml",
+            "routeRule:\n  A:\n    - precedence: 1\n    - twice\n  B: {precedence: 1}\nservicecomb.routeRule.C: |\n  - [\n",
         )
         .file("conf/fault.yaml", "a: 1\n  b: 2\n")
         .variable("SERVICE_PORTS", "rest,tcp:1")
@@ -45,6 +49,10 @@ fn every_fault_has_its_place_and_a_remedy() {
         "error: conf/mesher.yaml:4: localHealthCheck.match.status: \"99\" is not allowed here",
         "error: conf/mesher.yaml:4: localHealthCheck.match.body: \"(\" is no regular expression: unclosed group",
         "warning: conf/mesher.yaml:5: admin.enabel: unknown key, it has no effect: did you mean \"enable\" for \"enabel\"?",
+        "error: conf/mesher.yaml:8: pprof.listen: \"127.0.0.0.1:6060\" is no address: write an IP address and a port, as in 127.0.0.1:6060",
+        "error: conf/router.yaml:4: routeRule.A: a rule has to say precedence, match or route",
+        "error: conf/router.yaml:5: routeRule.B.precedence: \"1\" is no list of rules: begin each with",
+        "error: conf/router.yaml:7: servicecomb.routeRule.C: line 1 of the text: ",
         "error: conf/fault.yaml:2: ",
         "error: environment SERVICE_PORTS: \"rest\" is not of the form protocol:port",
         "error: environment SERVICE_PORTS: \"tcp:1\": the protocol has to be rest, http or grpc",
@@ -161,4 +169,17 @@ proptest! {
         let _ = (configuration.to_yaml(), configuration.to_json());
         prop_assert_eq!(configuration.is_faulty(), configuration.settings().is_err());
     }
+}
+
+#[test]
+fn profiles_are_off_and_for_this_machine_unless_said_otherwise() {
+    let pprof = |text: &str| World::new().file("conf/mesher.yaml", text).settings().admin.pprof;
+    assert_eq!(pprof("pprof: {listen: 127.0.0.1:7070}\n"), None);
+    let built_in = Some(([127, 0, 0, 1], 6060).into());
+    assert_eq!(pprof("pprof: {enable: true}\n"), built_in);
+    let open =
+        World::new().file("conf/mesher.yaml", "pprof: {enable: true, listen: 0.0.0.0:6060}\n");
+    assert!(open.settings().admin.pprof.is_some());
+    let warning = "warning: conf/mesher.yaml:1: pprof.listen: whoever reaches this address";
+    assert!(open.problems()[0].starts_with(warning), "{:?}", open.problems());
 }

@@ -115,6 +115,13 @@ pub(super) fn admin(reader: &mut Reader<'_>) -> Admin {
                     reader.warning(entry, message);
                 }
             }
+            if wanted && address.is_some_and(|address| !address.ip().is_loopback()) {
+                reader.warning(
+                    entry,
+                    "whoever reaches this address can have profiles taken: 127.0.0.1 is safe, \
+                     with `kubectl port-forward` to it",
+                );
+            }
             address
         }
     };

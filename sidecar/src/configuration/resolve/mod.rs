@@ -14,6 +14,7 @@ mod health;
 mod identity;
 mod listeners;
 mod ports;
+mod routes;
 mod tls;
 
 /// Whether the files that `tls.yaml` names have to be there.
@@ -107,6 +108,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
         },
         workers: reader.get(&["mesher.workers"], |text| text.parse().ok()),
         breaker: breaker(reader, chains.breaker, built_in.breaker),
+        route_rules: routes::rules(reader),
         log: log(reader),
     }
 }

@@ -3,6 +3,8 @@
 //! Health and metrics answer on every address of the pod, as kubelet and Prometheus come from
 //! outside. What changes something answers on loopback, or everywhere where the settings say so.
 
+mod original;
+
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -11,12 +13,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Json};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
@@ -104,8 +105,9 @@ fn router(shared: Arc<Shared>, trusted: bool) -> Router {
         .route("/metrics", get(metrics_text))
         .route("/v1/mesher/metrics", get(metrics_text));
     let guarded = Router::new()
-        .route("/v1/mesher/health", get(health))
-        .route("/v1/mesher/version", get(version))
+        .route("/v1/mesher/health", get(original::health))
+        .route("/v1/mesher/version", get(original::version))
+        .route("/v1/mesher/routeRule/{service}", get(original::route_rules))
         .route("/drain", post(drain));
     let router = if trusted { open.merge(guarded) } else { open };
     router.with_state(shared)
@@ -130,22 +132,6 @@ async fn metrics_text(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
         Ok(text) => (kind, text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
-}
-
-/// As the original answers; its `red` meant what `/metrics` says of discovery.
-async fn health(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    let settings = shared.settings();
-    let identity = &settings.identity;
-    Json(json!({
-        "serviceName": identity.service,
-        "version": identity.version,
-        "status": "green",
-        "connectedMonitoring": false,
-    }))
-}
-
-async fn version() -> impl IntoResponse {
-    Json(json!({ "version": env!("CARGO_PKG_VERSION") }))
 }
 
 /// Answers when others have had the time to learn that the instance goes: what a preStop hook
