@@ -61,9 +61,23 @@ impl Splices<'_> {
         let survivors = members.iter().any(|m| matches!(m, Member::Old { overlay: Some(_), .. }));
         if !survivors {
             let new: Vec<String> = members.iter().filter_map(Member::added).map(written).collect();
+            let (start, end) = (node.span.start + 1, node.span.end - 1);
+            let is_mapping = self.lines.text[..start].ends_with('{');
+            let blank = |range: Range<usize>| {
+                let mut lines = self.lines.text[range].lines().map(str::trim_start);
+                lines.all(|line| line.is_empty() || line.starts_with('#'))
+            };
             let inside = match (old.first(), old.last()) {
                 (Some(first), Some(last)) if !new.is_empty() => first.start..last.end,
-                _ => node.span.start + 1..node.span.end - 1,
+                // The space of an empty mapping stays, as nobody notes it: a list and its like are
+                // values that are noted whole when they get others.
+                (None, _) if is_mapping && blank(start..end) => start..start,
+                (Some(first), Some(last))
+                    if is_mapping && first.start == start && blank(last.end..end) =>
+                {
+                    start..last.end
+                }
+                _ => start..end,
             };
             self.delete(inside.clone());
             self.insert(inside.end, &new.join(&comma));

@@ -99,6 +99,7 @@ fn new_lines_follow_the_document() {
             json!([["add", "/a/-", 3]]),
             "a: [\n    1, # one\n    2,\n    3 # two\n  ]\n",
         ),
+        ("a: { # c\n }\n", json!([["add", "/a/b", 1]]), "a: {b: 1 # c\n }\n"),
         ("{a: , b: [ ]}\n", json!([["add", "/a", [1]], ["add", "/b/-", 2]]), "{a: [1] , b: [2]}\n"),
         // JSON: minified, pretty with tabs, null.
         (
@@ -124,7 +125,9 @@ fn what_goes_leaves_nothing_behind() {
         ("a: 1\r\nb:\r\n- c", json!([["remove", "/b/0"]]), "a: 1\r\nb: []"),
         ("a:\n  b: |\n    x\n\nc: 1\n", json!([["remove", "/a/b"]]), "a: {}\n\nc: 1\n"),
         ("[1, 2, 3]\n", json!([["remove", "/0"], ["remove", "/1"]]), "[2]\n"),
-        ("{a: 1, b: 2 }\n", json!([["remove", "/a"], ["remove", "/b"]]), "{}\n"),
+        ("{ a: 1, b: 2 }\n", json!([["remove", "/a"], ["remove", "/b"]]), "{}\n"),
+        // As an empty mapping may have been that got its first member from us.
+        ("{a: 1 # c\n }\n", json!([["remove", "/a"]]), "{ # c\n }\n"),
         ("a: {b: 1}\n", json!([["replace", "/a/b", null]]), "a: {b: null}\n"),
         // Both of two equal keys go, or the first would count again.
         ("a: 1\nb: 2\na: 3\n", json!([["remove", "/a"]]), "b: 2\n"),
