@@ -1,6 +1,7 @@
 //! R8 to R13: what stands in the answers.
 
 use anyhow::Result;
+use e2e::injector::PATIENCE;
 use serde_json::{Value, json};
 
 use crate::data::{REFUSING, V1, V1BETA1, annotated, patch, plain_pod, response, shared, v1};
@@ -195,9 +196,14 @@ fn r13_the_log_names_the_pod_by_what_is_known_and_holds_nothing_of_it() -> Resul
         request["object"]["spec"]["containers"][0]["env"] = json!([{"name": "A", "value": secret}]);
     })?;
     response(shared()?, &body)?;
-    let log = shared()?.log();
-    let line = log.iter().find(|line| line["uid"] == "uid-of-the-log-test");
-    let line = line.expect("a line for the decision");
+    // Lines are written a moment after what they tell of.
+    let injector = shared()?;
+    let mut line = None;
+    injector.server().wait_until("telling of the decision", PATIENCE, || {
+        line = injector.log().into_iter().find(|line| line["uid"] == "uid-of-the-log-test");
+        line.is_some()
+    })?;
+    let line = line.expect("it was waited for");
     assert_eq!(line["message"], "rejected");
     assert_eq!(line["namespace"], "shop");
     assert_eq!(line["pod"], "orders-*");

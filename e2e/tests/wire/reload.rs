@@ -68,7 +68,9 @@ fn r35_a_faulty_configuration_leaves_the_last_good_one() -> Result<()> {
     let error = status["configuration"]["error"].as_str().unwrap_or_default();
     assert!(error.contains("config.yaml:2:") && error.contains("memory"), "{error}");
     assert_eq!(status["ready"], true, "the last good one serves");
-    assert!(injector.log().iter().any(|line| line["level"] == "ERROR"));
+    injector.server().wait_until("telling of the fault", PATIENCE, || {
+        injector.log().iter().any(|line| line["level"] == "ERROR")
+    })?;
 
     fs::write(&file, configured(3))?;
     injector.server().wait_until("the fault is mended", PATIENCE, || {
