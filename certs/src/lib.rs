@@ -28,6 +28,7 @@
 //! # Ok::<(), certs::Error>(())
 //! ```
 
+mod any_server;
 mod authority;
 mod backoff;
 mod bundle;
@@ -45,6 +46,7 @@ mod serving;
 pub mod store;
 mod terms;
 
+pub use any_server::AnyServer;
 pub use authority::Authority;
 pub use backoff::{Backoff, Pace};
 pub use bundle::Bundle;

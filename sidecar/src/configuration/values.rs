@@ -36,6 +36,16 @@ pub enum Origin {
     BuiltIn,
 }
 
+impl Origin {
+    /// The same, at `line` where it is a file.
+    pub(super) fn at(&self, line: usize) -> Self {
+        match self {
+            Self::File(path, _) => Self::File(path.clone(), line),
+            other => other.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use certs::Identity;
+use certs::{AnyServer, Identity};
 use mesh::Protocol;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, ServerConfig,
-    SignatureScheme, SupportedProtocolVersion,
+    ClientConfig, ProtocolVersion, RootCertStore, ServerConfig, SupportedProtocolVersion,
 };
 
 use super::credentials::Credentials;
@@ -63,7 +60,7 @@ pub(super) fn client(
         let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
         builder.dangerous().with_custom_certificate_verifier(verifier.map_err(general)?)
     } else {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        builder.dangerous().with_custom_certificate_verifier(AnyServer::new(provider))
     };
     let mut config = match shown(held) {
         Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
@@ -110,46 +107,6 @@ fn shown(held: &Credentials) -> Option<Arc<CertifiedKey>> {
 
 fn general(error: impl std::fmt::Display) -> rustls::Error {
     rustls::Error::General(error.to_string())
-}
-
-/// Believes that any server is the one that was meant, as `verifyPeer: false` asks for. That it has
-/// the key of the certificate it shows is still seen to.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 use super::File::{Microservice, Tls};
 use super::{Key, Kind, key};
 
-const PLUGIN: &str =
-    "cipher plugins are not part of mesher: use keys without a password";
+const PLUGIN: &str = "cipher plugins are not part of mesher: use keys without a password";
 
 pub(super) static KEYS: &[Key] = &[
     key("servicecomb.service.app", Microservice, Kind::Text, "The application (appId).")

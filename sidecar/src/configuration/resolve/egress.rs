@@ -32,10 +32,7 @@ struct Group<'a, 'r> {
 
 impl Group<'_, '_> {
     fn say(&mut self, severity: Severity, line: usize, message: String) {
-        let origin = match &self.entry.origin {
-            Origin::File(path, _) => Origin::File(path.clone(), line + self.offset),
-            other => other.clone(),
-        };
+        let origin = self.entry.origin.at(line + self.offset);
         self.reader.problems.add(severity, Some(&origin), &self.entry.written, message);
     }
 

@@ -7,7 +7,7 @@ use regex::Regex;
 use super::Reader;
 use crate::configuration::kind;
 use crate::configuration::problem::Severity;
-use crate::configuration::values::{Entry, Origin};
+use crate::configuration::values::Entry;
 use crate::configuration::yaml::{Content, Node};
 use crate::settings::{HealthCheck, LocalPorts};
 
@@ -33,10 +33,7 @@ struct One<'a, 'r> {
 
 impl One<'_, '_> {
     fn say(&mut self, severity: Severity, line: usize, key: &str, message: String) {
-        let origin = match &self.entry.origin {
-            Origin::File(path, _) => Origin::File(path.clone(), line),
-            other => other.clone(),
-        };
+        let origin = self.entry.origin.at(line);
         let key = if key.is_empty() { String::new() } else { format!(".{key}") };
         let key = format!("{}{key}", self.entry.written);
         self.reader.problems.add(severity, Some(&origin), &key, message);

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::Reader;
 use crate::configuration::kind;
 use crate::configuration::problem::Severity;
-use crate::configuration::values::{Entry, Origin};
+use crate::configuration::values::Entry;
 use crate::configuration::yaml::{self, Content, Node};
 use crate::settings::RouteRules;
 
@@ -56,10 +56,7 @@ fn of_service(reader: &mut Reader<'_>, entry: &Entry) -> Option<RouteRules> {
     for node in nodes {
         if !matches!(node.content, Content::Map(_)) {
             // Within a block of text, its own place is what is known.
-            let origin = match &entry.origin {
-                Origin::File(path, _) if of_file => Origin::File(path.clone(), node.line),
-                other => other.clone(),
-            };
+            let origin = if of_file { entry.origin.at(node.line) } else { entry.origin.clone() };
             let message = "a rule has to say precedence, match or route";
             reader.problems.add(Severity::Error, Some(&origin), &entry.written, message);
             return None;
