@@ -2,11 +2,11 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{Layer, Registry};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -21,9 +21,10 @@ pub enum LogFormat {
 pub fn start(ours: LevelFilter, format: LogFormat) {
     // Libraries speak up from warnings on, and otherwise only when everything is asked for.
     let theirs = if ours == LevelFilter::TRACE { ours } else { ours.min(LevelFilter::WARN) };
-    let filter = EnvFilter::builder()
-        .with_default_directive(theirs.into())
-        .parse_lossy(format!("registry={ours},certs={ours}"));
+    let filter = Targets::new()
+        .with_default(theirs)
+        .with_target("registry", ours)
+        .with_target("certs", ours);
     let lines = match format {
         LogFormat::Text => fmt::layer()
             .with_writer(std::io::stderr)

@@ -2,10 +2,10 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::settings::{Log, LogLevel};
 
@@ -20,9 +20,11 @@ pub(super) fn start(log: Log) {
     };
     // Libraries speak up from warnings on, and otherwise only when everything is asked for.
     let theirs = if ours == LevelFilter::TRACE { ours } else { ours.min(LevelFilter::WARN) };
-    let filter = EnvFilter::builder()
-        .with_default_directive(theirs.into())
-        .parse_lossy(format!("sidecar={ours},discovery={ours},certs={ours}"));
+    let filter = Targets::new()
+        .with_default(theirs)
+        .with_target("sidecar", ours)
+        .with_target("discovery", ours)
+        .with_target("certs", ours);
     let lines = if log.json {
         fmt::layer().with_writer(std::io::stderr).json().flatten_event(true).boxed()
     } else {
