@@ -7,3 +7,4 @@ pub mod pods;
 pub mod process;
 pub mod report;
 pub mod server;
+pub mod undisturbed;

@@ -14,7 +14,8 @@ use crate::cargo;
 one of 1.5 MiB: skip, inject, inject again, and the whole review from bytes to bytes.
 Then it starts the release build and puts it under load over TLS and HTTP/2, in turn with a server
 that does the same without deciding: as much as it takes on 1, 16 and 128 connections; half of that
-at a fixed rate; and 100,000 reviews while templates, certificates and authorities change, of which
+at a fixed rate, once beside whatever else the machine does, and once under a real-time policy that
+keeps it out (where that is allowed, by CAP_SYS_NICE); and 100,000 reviews while templates, certificates and authorities change, of which
 none may fail. That takes some five minutes.
 Before, it builds: with link-time optimisation some ten minutes of processor time, the first time.
 Results are printed, and land in target/bench/ and target/criterion/. bench/README.md says what

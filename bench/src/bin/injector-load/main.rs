@@ -15,6 +15,7 @@ use bench::load::{Target, runtime};
 use bench::pods::{review, typical};
 use bench::report::{Circumstances, Table, load, write};
 use bench::server::{Certificates, Running};
+use bench::undisturbed::Undisturbed;
 use clap::Parser;
 use injector::admission::{Review, answer};
 use injector::{Policy, inject};
@@ -88,10 +89,22 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let allocations = allocations::allocations();
     print!("{allocations}");
     let (most, mut tables) = closed_loop::throughput(&runtime, &servers, arguments)?;
-    let paced = open_loop::at_half(&runtime, &servers, arguments, most.rate / 2.0)?;
+    let half = most.rate / 2.0;
+    let mut paced = open_loop::at_half(&runtime, &servers, arguments, half)?;
+    print!("{}", paced.table);
+    tables.push(paced.table.clone());
+    match Undisturbed::with(servers.named.iter().map(|(_, server)| server.pid())) {
+        Ok(_lifted) => {
+            paced = open_loop::at_half(&runtime, &servers, arguments, half)?;
+            paced.table.title += ", undisturbed";
+            print!("{}", paced.table);
+            tables.push(paced.table);
+        }
+        Err(error) => eprintln!("not measured undisturbed: {error:#}"),
+    }
     let long = long_run::long_run(&runtime, &arguments.injector)?;
     tables.insert(0, allocations);
-    tables.extend([paced.table, long.table]);
+    tables.push(long.table);
 
     let goals = vec![
         Goal {

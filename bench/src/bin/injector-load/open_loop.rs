@@ -56,6 +56,5 @@ pub(crate) fn at_half(
         let cells = [of(0.5), of(0.99), of(0.999)].map(|spread| spread.to_text(2));
         table.row(std::iter::once((*name).to_owned()).chain(cells).chain([cpu.to_text(0)]));
     }
-    print!("{table}");
     Ok(Paced { table, p99 })
 }
