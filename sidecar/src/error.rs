@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Why the proxy did not start. What becomes of single requests is said to their senders.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,14 @@ pub enum Error {
         tag: String,
         /// Why not; said above, so no cause of its own.
         reason: rustls::Error,
+    },
+    /// There is nowhere to write the access log to.
+    #[error("cannot write the access log to {}: {reason}; check mesher.accessLog.to", to.display())]
+    AccessLog {
+        /// Where it was to be written.
+        to: PathBuf,
+        /// Why not; said above, so no cause of its own.
+        reason: io::Error,
     },
     /// The client of service-center does not start.
     #[error(transparent)]

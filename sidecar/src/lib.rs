@@ -2,6 +2,7 @@
 //!
 //! [`Proxy::start`] brings it up; [`traffic`] is the way of a request.
 
+mod access_log;
 mod admin;
 pub mod cli;
 mod clock;

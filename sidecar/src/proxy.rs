@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::access_log::AccessLog;
 use crate::admin::{self, Reach};
 use crate::clock::Clock;
 use crate::error::Error;
@@ -41,8 +42,12 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Connections that have become tunnels, at this moment.
     pub(crate) tunnels: AtomicUsize,
+    /// Threads that carry traffic.
+    pub(crate) workers: usize,
     /// When the proxy started, for people; what is measured is measured by the clock.
     pub(crate) started: SystemTime,
+    /// A line for each request.
+    pub(crate) access_log: AccessLog,
     /// How our registration stands, where there is one.
     pub(crate) standing: OnceLock<watch::Receiver<Standing>>,
     /// Where we listen.
@@ -79,6 +84,9 @@ impl Shared {
     fn reconfigure(&self, settings: Settings) -> Vec<&'static str> {
         let (settings, kept) = settings.taken_over(&self.settings.load());
         self.tls.reconfigure(&settings);
+        if let Err(error) = self.access_log.configure(&settings.access_log) {
+            tracing::error!(%error, "the access log goes on as before");
+        }
         self.settings.store(Arc::new(settings));
         kept
     }
@@ -134,8 +142,11 @@ impl Proxy {
         let pprof = settings.admin.pprof;
         let profiles = pprof.map(|at| bind(at, "profiles (pprof.listen)")).transpose()?;
         addresses.profiles = profiles.as_ref().and_then(|open| open.local_addr().ok());
+        let access_log = AccessLog::default();
+        access_log.configure(&settings.access_log)?;
         let clock = Clock::start();
-        let plans = Plans::new(source, &settings.identity.app, clock);
+        let count = workers(settings.workers);
+        let plans = Plans::new(source, &settings.identity.app, clock, count);
         let mut own: Vec<_> = listeners.iter().map(|(_, port)| port.address).collect();
         own.extend(addresses.admin.iter().chain(&addresses.profiles));
         let ports = own.iter().map(SocketAddr::port).collect();
@@ -147,6 +158,8 @@ impl Proxy {
             plans,
             clock,
             tunnels: AtomicUsize::new(0),
+            workers: count,
+            access_log,
             started: SystemTime::now(),
             standing: OnceLock::new(),
             own,
@@ -161,7 +174,7 @@ impl Proxy {
         }
         let mut remotes = Vec::new();
         let mut threads = Vec::new();
-        for index in 0..workers(shared.settings().workers) {
+        for index in 0..count {
             let (remote, thread) =
                 Remote::start(index, Arc::clone(&shared)).map_err(Error::Worker)?;
             remotes.push(remote);
@@ -242,11 +255,12 @@ impl Proxy {
         for worker in &*self.workers {
             worker.send(Message::Finish);
         }
-        let threads = self.threads;
+        let (threads, shared) = (self.threads, Arc::clone(&self.shared));
         let ended = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 let _ = thread.join();
             }
+            shared.access_log.finish();
         });
         let _ = ended.await;
         self.shared.lifecycle.enter(Phase::Closed);

@@ -49,6 +49,8 @@ pub struct Settings {
     pub route_rules: BTreeMap<String, RouteRules>,
     /// What is written to standard error.
     pub log: Log,
+    /// What is written of each request, if anything.
+    pub access_log: AccessLog,
 }
 
 /// The rules of one service in the order written, as `router.yaml` spells them.
@@ -341,6 +343,39 @@ pub struct Log {
     pub json: bool,
 }
 
+/// `mesher.accessLog`: a line for each request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Where lines go.
+    pub to: LogTarget,
+    /// One JSON object a line, instead of text for people.
+    pub json: bool,
+    /// Of a million requests, so many are logged however they end.
+    pub sample: u32,
+    /// Whether those that failed are logged whatever `sample` says.
+    pub errors: bool,
+    /// Whether what follows the `?` of a URL is shown; it may be what nobody else should know.
+    pub query: bool,
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self { to: LogTarget::Off, json: false, sample: 1_000_000, errors: true, query: false }
+    }
+}
+
+/// Where lines of the access log go.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum LogTarget {
+    /// There are none.
+    #[default]
+    Off,
+    /// To standard output; all else goes to standard error.
+    Stdout,
+    /// To the end of a file, which may be moved away at any time: another one is begun then.
+    File(PathBuf),
+}
+
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogLevel {
@@ -468,6 +503,7 @@ impl Default for Settings {
             breaker: BreakerTerms::default(),
             route_rules: BTreeMap::new(),
             log: Log::default(),
+            access_log: AccessLog::default(),
         }
     }
 }

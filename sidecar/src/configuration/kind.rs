@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Duration,
     /// A number from the first to the second.
     Whole(u64, u64),
+    /// A number from 0 to 1.
+    Share,
     /// One of these, in any case.
     Choice(&'static [&'static str]),
     /// `ip:port`, or `off`.
@@ -86,6 +88,7 @@ impl Kind {
             Self::Flag => flag(text).is_some(),
             Self::Duration => duration(text).is_some(),
             Self::Whole(from, to) => whole(text).is_some_and(|n| (from..=to).contains(&n)),
+            Self::Share => share(text).is_some(),
             Self::Choice(words) => words.iter().any(|word| word.eq_ignore_ascii_case(text)),
             Self::Listen => text.eq_ignore_ascii_case("off") || socket(text).is_some(),
             Self::Urls => !urls(text).is_empty() && urls(text).iter().all(|url| is_url(url)),
@@ -104,6 +107,7 @@ impl Kind {
             Self::Duration => "a number with its unit, as in 30s, 1m30s or 500ms".into(),
             Self::Whole(from, u64::MAX) => format!("a whole number from {from}"),
             Self::Whole(from, to) => format!("a whole number from {from} to {to}"),
+            Self::Share => "a number from 0 to 1, as in 0.05".into(),
             Self::Choice(words) => {
                 let words: Vec<_> = words
                     .iter()
@@ -157,6 +161,14 @@ pub(super) fn whole(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
+/// A share, in millionths.
+pub(super) fn share(text: &str) -> Option<u32> {
+    let share: f64 = text.parse().ok()?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a share")]
+    let millionths = |share: f64| (share * 1e6).round() as u32;
+    (0.0..=1.0).contains(&share).then(|| millionths(share))
+}
+
 pub(super) fn port(text: &str) -> Option<u16> {
     whole(text).and_then(|n| u16::try_from(n).ok()).filter(|port| *port > 0)
 }
@@ -201,6 +213,7 @@ mod tests {
                 &["1", "9"],
                 &["0", "10", "-1", "1.5", "x", "99999999999999999999"],
             ),
+            (Kind::Share, &["0", "1", "0.05", ".5", "1.0"], &["-0.1", "1.1", "5%", "NaN", "x"]),
             (Kind::Choice(&["sc", "pilot"]), &["sc", "PILOT"], &["eureka"]),
             (
                 Kind::Listen,

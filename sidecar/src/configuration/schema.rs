@@ -123,6 +123,9 @@ fn leaf(row: &Key) -> Value {
         ]}),
         Kind::Whole(from, u64::MAX) => number(from, None, &variable),
         Kind::Whole(from, to) => number(from, Some(to), &variable),
+        Kind::Share => json!({"anyOf": [
+            {"type": "number", "minimum": 0, "maximum": 1}, {"type": ["string", "null"]}
+        ]}),
         Kind::Choice(words) => {
             let any_case = |word: &str| {
                 let letter = |c: char| match (c.to_ascii_lowercase(), c.to_ascii_uppercase()) {

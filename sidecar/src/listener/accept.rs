@@ -1,7 +1,7 @@
 //! Taking connections, and giving each to the worker that has the fewest.
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,16 +31,22 @@ pub(crate) async fn accept(
     let mut exhausted = false;
     loop {
         let room = open(&workers) < shared.settings().limits.connections;
-        let next = async { if room { listener.accept().await?.0.into_std() } else { Err(full()) } };
+        let next = async {
+            if !room {
+                return Err(full());
+            }
+            let (tcp, client) = listener.accept().await?;
+            Ok((tcp.into_std()?, client))
+        };
         let taken = tokio::select! {
             biased;
             () = &mut closing => break,
             taken = next => taken,
         };
         match taken {
-            Ok(tcp) => {
+            Ok((tcp, client)) => {
                 exhausted = false;
-                give(tcp, &port, &workers);
+                give(tcp, client, &port, &workers);
             }
             // The peer gave up before its turn: nothing of ours.
             Err(error) if is_about_the_peer(&error) => {}
@@ -59,9 +65,9 @@ pub(crate) async fn accept(
     }
     // Who waits in the queue has been told by the system that we took the connection.
     if let Ok(listener) = listener.into_std() {
-        while let Ok((tcp, _)) = listener.accept() {
+        while let Ok((tcp, client)) = listener.accept() {
             if tcp.set_nonblocking(true).is_ok() {
-                give(tcp, &port, &workers);
+                give(tcp, client, &port, &workers);
             }
         }
     }
@@ -71,11 +77,11 @@ fn full() -> io::Error {
     io::Error::other("as many connections as allowed are open")
 }
 
-fn give(tcp: TcpStream, port: &Arc<Port>, workers: &[Remote]) {
+fn give(tcp: TcpStream, client: SocketAddr, port: &Arc<Port>, workers: &[Remote]) {
     // Answers are written at once; waiting for more to send only delays them.
     let _ = tcp.set_nodelay(true);
     if let Some(worker) = workers.iter().min_by_key(|worker| worker.load()) {
-        worker.accept(tcp, port);
+        worker.accept(tcp, client, port);
     }
 }
 

@@ -36,6 +36,17 @@ pub(crate) struct Port {
 }
 
 impl Side {
+    /// Both, in their order.
+    pub(crate) const ALL: [Self; 2] = [Self::Consumer, Self::Provider];
+
+    /// How metrics and logs call it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Consumer => "consumer",
+            Self::Provider => "provider",
+        }
+    }
+
     /// How `tls.yaml` calls its listeners.
     pub(crate) fn tls(self) -> Use<'static> {
         match self {

@@ -71,6 +71,11 @@ impl LocalPlan {
         Ok(Arc::clone(route))
     }
 
+    /// The application, as a service.
+    pub(crate) fn state(&self) -> &ServiceState {
+        &self.state
+    }
+
     /// Whether it is not known which ports the application has.
     pub(crate) fn allows_any(&self) -> bool {
         self.ports.service.is_empty() && self.ports.app.is_empty()
@@ -123,7 +128,7 @@ mod tests {
         let local = LocalPorts { service: service.collect(), app: app.to_vec() };
         let settings = Settings { local, ..Settings::default() };
         let clock = Clock::start();
-        let plans = Plans::new(Arc::new(Fixed::new([])), "default", clock);
+        let plans = Plans::new(Arc::new(Fixed::new([])), "default", clock, 1);
         LocalPlan::new(&settings, &plans, vec![30101, 30102], clock)
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct Plans {
     /// The application (or namespace) that names without one belong to.
     scope: Arc<str>,
     outside: Arc<ServiceState>,
+    /// What is asked for and is nowhere, for metrics.
+    unknown: Arc<ServiceState>,
     /// Services compiled so far.
     compiled: AtomicU64,
     pub(super) swapped: watch::Sender<()>,
@@ -47,15 +49,23 @@ pub(crate) enum Lookup {
 }
 
 impl Plans {
-    pub(crate) fn new(source: Arc<dyn Source>, scope: &str, clock: Clock) -> Arc<Self> {
-        let registry = Registry::default();
+    pub(crate) fn new(
+        source: Arc<dyn Source>,
+        scope: &str,
+        clock: Clock,
+        workers: usize,
+    ) -> Arc<Self> {
+        let registry = Registry::new(workers);
+        // No application is called "", so no service is either of them.
         let outside = registry.service(&ServiceKey::new("", "passthrough"));
+        let unknown = registry.service(&ServiceKey::new("", "unknown"));
         Arc::new(Self {
             plan: ArcSwap::default(),
             source,
             registry,
             scope: scope.into(),
             outside,
+            unknown,
             compiled: AtomicU64::new(0),
             swapped: watch::Sender::new(()),
             clock,
@@ -144,6 +154,11 @@ impl Plans {
         let id = EndpointId { instance: None, protocol, address, tls: false };
         let endpoint = self.registry.endpoint(&id, self.clock.now());
         Route::new(Kind::Outside, &self.outside, vec![endpoint])
+    }
+
+    /// What requests are counted for that name no service.
+    pub(crate) fn unknown(&self) -> &ServiceState {
+        &self.unknown
     }
 
     /// Who keeps what changes with every request.

@@ -7,11 +7,15 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hyper::StatusCode;
 use mesh::{Breaker, Eviction, InstanceId, Protocol, RoundRobin, ServiceKey};
+
+use crate::metrics::Counters;
 
 /// An entry that nobody used for this long is forgotten, unless a plan has it.
 const IDLE: Duration = Duration::from_mins(10);
+/// Services that are counted each by itself; the others are counted together. A bound on what
+/// metrics take, here and where they are collected.
+pub(crate) const COUNTED: usize = 256;
 /// Hosts outside of the mesh that are kept; further ones share nothing between requests.
 const HOSTS: usize = 10_000;
 
@@ -21,17 +25,18 @@ pub(crate) struct ServiceState {
     pub(crate) key: ServiceKey,
     pub(crate) breaker: Breaker,
     pub(crate) turns: RoundRobin,
-    pub(crate) counters: Counters,
+    /// Its own, or those of all that are too many.
+    pub(crate) counters: Arc<Counters>,
     used: AtomicU64,
 }
 
 impl ServiceState {
-    fn new(key: ServiceKey) -> Arc<Self> {
+    fn new(key: ServiceKey, counters: &Arc<Counters>) -> Arc<Self> {
         Arc::new(Self {
             key,
             breaker: Breaker::default(),
             turns: RoundRobin::default(),
-            counters: Counters::default(),
+            counters: Arc::clone(counters),
             used: AtomicU64::new(0),
         })
     }
@@ -47,39 +52,6 @@ impl ServiceState {
     /// Whether a request came lately.
     pub(crate) fn in_use(&self, now: Duration) -> bool {
         now < Duration::from_secs(self.used.load(Ordering::Relaxed)) + IDLE
-    }
-}
-
-/// What was counted for one service.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) requests: AtomicU64,
-    /// 200 to 226, as the original counts them.
-    pub(crate) successes: AtomicU64,
-    pub(crate) failures: AtomicU64,
-    pub(crate) status_4xx: AtomicU64,
-    pub(crate) status_5xx: AtomicU64,
-    /// Microseconds to the heads of all responses.
-    pub(crate) latency: AtomicU64,
-    /// Requests that were sent once more.
-    pub(crate) resends: AtomicU64,
-}
-
-impl Counters {
-    /// Takes down how a request was answered.
-    pub(crate) fn answered(&self, status: StatusCode, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.latency.fetch_add(micros, Ordering::Relaxed);
-        let counted: &[_] = match status.as_u16() {
-            200..=226 => &[&self.successes],
-            400..=499 => &[&self.status_4xx, &self.failures],
-            500..=599 => &[&self.status_5xx, &self.failures],
-            _ => &[],
-        };
-        for counter in counted {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
     }
 }
 
@@ -113,14 +85,23 @@ pub(crate) struct Endpoint {
     pub(crate) pool: PoolId,
     pub(crate) eviction: Eviction,
     pub(crate) in_flight: AtomicUsize,
+    /// Times it was chosen; beside `in_flight`, which is written at the same moment.
+    pub(crate) attempts: AtomicU64,
+    /// Of those, the ones that brought no response.
+    pub(crate) failures: AtomicU64,
+    /// Open connections to it.
+    pub(crate) connections: AtomicUsize,
     used: AtomicU64,
 }
 
 /// All entries. Plans hold what they need of it, so requests never come here; only who compiles
 /// plans or meets a new host does.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
     entries: Mutex<Entries>,
+    workers: usize,
+    /// Of the services that are too many to be counted each by itself.
+    overflow: Arc<Counters>,
     next_pool: AtomicU32,
     /// Endpoints that were left out for a while: no connection, and no TLS session on one.
     evictions: [AtomicU64; 2],
@@ -138,17 +119,35 @@ pub(crate) enum Unusable {
 #[derive(Debug, Default)]
 struct Entries {
     services: HashMap<ServiceKey, Arc<ServiceState>>,
+    /// Of the services, those that are counted each by itself.
+    counted: usize,
     endpoints: HashMap<EndpointId, Arc<Endpoint>>,
 }
 
 impl Registry {
+    /// For so many workers, each of which counts by itself.
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            entries: Mutex::default(),
+            workers,
+            overflow: Arc::new(Counters::new(workers)),
+            next_pool: AtomicU32::default(),
+            evictions: <[AtomicU64; 2]>::default(),
+        }
+    }
+
     /// The state of a service, new or as it was.
     pub(crate) fn service(&self, key: &ServiceKey) -> Arc<ServiceState> {
         let mut entries = self.lock();
         if let Some(known) = entries.services.get(key) {
             return Arc::clone(known);
         }
-        let state = ServiceState::new(key.clone());
+        let state = if entries.counted < COUNTED {
+            entries.counted += 1;
+            ServiceState::new(key.clone(), &Arc::new(Counters::new(self.workers)))
+        } else {
+            ServiceState::new(key.clone(), &self.overflow)
+        };
         entries.services.insert(key.clone(), Arc::clone(&state));
         state
     }
@@ -165,6 +164,9 @@ impl Registry {
             pool: PoolId(self.next_pool.fetch_add(1, Ordering::Relaxed)),
             eviction: Eviction::default(),
             in_flight: AtomicUsize::new(0),
+            attempts: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            connections: AtomicUsize::new(0),
             used: AtomicU64::new(now.as_secs()),
         });
         if entries.endpoints.len() < HOSTS || id.instance.is_some() {
@@ -192,6 +194,7 @@ impl Registry {
             |used: &AtomicU64| now >= Duration::from_secs(used.load(Ordering::Relaxed)) + IDLE;
         let mut entries = self.lock();
         entries.services.retain(|_, state| Arc::strong_count(state) > 1 || !idle(&state.used));
+        entries.counted = entries.services.values().filter(|state| self.counts(state)).count();
         entries.endpoints.retain(|_, endpoint| {
             let held = Arc::strong_count(endpoint) > 1;
             if held {
@@ -207,6 +210,21 @@ impl Registry {
         self.lock().services.values().cloned().collect()
     }
 
+    /// All endpoints, for metrics.
+    pub(crate) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        self.lock().endpoints.values().cloned().collect()
+    }
+
+    /// Whether a service is counted by itself.
+    pub(crate) fn counts(&self, service: &ServiceState) -> bool {
+        !Arc::ptr_eq(&service.counters, &self.overflow)
+    }
+
+    /// What is counted of those that are not, together.
+    pub(crate) fn overflow(&self) -> &Counters {
+        &self.overflow
+    }
+
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -220,7 +238,7 @@ mod tests {
 
     use mesh::{Protocol, ServiceKey};
 
-    use super::{Address, EndpointId, Registry};
+    use super::{Address, COUNTED, EndpointId, Registry};
 
     fn id(port: u16) -> EndpointId {
         EndpointId {
@@ -233,7 +251,7 @@ mod tests {
 
     #[test]
     fn an_entry_outlives_its_plan_by_ten_minutes() {
-        let registry = Registry::default();
+        let registry = Registry::new(1);
         let minutes = |m: u64| Duration::from_secs(60 * m);
         let held = registry.endpoint(&id(1), minutes(0));
         let pool = held.pool;
@@ -252,8 +270,20 @@ mod tests {
     }
 
     #[test]
+    fn services_beyond_a_number_are_counted_together() {
+        let registry = Registry::new(1);
+        let service = |n: usize| registry.service(&ServiceKey::new("a", format!("s{n}")));
+        let all: Vec<_> = (0..COUNTED + 3).map(service).collect();
+        assert!(all[..COUNTED].iter().all(|service| registry.counts(service)));
+        assert!(all[COUNTED..].iter().all(|service| !registry.counts(service)));
+        drop(all);
+        registry.collect(Duration::from_mins(11));
+        assert!(registry.counts(&service(COUNTED)), "there is room again");
+    }
+
+    #[test]
     fn one_id_is_one_entry() {
-        let registry = Registry::default();
+        let registry = Registry::new(1);
         let first = registry.endpoint(&id(1), Duration::ZERO);
         assert!(Arc::ptr_eq(&first, &registry.endpoint(&id(1), Duration::ZERO)));
         assert!(!Arc::ptr_eq(&first, &registry.endpoint(&id(2), Duration::ZERO)));

@@ -31,7 +31,8 @@ fn service(name: &str, ports: &[u16]) -> Service {
 
 /// Plans that follow `source`, after its first snapshot was taken over.
 async fn following(source: &Arc<Fixed>, first: &str) -> Arc<Plans> {
-    let plans = Plans::new(Arc::clone(source) as Arc<dyn Source>, "default", Clock::start());
+    let source = Arc::clone(source) as Arc<dyn Source>;
+    let plans = Plans::new(source, "default", Clock::start(), 1);
     tokio::spawn(Arc::clone(&plans).follow());
     assert!(matches!(plans.find(first).await, Lookup::Service(_)));
     plans

@@ -27,11 +27,23 @@ const SWALLOWING: Duration = Duration::from_secs(1);
 
 /// A request's body, whatever becomes of its attempts.
 #[derive(Debug)]
-pub(crate) struct RequestBody(Option<Rc<RefCell<Tape>>>);
+pub(crate) struct RequestBody(Option<Reel>);
+
+/// A handle of somebody who may want more of a body. With the last of them goes what is left of
+/// it, which the client then learns.
+#[derive(Debug)]
+struct Reel(Rc<RefCell<Tape>>);
+
+/// What was received of a body, for who wants no more than know.
+#[derive(Debug)]
+pub(crate) struct Received(Rc<RefCell<Tape>>);
 
 #[derive(Debug)]
 struct Tape {
-    incoming: Incoming,
+    /// `None`: nobody wants more of it.
+    incoming: Option<Incoming>,
+    reels: usize,
+    received: u64,
     length: SizeHint,
     /// Bytes it may still have.
     left: Option<u64>,
@@ -48,7 +60,7 @@ struct Tape {
 /// One playing of a body, for one attempt.
 #[derive(Debug)]
 pub(crate) struct Playing {
-    tape: Option<Rc<RefCell<Tape>>>,
+    tape: Option<Reel>,
     /// Of what is held, what was played already.
     at: usize,
 }
@@ -94,7 +106,9 @@ impl RequestBody {
             return Err(Refusal::TooLong);
         }
         let tape = Tape {
-            incoming,
+            incoming: Some(incoming),
+            reels: 1,
+            received: 0,
             length,
             left: most,
             held: Vec::new(),
@@ -103,7 +117,12 @@ impl RequestBody {
             moved: false,
             awaited: false,
         };
-        Ok(Self(Some(Rc::new(RefCell::new(tape)))))
+        Ok(Self(Some(Reel(Rc::new(RefCell::new(tape))))))
+    }
+
+    /// What is received of it, for as long as somebody wants to know. `None`: there is none.
+    pub(crate) fn received(&self) -> Option<Received> {
+        self.0.as_ref().map(|reel| Received(Rc::clone(&reel.0)))
     }
 
     /// Whether there is any.
@@ -118,18 +137,18 @@ impl RequestBody {
 
     /// Whether nothing of it is lost.
     pub(crate) fn is_whole(&self) -> bool {
-        self.0.as_ref().is_none_or(|tape| !tape.borrow().cut)
+        self.0.as_ref().is_none_or(|reel| !reel.0.borrow().cut)
     }
 
     /// Whether something of it went on since this was last asked.
     pub(crate) fn moved(&self) -> bool {
-        self.0.as_ref().is_some_and(|tape| std::mem::take(&mut tape.borrow_mut().moved))
+        self.0.as_ref().is_some_and(|reel| std::mem::take(&mut reel.0.borrow_mut().moved))
     }
 
     /// Takes what is left of it, to what a sender would hold to send it elsewhere: one that is
     /// still writing when the connection ends may never read why.
     pub(crate) async fn swallow(&self) {
-        let Some(tape) = &self.0 else { return };
+        let Some(Reel(tape)) = &self.0 else { return };
         let all = poll_fn(|cx| {
             let mut tape = tape.borrow_mut();
             let mut left = HELD;
@@ -146,14 +165,39 @@ impl RequestBody {
 
     /// Whether it is the client that is waited for.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.0.as_ref().is_some_and(|tape| tape.borrow().awaited)
+        self.0.as_ref().is_some_and(|reel| reel.0.borrow().awaited)
     }
 
     /// There is a response: what was played is not needed again.
     pub(crate) fn keep_no_longer(&self) {
-        if let Some(tape) = &self.0 {
+        if let Some(Reel(tape)) = &self.0 {
             tape.borrow_mut().cut = true;
         }
+    }
+}
+
+impl Clone for Reel {
+    fn clone(&self) -> Self {
+        self.0.borrow_mut().reels += 1;
+        Self(Rc::clone(&self.0))
+    }
+}
+
+impl Drop for Reel {
+    fn drop(&mut self) {
+        let mut tape = self.0.borrow_mut();
+        tape.reels -= 1;
+        if tape.reels == 0 {
+            tape.incoming = None;
+            tape.held = Vec::new();
+        }
+    }
+}
+
+impl Received {
+    /// So many bytes, up to now.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.borrow().received
     }
 }
 
@@ -168,7 +212,8 @@ impl Tape {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let polled = Pin::new(incoming).poll_frame(cx);
         self.awaited = polled.is_pending();
         let frame = match ready!(polled) {
             Some(Ok(frame)) => frame,
@@ -177,6 +222,7 @@ impl Tape {
         };
         self.moved = true;
         if let Some(data) = frame.data_ref() {
+            self.received += data.len() as u64;
             if let Some(left) = &mut self.left {
                 match left.checked_sub(data.len() as u64) {
                     Some(rest) => *left = rest,
@@ -201,7 +247,7 @@ impl Body for Playing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let this = &mut *self;
-        let Some(tape) = &this.tape else { return Poll::Ready(None) };
+        let Some(Reel(tape)) = &this.tape else { return Poll::Ready(None) };
         let mut tape = tape.borrow_mut();
         if let Some(data) = tape.held.get(this.at).cloned() {
             this.at += 1;
@@ -217,14 +263,15 @@ impl Body for Playing {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.tape.as_ref().is_none_or(|tape| {
-            let tape = tape.borrow();
-            self.at >= tape.held.len() && tape.incoming.is_end_stream()
+        self.tape.as_ref().is_none_or(|reel| {
+            let tape = reel.0.borrow();
+            let ended = tape.incoming.as_ref().is_none_or(Body::is_end_stream);
+            self.at >= tape.held.len() && ended
         })
     }
 
     fn size_hint(&self) -> SizeHint {
         // Asked for before anything is played.
-        self.tape.as_ref().map_or(SizeHint::with_exact(0), |tape| tape.borrow().length)
+        self.tape.as_ref().map_or(SizeHint::with_exact(0), |reel| reel.0.borrow().length)
     }
 }

@@ -44,6 +44,7 @@ impl Choice {
         let index = mesh::choose(turn, count, avoid, usable)?;
         let endpoint = Arc::clone(&route.endpoints[index]);
         endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        endpoint.attempts.fetch_add(1, Ordering::Relaxed);
         Some(Self { endpoint, index })
     }
 

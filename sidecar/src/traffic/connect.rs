@@ -8,7 +8,6 @@
 //! that speak HTTP and nothing else.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
@@ -23,12 +22,12 @@ use super::choose::Choice;
 use super::connection::unless_told;
 use super::destination::{self, Destination, Found};
 use super::detect::{LOOK, Opening, Spoken, opening};
+use super::observation::Observation;
 use super::refusal::Refusal;
 use super::response::ResponseBody;
 use super::tunnel::{Far, Handover};
 use super::upstream::{adopt, reach};
 use crate::listener::Side;
-use crate::plan::Route;
 use crate::worker::{InFlight, Stream};
 
 /// How long a client may take to say what it speaks, before it is taken for one that waits for the
@@ -58,7 +57,7 @@ pub(crate) enum Next {
 pub(crate) async fn open(
     here: &Here<'_>,
     request: Request<Incoming>,
-    counted: &mut Option<Arc<Route>>,
+    seen: &Observation,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let version = request.version();
     let inside = here.connection.inside().is_some();
@@ -79,7 +78,7 @@ pub(crate) async fn open(
             None
         }
         Ok(Found::Outside(route)) => {
-            let route = counted.insert(route);
+            let route = seen.goes(route);
             let choice = Choice::make(here, route, None);
             let choice = choice.ok_or_else(|| destination::nobody(route))?;
             choice.check_loop(here)?;

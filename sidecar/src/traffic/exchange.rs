@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use hyper::body::Incoming;
@@ -14,8 +15,9 @@ use super::Here;
 use super::body::{BodyFault, Playing};
 use super::choose::Choice;
 use super::http2::{self, Download};
+use super::observation::Observation;
 use super::refusal::Refusal;
-use super::upstream::{self, Http1};
+use super::upstream::{self, Account, Http1};
 use crate::plan::{Kind, Route};
 use crate::tls;
 
@@ -42,19 +44,20 @@ pub(crate) type Attempt = Result<Answered, (Failure, Refusal)>;
 /// Makes one attempt.
 pub(crate) async fn exchange(
     here: &Here<'_>,
-    route: &Route,
+    route: &Arc<Route>,
     choice: &Choice,
     request: Request<Playing>,
     attempt: u32,
+    seen: &Observation,
 ) -> Attempt {
     if choice.endpoint.id.protocol == Protocol::Grpc {
         // In a box, as every connection keeps room for the largest of its request's futures.
-        let answered = Box::pin(http2::exchange(here, route, choice, request)).await;
+        let answered = Box::pin(http2::exchange(here, route, choice, request, seen)).await;
         return answered.map(Answered::Http2);
     }
     let mut connection = match checkout(here, route, choice, &request, attempt).await {
         Some(connection) => connection,
-        None => match Box::pin(connect(here, choice)).await {
+        None => match Box::pin(connect(here, route, choice, seen)).await {
             Ok(connection) => connection,
             Err(Refusal::ConnectRefused) if route.kind == Kind::Local => {
                 return Err((Failure::Connect, Refusal::LocalRefused));
@@ -75,8 +78,17 @@ pub(crate) async fn exchange(
     }
 }
 
-async fn connect(here: &Here<'_>, choice: &Choice) -> Result<Http1, Refusal> {
-    let (stream, notes) = upstream::connect(here.worker, &choice.endpoint).await?;
+async fn connect(
+    here: &Here<'_>,
+    route: &Route,
+    choice: &Choice,
+    seen: &Observation,
+) -> Result<Http1, Refusal> {
+    let clock = here.worker.shared.clock;
+    let began = clock.now();
+    let account = Account { worker: here.worker, side: here.port.side, route };
+    let (stream, notes) = upstream::connect(account, &choice.endpoint).await?;
+    seen.connected(clock.now().saturating_sub(began));
     upstream::speak(stream, notes, here.worker.shared.settings().header_case).await
 }
 

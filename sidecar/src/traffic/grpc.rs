@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Here;
 use super::headers::ERROR;
-use super::refusal::Refusal;
+use super::reason::Reason;
 use crate::clock::Clock;
 use crate::plan::Route;
 
@@ -62,6 +62,11 @@ pub(crate) fn is_call(version: Version, headers: &HeaderMap) -> bool {
 /// The status that a head or trailers tell.
 pub(crate) fn status(headers: &HeaderMap) -> Option<GrpcStatus> {
     headers.get(STATUS).map(|value| GrpcStatus::read(value.as_bytes()))
+}
+
+/// How a call ended whose trailers are these.
+pub(crate) fn ended_with(trailers: &HeaderMap) -> GrpcStatus {
+    status(trailers).unwrap_or(GrpcStatus::UNKNOWN)
 }
 
 /// The end of a call that failed on the way: as trailers, or in a head.
@@ -132,11 +137,6 @@ impl Call {
         late
     }
 
-    /// It has ended with `trailers`.
-    pub(crate) fn ends_with(&mut self, trailers: &HeaderMap) {
-        self.ends(status(trailers).unwrap_or(GrpcStatus::UNKNOWN));
-    }
-
     /// It has ended.
     pub(crate) fn ends(&mut self, status: GrpcStatus) {
         if let Some(Judge { route, permit, terms, clock }) = self.judge.take() {
@@ -153,13 +153,13 @@ pub(crate) fn broken_off(error: &h2::Error) -> Option<HeaderMap> {
         return None;
     }
     let text = "the connection broke before the call ended";
-    Some(failure(GrpcStatus::UNAVAILABLE, Refusal::Reset.word(), text))
+    Some(failure(GrpcStatus::UNAVAILABLE, Reason::UpstreamReset.word(), text))
 }
 
 /// The trailers of a call that took too long.
 pub(crate) fn too_late() -> HeaderMap {
     let text = "the call did not end in time";
-    failure(GrpcStatus::DEADLINE_EXCEEDED, Refusal::Timeout.word(), text)
+    failure(GrpcStatus::DEADLINE_EXCEEDED, Reason::Timeout.word(), text)
 }
 
 #[cfg(test)]

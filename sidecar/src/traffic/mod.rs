@@ -23,6 +23,8 @@ mod framing;
 mod grpc;
 mod headers;
 mod http2;
+mod observation;
+mod reason;
 mod refusal;
 mod response;
 mod secure;
@@ -52,10 +54,12 @@ use self::exchange::exchange;
 use self::grpc::Call;
 use self::headers::VIA;
 pub(crate) use self::http2::Pool as SharedConnections;
+use self::observation::Observation;
+pub(crate) use self::reason::Reason;
 use self::refusal::{Refusal, rescue};
 use self::response::ResponseBody;
 pub(crate) use self::tunnel::Handover;
-pub(crate) use self::upstream::Http1;
+pub(crate) use self::upstream::{Counted, Http1};
 use crate::lifecycle::Phase;
 use crate::listener::{Port, Side};
 use crate::plan::{Kind, Route};
@@ -76,28 +80,21 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let here = Here { worker: &worker, port: &port, connection: &connection };
-    let began = worker.shared.clock.now();
-    let in_flight = connection.begin();
-    let mut counted = None;
     let mut call = Call::of(&request);
+    let seen = Observation::begin(&here, &request, call.is_some());
     let only_head = request.method() == Method::HEAD;
-    let (mut response, status) = match forward(&here, request, &mut counted, &mut call).await {
-        Ok(response) => {
-            let status = response.status();
-            (response, status)
-        }
+    let mut response = match forward(&here, request, &seen, &mut call).await {
+        Ok(response) => response,
         Err(refusal) => {
+            seen.refused(&refusal);
             let mut response = rescue(&refusal, call.is_some());
             if refusal.ends_the_connection() && !connection.is_multiplexed() {
                 response::ask_to_leave(&mut response);
             }
-            (response, refusal.status())
+            response
         }
     };
-    if let Some(route) = counted {
-        let took = worker.shared.clock.now().saturating_sub(began);
-        route.state.counters.answered(status, took);
-    }
+    seen.answered(&response);
     if worker.is_leaving() && !connection.is_handed_over() {
         if connection.is_multiplexed() {
             connection.leave();
@@ -111,7 +108,7 @@ pub(crate) async fn answer(
     if let Some(call) = call {
         response.body_mut().follow(call);
     }
-    response.body_mut().hold(in_flight, &worker);
+    response.body_mut().hold(seen);
     connection.carries(Way::Bodies, worker.coarse_now.get());
     Ok(response)
 }
@@ -120,7 +117,7 @@ pub(crate) async fn answer(
 async fn forward(
     here: &Here<'_>,
     request: Request<Incoming>,
-    counted: &mut Option<Arc<Route>>,
+    seen: &Observation,
     call: &mut Option<Box<Call>>,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let shared = &here.worker.shared;
@@ -134,12 +131,13 @@ async fn forward(
         // What is looked at here keeps its room until it goes out of scope.
         let request = request;
         if request.method() == Method::CONNECT {
-            return Box::pin(connect::open(here, request, counted)).await;
+            return Box::pin(connect::open(here, request, seen)).await;
         }
         framing::check(&request, limits.header_fields)?;
         request.into_parts()
     };
     let body = RequestBody::new(body, limits.body_bytes)?;
+    seen.receives(body.received());
     if declines(here, &head) {
         forget(here, &body).await;
         return Err(Refusal::Draining);
@@ -150,7 +148,7 @@ async fn forward(
     http2::normalize(&mut head, body.is_some());
     let route = destination.route(here).await?;
     route.state.touch(here.worker.coarse_now.get());
-    let route = counted.insert(route);
+    let route = seen.goes(route);
 
     // May it go there at all?
     let permit = route.state.breaker.admit(&terms, shared.clock.now());
@@ -175,7 +173,7 @@ async fn forward(
     // A call's time is not what it may stand still for, but all that it has.
     let moved = || call.is_none() && body.moved();
     let answered = {
-        let sent = pin!(send(here, route, head, &body, call.as_deref()));
+        let sent = pin!(send(here, route, head, &body, call.as_deref(), seen));
         in_time(limit, moved, sent).await
     };
     let answered = answered.unwrap_or_else(|| {
@@ -227,6 +225,7 @@ async fn send(
     mut head: Parts,
     body: &RequestBody,
     call: Option<&Call>,
+    seen: &Observation,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let idempotent = head.method.is_idempotent();
     let upgrade = head.headers.contains_key(UPGRADE);
@@ -234,10 +233,11 @@ async fn send(
     let mut choice = Choice::make(here, route, None).ok_or_else(|| destination::nobody(route))?;
     loop {
         choice.check_loop(here)?;
+        seen.chooses(&choice.endpoint);
         attempts += 1;
         let copy = head.clone();
         let request = Request::from_parts(head, body.play());
-        let attempt = exchange(here, route, &choice, request, attempts).await;
+        let attempt = exchange(here, route, &choice, request, attempts, seen).await;
 
         let failure = match &attempt {
             Ok(answered) if response::declined(route, answered.headers()) => {
@@ -246,6 +246,9 @@ async fn send(
             Ok(_) => None,
             Err((failure, _)) => Some(*failure),
         };
+        if failure.is_some() {
+            choice.endpoint.failures.fetch_add(1, Ordering::Relaxed);
+        }
         if route.kind == Kind::Service
             && matches!(failure, Some(Failure::Connect | Failure::PeerDeclined))
         {
@@ -253,7 +256,11 @@ async fn send(
         }
         let next = failure.and_then(|failure| {
             match resend(failure, idempotent, attempts, body.is_whole()) {
-                Resend::Again => Choice::make(here, route, Some((&choice, failure))),
+                Resend::Again => {
+                    let next = Choice::make(here, route, Some((&choice, failure)))?;
+                    seen.resent(failure);
+                    Some(next)
+                }
                 Resend::GiveUp => None,
             }
         });
@@ -262,7 +269,6 @@ async fn send(
             let answered = attempt.map_err(|(_, refusal)| refusal)?;
             return response::finish(here, route, choice, answered, upgrade);
         };
-        route.state.counters.resends.fetch_add(1, Ordering::Relaxed);
         choice = next;
         head = copy;
         if let Some(call) = call {

@@ -8,6 +8,7 @@ use mesh::{BadAuthority, GrpcStatus, Protocol};
 
 use super::grpc;
 use super::headers::ERROR;
+use super::reason::Reason;
 use super::response::ResponseBody;
 
 /// Why a request was not answered by its destination.
@@ -90,74 +91,76 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// The status, the word for `x-mesher-error`, and the text.
-    fn parts(&self) -> (StatusCode, &'static str, String) {
+    fn parts(&self) -> (StatusCode, Reason, String) {
         let gateway = StatusCode::BAD_GATEWAY;
         let unavailable = StatusCode::SERVICE_UNAVAILABLE;
         let bad = StatusCode::BAD_REQUEST;
         match self {
-            Self::Malformed(what) => (bad, "bad_uri", format!("malformed request: {what}")),
+            Self::Malformed(what) => (bad, Reason::BadUri, format!("malformed request: {what}")),
             Self::ForwardedPort => {
-                (bad, "bad_uri", "malformed request: X-Forwarded-Port is no port".to_owned())
+                (bad, Reason::BadUri, "malformed request: X-Forwarded-Port is no port".to_owned())
             }
             Self::UnknownCoding => (
                 StatusCode::NOT_IMPLEMENTED,
-                "bad_uri",
+                Reason::BadUri,
                 "the only transfer coding that is understood is chunked".to_owned(),
             ),
             Self::TooManyFields => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "bad_uri",
+                Reason::BadUri,
                 "the request has more header fields than allowed".to_owned(),
             ),
             // The words of the original, which people search for.
             Self::NoDestination => (
                 bad,
-                "bad_uri",
+                Reason::BadUri,
                 "Invalid uri, please check:\n1, For provider, mesher listens on external ip\n\
                  2, Set http_proxy as mesher address, before sending request"
                     .to_owned(),
             ),
-            Self::BadDestination(why) => (bad, "bad_uri", format!("invalid uri: {why}")),
+            Self::BadDestination(why) => (bad, Reason::BadUri, format!("invalid uri: {why}")),
             Self::Ourselves => {
-                (bad, "bad_uri", "uri format must be: http://serviceName/api".to_owned())
+                (bad, Reason::BadUri, "uri format must be: http://serviceName/api".to_owned())
             }
-            Self::Scheme => {
-                (bad, "bad_uri", "only http:// can be asked for; https:// needs CONNECT".to_owned())
-            }
+            Self::Scheme => (
+                bad,
+                Reason::BadUri,
+                "only http:// can be asked for; https:// needs CONNECT".to_owned(),
+            ),
             Self::Method => (
                 StatusCode::METHOD_NOT_ALLOWED,
-                "bad_uri",
+                Reason::BadUri,
                 "CONNECT is not available here".to_owned(),
             ),
             Self::TooLong => (
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
+                Reason::BodyTooLarge,
                 "the request body is longer than allowed".to_owned(),
             ),
-            Self::ClientGone => (bad, "bad_uri", "the request broke off".to_owned()),
+            Self::ClientGone => (bad, Reason::BadUri, "the request broke off".to_owned()),
             Self::NoInstance { service, app } => (
                 gateway,
-                "no_instance",
+                Reason::NoInstance,
                 format!("lb: No available instance, key: {service}(app:{app}|version:latest)"),
             ),
             Self::DiscoveryUnavailable(service) => (
                 unavailable,
-                "discovery_unavailable",
+                Reason::DiscoveryUnavailable,
                 format!("the registry can't be reached, and {service} was not asked for before"),
             ),
             Self::PassthroughDenied(host) => (
                 StatusCode::FORBIDDEN,
-                "passthrough_denied",
+                Reason::PassthroughDenied,
                 format!("{host} is no service, and requests to other hosts are not let out"),
             ),
             Self::PortDenied(port) => (
                 StatusCode::FORBIDDEN,
-                "port_denied",
+                Reason::PortDenied,
                 format!("port {port} is none of the application's"),
             ),
             Self::NoPort { protocol, service } => (
                 gateway,
-                "port_denied",
+                Reason::PortDenied,
                 format!(
                     "[{}] is not supported, [{service}] didn't set env [SERVICE_PORTS] or cmd \
                      parameter --service-ports before mesher start",
@@ -166,51 +169,61 @@ impl Refusal {
             ),
             Self::Loop => (
                 StatusCode::LOOP_DETECTED,
-                "loop",
+                Reason::Loop,
                 "the request came back to the proxy that had sent it".to_owned(),
             ),
             Self::CircuitOpen { service } => (
                 unavailable,
-                "circuit_open",
+                Reason::CircuitOpen,
                 format!("API {service} is isolated because of error: circuit open"),
             ),
             Self::SlowClient => (
                 StatusCode::REQUEST_TIMEOUT,
-                "timeout",
+                Reason::Timeout,
                 "the rest of the request did not come in time".to_owned(),
             ),
-            Self::Timeout => {
-                (StatusCode::GATEWAY_TIMEOUT, "timeout", "no response came in time".to_owned())
-            }
+            Self::Timeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                Reason::Timeout,
+                "no response came in time".to_owned(),
+            ),
             Self::ConnectRefused => {
-                (gateway, "connect_refused", "connect: connection refused".to_owned())
+                (gateway, Reason::ConnectRefused, "connect: connection refused".to_owned())
             }
-            Self::ConnectTimeout => (gateway, "connect_timeout", "connect: timed out".to_owned()),
+            Self::ConnectTimeout => {
+                (gateway, Reason::ConnectTimeout, "connect: timed out".to_owned())
+            }
             Self::TlsNotSetUp => (
                 gateway,
-                "tls_failed",
+                Reason::TlsFailed,
                 "the instance wants TLS, which is not set up for it here".to_owned(),
             ),
-            Self::TlsFailed => {
-                (gateway, "tls_failed", "no TLS session with the instance came about".to_owned())
-            }
+            Self::TlsFailed => (
+                gateway,
+                Reason::TlsFailed,
+                "no TLS session with the instance came about".to_owned(),
+            ),
             Self::LocalRefused => (
                 gateway,
-                "local_refused",
+                Reason::LocalRefused,
                 "the application takes no connection on this port".to_owned(),
             ),
             Self::Reset | Self::StreamReset(_) => (
                 gateway,
-                "upstream_reset",
+                Reason::UpstreamReset,
                 "the connection broke before a response came".to_owned(),
             ),
             Self::BadResponse => {
-                (gateway, "upstream_reset", "the response is no valid HTTP".to_owned())
+                (gateway, Reason::UpstreamReset, "the response is no valid HTTP".to_owned())
             }
-            Self::Overload => {
-                (unavailable, "overload", "no connection can be opened at the moment".to_owned())
+            Self::Overload => (
+                unavailable,
+                Reason::Overload,
+                "no connection can be opened at the moment".to_owned(),
+            ),
+            Self::Draining => {
+                (unavailable, Reason::Draining, "the instance is about to end".to_owned())
             }
-            Self::Draining => (unavailable, "draining", "the instance is about to end".to_owned()),
         }
     }
 
@@ -219,18 +232,13 @@ impl Refusal {
         matches!(self, Self::Draining | Self::LocalRefused)
     }
 
-    /// The status.
-    pub(crate) fn status(&self) -> StatusCode {
-        self.parts().0
-    }
-
-    /// The word for `x-mesher-error`.
-    pub(crate) fn word(&self) -> &'static str {
+    /// Why, in one word.
+    pub(crate) fn reason(&self) -> Reason {
         self.parts().1
     }
 
     /// The status of a gRPC call that is refused so.
-    fn grpc_status(&self) -> GrpcStatus {
+    pub(crate) fn grpc_status(&self) -> GrpcStatus {
         match self {
             Self::Malformed(_)
             | Self::ForwardedPort
@@ -284,7 +292,8 @@ impl Refusal {
 /// The one place where a failure becomes a response. A gRPC call is always answered with 200, and
 /// told by `grpc-status` how it went.
 pub(crate) fn rescue(refusal: &Refusal, is_call: bool) -> Response<ResponseBody> {
-    let (status, word, text) = refusal.parts();
+    let (status, reason, text) = refusal.parts();
+    let word = reason.word();
     tracing::debug!(%status, word, text, "request refused");
     if is_call {
         let mut response = Response::new(ResponseBody::empty());

@@ -4,7 +4,6 @@
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -21,11 +20,13 @@ use super::framing;
 use super::grpc::{self, Call};
 use super::headers::{ERROR, remove_hop_by_hop};
 use super::http2::Download;
+use super::observation::Observation;
+use super::reason::Reason;
 use super::refusal::Refusal;
 use super::upgrade;
 use super::upstream::Http1;
 use crate::plan::{Kind, Route};
-use crate::worker::{InFlight, Worker};
+use crate::worker::Worker;
 
 /// Whether a peer of ours says that it did not hand the request on. Others are not believed: what
 /// they say is stripped, and they would have the request sent twice.
@@ -90,11 +91,12 @@ pub(crate) fn ask_to_leave(response: &mut Response<ResponseBody>) {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
-/// The body of a response, and who may be told when it is gone.
+/// The body of a response.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     content: Content,
-    holder: Option<(InFlight, Rc<Worker>)>,
+    /// Whoever may be told when it is gone.
+    seen: Option<Observation>,
     /// Where it is that of a gRPC call.
     call: Option<Box<Call>>,
 }
@@ -115,6 +117,19 @@ pub(crate) enum Broken {
     Http1(hyper::Error),
     /// What it was reset with is what the client's stream is reset with.
     Http2(h2::Error),
+}
+
+impl Broken {
+    /// What it means for a call that it was the response of.
+    fn status(&self) -> GrpcStatus {
+        match self {
+            Self::Http2(error) => match error.reason() {
+                Some(reason) if error.is_reset() => GrpcStatus::of_reset(reason.into()),
+                _ => GrpcStatus::UNAVAILABLE,
+            },
+            Self::Http1(_) => GrpcStatus::UNAVAILABLE,
+        }
+    }
 }
 
 impl fmt::Display for Broken {
@@ -159,7 +174,7 @@ impl Pump {
 
 impl ResponseBody {
     fn new(content: Content) -> Self {
-        Self { content, holder: None, call: None }
+        Self { content, seen: None, call: None }
     }
 
     pub(crate) fn text(text: String) -> Self {
@@ -170,9 +185,12 @@ impl ResponseBody {
         Self::new(Content::Text(None))
     }
 
-    /// The request counts as under way until this body is gone.
-    pub(crate) fn hold(&mut self, in_flight: InFlight, worker: &Rc<Worker>) {
-        self.holder = Some((in_flight, Rc::clone(worker)));
+    /// The request is under way until this body is gone.
+    pub(crate) fn hold(&mut self, seen: Observation) {
+        if self.is_end_stream() {
+            seen.is_whole();
+        }
+        self.seen = Some(seen);
     }
 
     /// Leaves out what nobody asked for: HTTP/2 would send it also in answer to HEAD.
@@ -211,11 +229,29 @@ impl ResponseBody {
                 // It has to see that it is idle.
                 connection.driver.drive(cx);
             }
-            if let Some((_, worker)) = &self.holder {
-                pump.finish(worker);
+            if let Some(seen) = &self.seen {
+                pump.finish(seen.worker());
             }
         }
         Poll::Ready(polled.map(|frame| frame.map_err(Broken::Http1)))
+    }
+
+    /// Tells who looks on what comes next.
+    fn note(&self, next: Option<&Result<Frame<Bytes>, Broken>>) {
+        let Some(seen) = &self.seen else { return };
+        match next {
+            Some(Ok(frame)) => {
+                seen.sends(frame.data_ref().map_or(0, Bytes::len));
+                if self.is_end_stream() {
+                    seen.is_whole();
+                }
+            }
+            Some(Err(_)) => {
+                seen.broke_off();
+                seen.connection().break_off();
+            }
+            None => seen.is_whole(),
+        }
     }
 
     /// The call has failed on the way: these are its last words.
@@ -235,28 +271,35 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = &mut *self;
         if this.call.as_mut().is_some_and(|call| call.is_late(cx)) {
+            if let Some(seen) = &this.seen {
+                seen.call_ended(GrpcStatus::DEADLINE_EXCEEDED);
+                seen.gave_up(Reason::Timeout);
+                seen.is_whole();
+            }
             return Poll::Ready(Some(Ok(this.end_with(grpc::too_late()))));
         }
-        let polled = ready!(this.poll_content(cx));
+        let mut polled = ready!(this.poll_content(cx));
         if let Some(call) = &mut this.call {
-            match &polled {
-                Some(Ok(frame)) => {
-                    if let Some(trailers) = frame.trailers_ref() {
-                        call.ends_with(trailers);
-                    }
-                }
-                Some(Err(_)) => call.ends(GrpcStatus::UNAVAILABLE),
-                None => call.ends(GrpcStatus::UNKNOWN),
+            let ended = match &polled {
+                Some(Ok(frame)) => frame.trailers_ref().map(grpc::ended_with),
+                Some(Err(broken)) => Some(broken.status()),
+                None => Some(GrpcStatus::UNKNOWN),
+            };
+            if let (Some(status), Some(seen)) = (ended, &this.seen) {
+                call.ends(status);
+                seen.call_ended(status);
             }
             if let Some(Err(Broken::Http2(error))) = &polled
                 && let Some(trailers) = grpc::broken_off(error)
             {
-                return Poll::Ready(Some(Ok(this.end_with(trailers))));
+                if let Some(seen) = &this.seen {
+                    seen.gave_up(Reason::UpstreamReset);
+                    seen.broke_off();
+                }
+                polled = Some(Ok(this.end_with(trailers)));
             }
         }
-        if let (Some(Err(_)), Some((in_flight, _))) = (&polled, &this.holder) {
-            in_flight.connection().break_off();
-        }
+        this.note(polled.as_ref());
         Poll::Ready(polled)
     }
 
@@ -273,14 +316,6 @@ impl Body for ResponseBody {
             Content::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
             Content::Pumped(pump) => pump.incoming.size_hint(),
             Content::Streamed(streamed) => streamed.0.size_hint(),
-        }
-    }
-}
-
-impl Drop for ResponseBody {
-    fn drop(&mut self) {
-        if let Some((in_flight, worker)) = &self.holder {
-            in_flight.end(worker.coarse_now.get());
         }
     }
 }

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::time::Duration;
 
@@ -15,7 +17,9 @@ use tokio::time::timeout;
 use super::body::Playing;
 use super::dial::connect_to_any;
 use super::refusal::Refusal;
-use crate::plan::{Address, Endpoint, EndpointId, Unusable};
+use crate::listener::Side;
+use crate::metrics::{Counters, Part};
+use crate::plan::{Address, Endpoint, EndpointId, Route, Unusable};
 use crate::settings::HeaderCase;
 use crate::tls::{self, Client};
 use crate::worker::{Notes, Socket, Stream, Worker};
@@ -65,11 +69,62 @@ impl Http1 {
     }
 }
 
+/// For whom a connection is counted, and where.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Account<'a> {
+    pub(crate) worker: &'a Worker,
+    pub(crate) side: Side,
+    pub(crate) route: &'a Route,
+}
+
+/// Counts a connection as open until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    endpoint: Arc<Endpoint>,
+    counters: Arc<Counters>,
+    side: Side,
+    worker: usize,
+}
+
+impl Counted {
+    fn new(account: Account<'_>, endpoint: &Arc<Endpoint>, took: Duration) -> Self {
+        let counted = Self {
+            endpoint: Arc::clone(endpoint),
+            counters: Arc::clone(&account.route.state.counters),
+            side: account.side,
+            worker: account.worker.index,
+        };
+        counted.endpoint.connections.fetch_add(1, Ordering::Relaxed);
+        counted.part().connects.add(took);
+        counted
+    }
+
+    fn part(&self) -> &Part {
+        self.counters.part(self.side, self.worker)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.endpoint.connections.fetch_sub(1, Ordering::Relaxed);
+        self.part().disconnects.one();
+    }
+}
+
 /// Connects to an endpoint.
 pub(crate) async fn connect(
-    worker: &Worker,
-    endpoint: &Endpoint,
+    account: Account<'_>,
+    endpoint: &Arc<Endpoint>,
 ) -> Result<(Stream, Rc<Notes>), Refusal> {
+    let clock = account.worker.shared.clock;
+    let began = clock.now();
+    let (stream, notes) = establish(account.worker, endpoint).await?;
+    let took = clock.now().saturating_sub(began);
+    let _ = notes.counted.set(Box::new(Counted::new(account, endpoint, took)));
+    Ok((stream, notes))
+}
+
+async fn establish(worker: &Worker, endpoint: &Endpoint) -> Result<(Stream, Rc<Notes>), Refusal> {
     let shared = &worker.shared;
     let tls = session_of(worker, endpoint)?;
     let limit = shared.settings().limits.connect_timeout;

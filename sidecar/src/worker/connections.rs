@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub(crate) struct Connections {
 /// One connection from a client, as the rest of the worker sees it.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    /// Where it comes from.
+    pub(crate) client: SocketAddr,
     pub(crate) notes: Rc<Notes>,
     in_flight: Cell<u32>,
     /// When it was accepted or last answered; from a head's first byte on, when that came; while
@@ -81,10 +84,11 @@ impl Way {
 }
 
 impl Connections {
-    pub(crate) fn add(&self, now: Duration) -> (u64, Rc<Connection>) {
+    pub(crate) fn add(&self, client: SocketAddr, now: Duration) -> (u64, Rc<Connection>) {
         let id = self.next.get();
         self.next.set(id + 1);
         let connection = Rc::new(Connection {
+            client,
             notes: Rc::default(),
             in_flight: Cell::new(0),
             since: Cell::new(now),
@@ -283,11 +287,16 @@ impl InFlight {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::task::Context;
     use std::time::Duration;
 
     use super::{Connections, Order, Way};
     use crate::settings::Limits;
+
+    fn client() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 1))
+    }
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -301,9 +310,9 @@ mod tests {
     fn a_head_that_began_has_less_time_than_a_silent_connection() {
         let cx = Context::from_waker(std::task::Waker::noop());
         let table = Connections::default();
-        let (_, silent) = table.add(at(0));
-        let (_, slow) = table.add(at(0));
-        let (_, busy) = table.add(at(0));
+        let (_, silent) = table.add(client(), at(0));
+        let (_, slow) = table.add(client(), at(0));
+        let (_, busy) = table.add(client(), at(0));
         let request = busy.begin();
         slow.notes.received.set(true);
         for second in 1..=11 {
@@ -327,7 +336,7 @@ mod tests {
     fn what_is_on_its_way_may_not_stand_still_for_ever() {
         let cx = Context::from_waker(std::task::Waker::noop());
         let table = Connections::default();
-        let (_, connection) = table.add(at(0));
+        let (_, connection) = table.add(client(), at(0));
         let limits = Limits { body_timeout: at(20), tunnel_timeout: at(100), ..limits() };
         let request = connection.begin();
         table.sweep(at(1000), &limits);
@@ -350,7 +359,7 @@ mod tests {
     fn room_is_made_by_what_waited_longest() {
         let cx = Context::from_waker(std::task::Waker::noop());
         let table = Connections::default();
-        let open: Vec<_> = (0..9).map(|second| table.add(at(second)).1).collect();
+        let open: Vec<_> = (0..9).map(|second| table.add(client(), at(second)).1).collect();
         let request = open[0].begin();
         table.make_room();
         let told: Vec<_> = open.iter().map(|c| c.order(&cx).is_some()).collect();

@@ -9,7 +9,9 @@ mod socket;
 mod stream;
 
 use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,6 +30,7 @@ pub(crate) use self::pool::Pool;
 pub(crate) use self::quota::workers;
 pub(crate) use self::socket::Socket;
 pub(crate) use self::stream::{Notes, Stream};
+use crate::access_log::Sheets;
 use crate::lifecycle::Phase;
 use crate::listener::Port;
 use crate::proxy::Shared;
@@ -41,12 +44,16 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// What the thread's tasks share.
 #[derive(Debug)]
 pub(crate) struct Worker {
+    /// Which one it is, from 0: its place wherever each worker has one.
+    pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Pool,
     /// Connections to endpoints that many requests share.
     pub(crate) http2: traffic::SharedConnections,
     /// Time, as of the last sweep: good enough for what is measured in seconds.
     pub(crate) coarse_now: Cell<Duration>,
+    /// What requests are taken down on that may be logged.
+    pub(crate) sheets: Sheets,
     /// Who makes a TLS session waits for a turn.
     pub(crate) handshakes: Semaphore,
     connections: Connections,
@@ -56,7 +63,7 @@ pub(crate) struct Worker {
 #[derive(Debug)]
 pub(crate) enum Message {
     /// A connection to serve.
-    Accepted(std::net::TcpStream, Arc<Port>),
+    Accepted(std::net::TcpStream, SocketAddr, Arc<Port>),
     /// File descriptors or places have run out: end what is idle.
     MakeRoom,
     /// No more connections come: finish.
@@ -92,10 +99,12 @@ impl Remote {
             let _ = ready.send(Ok(()));
             let now = Cell::new(shared.clock.now());
             let worker = Worker {
+                index,
                 shared,
                 pool: Pool::default(),
                 http2: traffic::SharedConnections::default(),
                 coarse_now: now,
+                sheets: Sheets::new(seed(index)),
                 handshakes: Semaphore::new(HANDSHAKES),
                 connections: Connections::default(),
             };
@@ -106,9 +115,9 @@ impl Remote {
     }
 
     /// Hands a connection over.
-    pub(crate) fn accept(&self, tcp: std::net::TcpStream, port: &Arc<Port>) {
+    pub(crate) fn accept(&self, tcp: std::net::TcpStream, client: SocketAddr, port: &Arc<Port>) {
         self.load.fetch_add(1, Ordering::Relaxed);
-        self.send(Message::Accepted(tcp, Arc::clone(port)));
+        self.send(Message::Accepted(tcp, client, Arc::clone(port)));
     }
 
     /// Its open connections.
@@ -120,6 +129,11 @@ impl Remote {
         // A worker that ended needs no messages.
         let _ = self.messages.send(message);
     }
+}
+
+/// Another number for each worker, and each time.
+fn seed(index: usize) -> u64 {
+    RandomState::new().hash_one(index)
 }
 
 impl Worker {
@@ -135,7 +149,7 @@ impl Worker {
                 }
             };
             match message {
-                Some(Message::Accepted(tcp, port)) => self.serve(tcp, port, &load),
+                Some(Message::Accepted(tcp, client, port)) => self.serve(tcp, client, port, &load),
                 Some(Message::MakeRoom) => {
                     self.pool.clear();
                     self.http2.clear();
@@ -147,10 +161,16 @@ impl Worker {
         self.finish().await;
     }
 
-    fn serve(self: &Rc<Self>, tcp: std::net::TcpStream, port: Arc<Port>, load: &Arc<AtomicUsize>) {
+    fn serve(
+        self: &Rc<Self>,
+        tcp: std::net::TcpStream,
+        client: SocketAddr,
+        port: Arc<Port>,
+        load: &Arc<AtomicUsize>,
+    ) {
         let worker = Rc::clone(self);
         let load = Arc::clone(load);
-        let (id, connection) = self.connections.add(self.shared.clock.now());
+        let (id, connection) = self.connections.add(client, self.shared.clock.now());
         tokio::task::spawn_local(async move {
             // A socket that the event loop does not take is closed, and its client told thus.
             if let Ok(tcp) = TcpStream::from_std(tcp) {

@@ -1,6 +1,6 @@
 //! A connection, with or without TLS, and what has to be known of it while hyper owns it.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
 use super::socket::Socket;
+use crate::traffic::Counted;
 
 /// How long a farewell may take that the peer does not read.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -28,6 +29,8 @@ pub(crate) struct Notes {
     /// The next read asks the system itself. Readiness is told by the event loop, which may not
     /// have looked since the peer closed, or sent, a moment ago.
     pub(crate) probe: Cell<bool>,
+    /// What counts it as open, where it is one to an endpoint.
+    pub(crate) counted: OnceCell<Box<Counted>>,
 }
 
 /// The stream of one connection, on either side of the proxy.

@@ -58,6 +58,15 @@ pub(super) static KEYS: &[Key] = &[
     key("mesher.limits.drainTimeout", Mesher, Kind::Duration, "From SIGTERM to the end of what is in flight.").live("30s"),
     key("mesher.limits.connections", Mesher, COUNT, "Connections of callers at once.").live("16384"),
     key("mesher.limits.idleUpstream", Mesher, COUNT, "Idle connections for each instance and worker.").live("512"),
+    key("mesher.accessLog.to", Mesher, Kind::Text, "A line for each request: off, stdout, or the path of a file.")
+        .live("off")
+        .variables(&["MESHER_ACCESS_LOG"]),
+    key("mesher.accessLog.format", Mesher, Kind::Choice(&["text", "json"]), "Lines for people, or one JSON object a line.")
+        .live("text")
+        .variables(&["MESHER_ACCESS_LOG_FORMAT"]),
+    key("mesher.accessLog.sample", Mesher, Kind::Share, "The share of requests that are logged however they end.").live("1"),
+    key("mesher.accessLog.errors", Mesher, Kind::Flag, "Whether those that failed are logged whatever the share.").live("true"),
+    key("mesher.accessLog.query", Mesher, Kind::Flag, "Whether lines show what follows the ? of a URL.").live("false"),
     key("admin.enable", Mesher, Kind::Flag, "Whether there is more on the admin port than health and metrics.").restart("false"),
     key("admin.goRuntimeMetrics", Mesher, Kind::Flag, "There is no Go runtime to measure."),
     key("admin.serverUri", Mesher, Kind::Text, "Never had an effect."),

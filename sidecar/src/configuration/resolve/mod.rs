@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::kind;
 use super::problem::{Problems, Severity};
 use super::values::{Entry, Values};
-use crate::settings::{HeaderCase, Limits, Log, LogLevel, Mode, Settings};
+use crate::settings::{AccessLog, HeaderCase, Limits, Log, LogLevel, LogTarget, Mode, Settings};
 
 mod discovery;
 mod egress;
@@ -110,6 +110,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
         breaker: breaker(reader, chains.breaker, built_in.breaker),
         route_rules: routes::rules(reader),
         log: log(reader),
+        access_log: access_log(reader, built_in.access_log),
     }
 }
 
@@ -175,6 +176,23 @@ fn breaker(
             .unwrap_or(built_in.error_percent),
         sleep: number("sleepWindowInMilliseconds")
             .map_or(built_in.sleep, std::time::Duration::from_millis),
+    }
+}
+
+fn access_log(reader: &Reader<'_>, built_in: AccessLog) -> AccessLog {
+    AccessLog {
+        to: match reader.text(&["mesher.accessLog.to"]) {
+            None | Some("") => built_in.to,
+            Some(word) if word.eq_ignore_ascii_case("off") => LogTarget::Off,
+            Some(word) if word.eq_ignore_ascii_case("stdout") => LogTarget::Stdout,
+            Some(path) => LogTarget::File(path.into()),
+        },
+        json: reader
+            .text(&["mesher.accessLog.format"])
+            .map_or(built_in.json, |text| text.eq_ignore_ascii_case("json")),
+        sample: reader.get(&["mesher.accessLog.sample"], kind::share).unwrap_or(built_in.sample),
+        errors: reader.flag(&["mesher.accessLog.errors"]).unwrap_or(built_in.errors),
+        query: reader.flag(&["mesher.accessLog.query"]).unwrap_or(built_in.query),
     }
 }
 

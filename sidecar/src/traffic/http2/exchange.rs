@@ -16,12 +16,14 @@ use super::client::{Lease, Shared, handshake};
 use super::download::Download;
 use super::pool::Found;
 use super::upload::Upload;
+use crate::listener::Side;
 use crate::plan::{Address, Endpoint, Kind, Route};
 use crate::traffic::Here;
 use crate::traffic::body::{BodyFault, Playing};
 use crate::traffic::choose::Choice;
+use crate::traffic::observation::Observation;
 use crate::traffic::refusal::Refusal;
-use crate::traffic::upstream::connect;
+use crate::traffic::upstream::{Account, connect};
 use crate::worker::Worker;
 
 /// What went wrong, for the decision about another attempt, and for the client.
@@ -30,11 +32,12 @@ type Failed = (Failure, Refusal);
 /// Makes one attempt.
 pub(crate) async fn exchange(
     here: &Here<'_>,
-    route: &Route,
+    route: &Arc<Route>,
     choice: &Choice,
     request: Request<Playing>,
+    seen: &Observation,
 ) -> Result<Response<Download>, Failed> {
-    let lease = match checkout(here, choice, request.method().is_idempotent()).await {
+    let lease = match checkout(here, route, choice, request.method().is_idempotent(), seen).await {
         Ok(lease) => lease,
         Err(Refusal::ConnectRefused) if route.kind == Kind::Local => {
             return Err((Failure::Connect, Refusal::LocalRefused));
@@ -76,7 +79,13 @@ pub(crate) async fn exchange(
 }
 
 /// A connection that is fit for the request.
-async fn checkout(here: &Here<'_>, choice: &Choice, idempotent: bool) -> Result<Lease, Refusal> {
+async fn checkout(
+    here: &Here<'_>,
+    route: &Arc<Route>,
+    choice: &Choice,
+    idempotent: bool,
+    seen: &Observation,
+) -> Result<Lease, Refusal> {
     let pool = &here.worker.http2;
     let endpoint = &choice.endpoint;
     loop {
@@ -91,18 +100,29 @@ async fn checkout(here: &Here<'_>, choice: &Choice, idempotent: bool) -> Result<
             Found::Coming(coming) => coming,
             Found::Nothing => {
                 let worker = Rc::clone(here.worker);
-                pool.join(endpoint.pool, open(worker, Arc::clone(endpoint)))
+                let opened = open(worker, here.port.side, Arc::clone(route), Arc::clone(endpoint));
+                pool.join(endpoint.pool, opened)
             }
         };
+        let clock = here.worker.shared.clock;
+        let began = clock.now();
         // It is as fresh as can be. Many may have waited for it; h2 has them wait on.
-        return Ok(coming.await?.lease());
+        let lease = coming.await?.lease();
+        seen.connected(clock.now().saturating_sub(began));
+        return Ok(lease);
     }
 }
 
 /// Opens a connection, for all who wait for one.
-async fn open(worker: Rc<Worker>, endpoint: Arc<Endpoint>) -> Result<Rc<Shared>, Refusal> {
+async fn open(
+    worker: Rc<Worker>,
+    side: Side,
+    route: Arc<Route>,
+    endpoint: Arc<Endpoint>,
+) -> Result<Rc<Shared>, Refusal> {
     let opened = async {
-        let (stream, notes) = connect(&worker, &endpoint).await?;
+        let account = Account { worker: &worker, side, route: &route };
+        let (stream, notes) = connect(account, &endpoint).await?;
         let now = worker.shared.clock.now();
         handshake(stream, notes, now).await.map_err(|_| Refusal::Reset)
     }
