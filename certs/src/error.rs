@@ -50,13 +50,70 @@ pub enum Error {
     /// A private key that cannot be used.
     #[error(
         "{place}: the private key cannot be used: {problem}; supported are ECDSA P-256, P-384 and \
-         P-521, Ed25519 and RSA from 2048 bits, in PKCS#8, SEC1 or PKCS#1 form, not encrypted"
+         P-521, Ed25519 and RSA from 2048 bits, in PKCS#8, SEC1 or PKCS#1 form"
     )]
     Key {
         /// Where the key came from.
         place: String,
         /// What is wrong with it; never the key.
         problem: String,
+    },
+    /// A private key that is encrypted, and nobody said where its password is.
+    #[error(
+        "{place}: the private key is encrypted, and no file with its password is named: name it \
+         (mesher: certPwdFile in tls.yaml), or take the password off with \
+         `openssl pkey -in KEY -out NEW`"
+    )]
+    NoPassword {
+        /// Where the key came from.
+        place: String,
+    },
+    /// A file that is to hold the password of a private key, and does not.
+    #[error("{}, which is to hold the password of {key}: {problem}", path.display())]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// Where the key came from.
+        key: String,
+        /// What is wrong, and what to do; never what the file holds.
+        problem: String,
+    },
+    /// The password does not open the private key.
+    #[error(
+        "{place}: the password in {} does not open the private key, or the key is damaged; if both \
+         are being replaced, the next reload heals it, else try the two with \
+         `openssl pkey -noout -in KEY -passin file:PASSWORD`",
+        password.display()
+    )]
+    WrongPassword {
+        /// Where the key came from.
+        place: String,
+        /// The file with the password.
+        password: PathBuf,
+    },
+    /// A private key that is encrypted in a way that is not known here.
+    #[error(
+        "{place}: the private key is encrypted with {cipher}, which is not supported; supported \
+         are AES-CBC of 128, 192 and 256 bits and DES-EDE3-CBC, in PKCS#8 with PBES2 (PBKDF2 by \
+         HMAC with SHA-1 or SHA-2, or scrypt) or by Proc-Type and DEK-Info: encrypt it anew with \
+         `openssl pkcs8 -topk8 -v2 aes-256-cbc -in KEY -out NEW`"
+    )]
+    KeyCipher {
+        /// Where the key came from.
+        place: String,
+        /// The cipher, or what derives its key.
+        cipher: String,
+    },
+    /// A private key that would take too much time or memory to open.
+    #[error(
+        "{place}: opening the private key takes {cost}: encrypt it anew with less, \
+         `openssl pkcs8 -topk8 -v2 aes-256-cbc -iter 600000 -in KEY -out NEW`"
+    )]
+    KeyCost {
+        /// Where the key came from.
+        place: String,
+        /// How much it takes, and how much is allowed.
+        cost: String,
     },
     /// Certificate and key are not a pair.
     #[error(

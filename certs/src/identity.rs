@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs;
+use rustls::InconsistentKeys;
 use rustls::sign::CertifiedKey;
-use zeroize::Zeroizing;
 
 use crate::certificate::Certificate;
 use crate::error::Error;
 use crate::folder::read;
+use crate::opened_keys::OpenedKeys;
 use crate::private_key::PrivateKey;
 
 /// A leaf certificate with its chain and key, checked to belong together.
@@ -28,15 +28,18 @@ impl Identity {
         Self::new(chain, PrivateKey::from_pem(key, place)?, place)
     }
 
-    /// Reads a chain and its key from two files, as [`Self::from_pem`] does.
-    pub fn from_files(chain: &Path, key: &Path) -> Result<Self, Error> {
-        let text = Zeroizing::new(read(key)?);
+    /// Reads a chain and its key from two files, as [`Self::from_pem`] does. The key may be
+    /// encrypted: see [`PrivateKey::from_file`].
+    pub fn from_files(
+        chain: &Path,
+        key: &Path,
+        password: Option<&Path>,
+        opened: &mut OpenedKeys,
+    ) -> Result<Self, Error> {
         // What is wrong with either is wrong with the pair, but most often with one of them.
         let certificates = Certificate::all_from_pem(&read(chain)?, &chain.display().to_string())?;
-        let place = key.display().to_string();
-        let key = PrivateKey::from_pem(&text, &place)?;
-        let place = format!("{} and {place}", chain.display());
-        Self::new(certificates, key, &place)
+        let place = format!("{} and {}", chain.display(), key.display());
+        Self::new(certificates, PrivateKey::from_file(key, password, opened)?, &place)
     }
 
     pub(crate) fn new(
@@ -51,13 +54,16 @@ impl Identity {
             return Err(Error::CaAsLeaf { place: place.into(), subject: leaf.subject().into() });
         }
         let ders = chain.iter().map(|c| c.der().clone()).collect();
-        let certified =
-            CertifiedKey::from_der(ders, key.der(place)?, &aws_lc_rs::default_provider()).map_err(
-                |e| match e {
-                    rustls::Error::InconsistentKeys(_) => Error::Mismatch { place: place.into() },
-                    other => Error::Key { place: place.into(), problem: other.to_string() },
-                },
-            )?;
+        let certified = CertifiedKey::new(ders, key.signing(place)?);
+        match certified.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(rustls::Error::InconsistentKeys(_)) => {
+                return Err(Error::Mismatch { place: place.into() });
+            }
+            Err(other) => {
+                return Err(Error::Key { place: place.into(), problem: other.to_string() });
+            }
+        }
         Ok(Self { chain, key, certified: Arc::new(certified) })
     }
 

@@ -1,12 +1,20 @@
 //! A private key that never shows itself and leaves no trace in freed memory.
 
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
+use rustls::sign::SigningKey;
 use zeroize::Zeroizing;
 
+use crate::encrypted_key::{EncryptedKey, Limits};
 use crate::error::Error;
+use crate::folder::read;
+use crate::opened_keys::OpenedKeys;
+use crate::password::Password;
 
 /// A private key in PEM form (PKCS#8, SEC1 or PKCS#1). `Debug` says `PrivateKey(..)`; the memory
 /// is overwritten when the last copy is dropped.
@@ -16,10 +24,37 @@ pub struct PrivateKey {
 }
 
 impl PrivateKey {
-    /// Reads the first private key of `pem`; `place` names the source in errors.
+    /// Reads the first private key of `pem`, which must not be encrypted; `place` names the source
+    /// in errors.
     pub fn from_pem(pem: &[u8], place: &str) -> Result<Self, Error> {
-        let key = parse(pem, place)?;
-        drop(Wiped(key));
+        match encrypted(pem, place)? {
+            None => Self::from_plain(pem, place),
+            Some(_) => Err(Error::NoPassword { place: place.into() }),
+        }
+    }
+
+    /// Reads the first private key of a file. Where it is encrypted, `password` is the file that
+    /// holds its password and nothing else; else that file is not read. What was opened before is
+    /// taken from `opened`.
+    pub fn from_file(
+        key: &Path,
+        password: Option<&Path>,
+        opened: &mut OpenedKeys,
+    ) -> Result<Self, Error> {
+        let text = Zeroizing::new(read(key)?);
+        let place = key.display().to_string();
+        let Some(encrypted) = encrypted(&text, &place)? else {
+            return Self::from_plain(&text, &place);
+        };
+        let Some(file) = password else { return Err(Error::NoPassword { place }) };
+        let password = Password::from_file(file, &place)?;
+        opened
+            .open(&text, &encrypted, &password, &place)?
+            .ok_or_else(|| Error::WrongPassword { place, password: file.to_owned() })
+    }
+
+    fn from_plain(pem: &[u8], place: &str) -> Result<Self, Error> {
+        drop(Wiped(parse(pem, place)?));
         let text = std::str::from_utf8(pem)
             .map_err(|e| Error::Pem { place: place.into(), problem: e.to_string() })?;
         Ok(Self { pem: Zeroizing::new(text.to_owned()) })
@@ -35,28 +70,24 @@ impl PrivateKey {
         &self.pem
     }
 
-    /// The key in DER, for rustls, which takes it over.
-    pub(crate) fn der(&self, place: &str) -> Result<PrivateKeyDer<'static>, Error> {
-        parse(self.pem.as_bytes(), place)
+    /// The key as rustls signs with it.
+    pub(crate) fn signing(&self, place: &str) -> Result<Arc<dyn SigningKey>, Error> {
+        let key = Wiped(parse(self.pem.as_bytes(), place)?);
+        any_supported_type(&key.0)
+            .map_err(|error| Error::Key { place: place.into(), problem: error.to_string() })
     }
+}
+
+fn encrypted(pem: &[u8], place: &str) -> Result<Option<EncryptedKey>, Error> {
+    EncryptedKey::find(pem, &Limits::MOST).map_err(|refused| refused.at(place))
 }
 
 fn parse(pem: &[u8], place: &str) -> Result<PrivateKeyDer<'static>, Error> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|e| match e {
-        PemError::NoItemsFound if is_encrypted(pem) => Error::Key {
-            place: place.into(),
-            problem: "it is encrypted; take its password off with `openssl pkey`".into(),
-        },
         PemError::NoItemsFound => Error::Missing { place: place.into(), wanted: "PRIVATE KEY" },
         // The parser's other messages may quote lines; a line may be key material.
         _ => Error::Pem { place: place.into(), problem: "broken private key block".into() },
     })
-}
-
-/// Whether there is a key that only a password opens.
-fn is_encrypted(pem: &[u8]) -> bool {
-    const LABEL: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
-    pem.windows(LABEL.len()).any(|window| window == LABEL)
 }
 
 /// Overwrites a parsed key when it goes out of scope.
@@ -87,14 +118,6 @@ mod tests {
             format!("-----BEGIN PRIVATE KEY-----\n{body}\n%%%\n-----END PRIVATE KEY-----\n");
         let error = PrivateKey::from_pem(broken.as_bytes(), "tls.key").expect_err("broken");
         assert!(!format!("{error} {error:?}").contains(body), "{error:?}");
-    }
-
-    #[test]
-    fn a_key_with_a_password_is_said_so() {
-        let label = "ENCRYPTED PRIVATE KEY";
-        let text = format!("-----BEGIN {label}-----\nMAAA\n-----END {label}-----\n");
-        let error = PrivateKey::from_pem(text.as_bytes(), "tls.key").expect_err("encrypted");
-        assert!(error.to_string().contains("tls.key: the private key cannot be used: it is encr"));
     }
 
     #[test]

@@ -211,7 +211,12 @@ impl Proxy {
         self.helpers.push(tokio::spawn(async move {
             while changes.changed().await.is_ok() {
                 let new = Settings::clone(&changes.borrow_and_update());
-                shared.reconfigure(new);
+                let shared = Arc::clone(&shared);
+                // Files are read, and keys opened.
+                let taken_over = tokio::task::spawn_blocking(move || shared.reconfigure(new)).await;
+                if let Err(error) = taken_over {
+                    tracing::error!(%error, "other settings could not be taken over");
+                }
             }
         }));
     }

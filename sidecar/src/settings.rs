@@ -272,6 +272,8 @@ pub struct Tls {
     pub certificate: Option<PathBuf>,
     /// Its key.
     pub key: Option<PathBuf>,
+    /// The file with the key's password, where it has one.
+    pub password: Option<PathBuf>,
     /// Whom to trust.
     pub ca: Option<PathBuf>,
     /// Whether the peer has to prove who it is; `None`: nobody said, see

@@ -3,6 +3,7 @@
 mod handshake;
 mod issuing;
 mod lifecycle;
+mod passwords;
 mod replicas;
 mod serving;
 

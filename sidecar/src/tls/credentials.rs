@@ -1,6 +1,6 @@
 //! What the files of one tag hold.
 
-use certs::{Bundle, Certificate, Identity};
+use certs::{Bundle, Certificate, Identity, OpenedKeys};
 
 use crate::settings::Tls;
 
@@ -14,11 +14,14 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Reads the files. A key that is not the certificate's, a half-written file and a CA where a
-    /// leaf should be are errors.
-    pub(crate) fn load(terms: &Tls) -> Result<Self, certs::Error> {
+    /// Reads the files. A key that is not the certificate's, one that the password does not open, a
+    /// half-written file and a CA where a leaf should be are errors. An encrypted key that is not
+    /// among those `opened` takes its time.
+    pub(crate) fn load(terms: &Tls, opened: &mut OpenedKeys) -> Result<Self, certs::Error> {
         let identity = match (&terms.certificate, &terms.key) {
-            (Some(chain), Some(key)) => Some(Identity::from_files(chain, key)?),
+            (Some(chain), Some(key)) => {
+                Some(Identity::from_files(chain, key, terms.password.as_deref(), opened)?)
+            }
             _ => None,
         };
         let trust = terms.ca.as_deref().map(Bundle::from_file).transpose()?;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use certs::Folder;
+use certs::{Folder, OpenedKeys};
 use futures::future::select_all;
 
 use super::credentials::Credentials;
@@ -25,7 +25,7 @@ impl Tls {
             let mut watches: Vec<_> =
                 folders.iter().map(|folder| Folder::new(folder).watch(POLL)).collect();
             // They may have changed since they were last read.
-            self.refresh();
+            Arc::clone(&self).refresh_aside().await;
             let moved = self.moved.notified();
             tokio::pin!(moved);
             loop {
@@ -38,13 +38,22 @@ impl Tls {
                 };
                 tokio::select! {
                     () = &mut moved => break,
-                    () = changed => self.refresh(),
+                    () = changed => Arc::clone(&self).refresh_aside().await,
                 }
             }
         }
     }
 
-    /// Takes over what other settings say of TLS.
+    /// [`Self::refresh`], where it holds nobody up.
+    async fn refresh_aside(self: Arc<Self>) {
+        let refreshed = tokio::task::spawn_blocking(move || self.refresh()).await;
+        if let Err(error) = refreshed {
+            tracing::error!(%error, "the certificates' files could not be looked at");
+        }
+    }
+
+    /// Takes over what other settings say of TLS. It reads files, and may take as long as it takes
+    /// to open a key.
     pub(crate) fn reconfigure(&self, settings: &Settings) {
         let terms = ours(settings, &self.own_name);
         if self.wanted().terms != terms {
@@ -56,15 +65,18 @@ impl Tls {
 
     /// Reads all files, and puts in force what is different and in order. What is not leaves its
     /// tag as it was.
-    pub(crate) fn refresh(&self) {
-        let mut wanted = self.wanted();
+    fn refresh(&self) {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let (wanted, mut faults) = {
+            let wanted = self.wanted();
+            (wanted.terms.clone(), wanted.faults.clone())
+        };
         let before = self.in_force.load_full();
         let mut after = (*before).clone();
-        after.retain(|tag, _| wanted.terms.contains_key(tag));
-        let mut faults = std::mem::take(&mut wanted.faults);
-        faults.retain(|tag, _| wanted.terms.contains_key(tag));
-        for (tag, terms) in &wanted.terms {
-            match renew(tag, terms, before.get(tag)) {
+        after.retain(|tag, _| wanted.contains_key(tag));
+        faults.retain(|tag, _| wanted.contains_key(tag));
+        for (tag, terms) in &wanted {
+            match renew(tag, terms, before.get(tag), &mut opened) {
                 Ok(new) => {
                     if faults.remove(tag).is_some() {
                         tracing::info!(tag, "the certificates' files are in order again");
@@ -89,7 +101,8 @@ impl Tls {
                 }
             }
         }
-        wanted.faults = faults;
+        opened.forget_unused();
+        self.wanted().faults = faults;
         let same = |(tag, new): (&String, &Arc<InForce>)| {
             before.get(tag).is_some_and(|old| Arc::ptr_eq(old, new))
         };
@@ -108,15 +121,20 @@ impl Tls {
     fn folders(&self) -> BTreeSet<PathBuf> {
         let wanted = self.wanted();
         let files =
-            |terms: &Terms| [terms.certificate.clone(), terms.key.clone(), terms.ca.clone()];
+            |it: &Terms| [&it.certificate, &it.key, &it.password, &it.ca].map(Option::clone);
         let files = wanted.terms.values().flat_map(files).flatten();
         files.map(|file| folder(&file)).collect()
     }
 }
 
 /// What is to be in force for a tag, if it is not what is.
-fn renew(tag: &str, terms: &Terms, now: Option<&Arc<InForce>>) -> Result<Option<InForce>, String> {
-    let held = Credentials::load(terms).map_err(|error| error.to_string())?;
+fn renew(
+    tag: &str,
+    terms: &Terms,
+    now: Option<&Arc<InForce>>,
+    opened: &mut OpenedKeys,
+) -> Result<Option<InForce>, String> {
+    let held = Credentials::load(terms, opened).map_err(|error| error.to_string())?;
     if now.is_some_and(|now| now.terms == *terms && now.held == held) {
         return Ok(None);
     }

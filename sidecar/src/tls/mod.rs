@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use certs::OpenedKeys;
 use mesh::Protocol;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
@@ -33,8 +34,10 @@ use crate::settings::{Settings, Tls as Terms};
 pub struct Tls {
     own_name: String,
     in_force: ArcSwap<BTreeMap<String, Arc<InForce>>>,
-    /// What is looked at next; the lock is also that only one looks at a time.
+    /// What is looked at next; locked for moments.
     wanted: Mutex<Wanted>,
+    /// Locked by whoever looks at the files, so that only one does; opening a key may take seconds.
+    opened: Mutex<OpenedKeys>,
     /// Other files are to be followed.
     moved: Notify,
     /// For service-center, where its tag is there.
@@ -79,9 +82,10 @@ impl Tls {
     pub fn load(settings: &Settings) -> Result<Self, Error> {
         let own_name = settings.identity.service.clone();
         let terms = ours(settings, &own_name);
+        let mut opened = OpenedKeys::new();
         let mut in_force = BTreeMap::new();
         for (tag, terms) in &terms {
-            let held = Credentials::load(terms)
+            let held = Credentials::load(terms, &mut opened)
                 .map_err(|reason| Error::Certificate { tag: tag.clone(), reason })?;
             let built = InForce::build(tag, terms, held)
                 .map_err(|reason| Error::Tls { tag: tag.clone(), reason })?;
@@ -91,6 +95,7 @@ impl Tls {
             own_name,
             in_force: ArcSwap::from_pointee(in_force),
             wanted: Mutex::new(Wanted { terms, faults: BTreeMap::new() }),
+            opened: Mutex::new(opened),
             moved: Notify::new(),
             registry: None,
             counts: Counts::default(),

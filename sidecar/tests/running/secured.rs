@@ -9,6 +9,11 @@ use tempfile::TempDir;
 
 use crate::mesh::{Arguments, Mesh};
 
+/// A key, and the same as only [`PASSWORD`] opens it.
+const KEY: &str = include_str!("../../../certs/tests/keys/ec.pem");
+const LOCKED_KEY: &str = include_str!("../../../certs/tests/keys/ec-aes256.pem");
+const PASSWORD: &str = "correct-horse\n";
+
 /// Files of a CA and of a certificate of it.
 struct Files(TempDir);
 
@@ -19,17 +24,28 @@ impl Files {
         Ok(files)
     }
 
-    /// Writes all of them anew: another CA, another certificate.
+    /// Writes all of them anew: another CA, another certificate and key.
     fn renew(&self) -> Result<()> {
+        self.write(&KeyPair::generate()?)
+    }
+
+    /// The same, for a key that has a password.
+    fn lock(&self) -> Result<()> {
+        self.write(&KeyPair::from_pem(KEY)?)?;
+        fs::write(self.path("tls.key"), LOCKED_KEY)?;
+        fs::write(self.path("password"), PASSWORD)?;
+        Ok(())
+    }
+
+    fn write(&self, key: &KeyPair) -> Result<()> {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let key = KeyPair::generate()?;
-        let ca = params.self_signed(&key)?.pem();
-        let issuer = Issuer::new(params, key);
-        let key = KeyPair::generate()?;
+        let signing = KeyPair::generate()?;
+        let ca = params.self_signed(&signing)?.pem();
+        let issuer = Issuer::new(params, signing);
         let names = ["127.0.0.1", "RESTServer"].map(str::to_owned);
-        let leaf = CertificateParams::new(names)?.signed_by(&key, &issuer)?.pem();
+        let leaf = CertificateParams::new(names)?.signed_by(key, &issuer)?.pem();
         for (name, text) in [("ca.crt", ca), ("tls.crt", leaf), ("tls.key", key.serialize_pem())] {
             let beside = self.path("new");
             fs::write(&beside, text)?;
@@ -70,15 +86,21 @@ async fn a_registry_with_tls_renews_its_certificate_and_its_ca() -> Result<()> {
 }
 
 #[tokio::test]
-async fn proxies_that_prove_themselves_to_each_other() -> Result<()> {
+async fn proxies_that_prove_themselves_to_each_other_by_an_encrypted_key() -> Result<()> {
     let files = Files::new()?;
+    files.lock()?;
     let mesh = Mesh::start_with(|_| {
         let tag = |tag: &str, keys: &[(&str, &str)]| {
             let flags =
                 keys.iter().map(|(key, name)| flag(&format!("{tag}.{key}"), &files.path(name)));
             flags.collect::<Vec<_>>()
         };
-        let all = [("certFile", "tls.crt"), ("keyFile", "tls.key"), ("caFile", "ca.crt")];
+        let all = [
+            ("certFile", "tls.crt"),
+            ("keyFile", "tls.key"),
+            ("certPwdFile", "password"),
+            ("caFile", "ca.crt"),
+        ];
         let mut provider = tag("RESTServer.rest.Provider", &all);
         provider.push("--ssl.RESTServer.rest.Provider.verifyPeer=true".to_owned());
         Arguments { registry: Vec::new(), both: tag("RESTServer.rest.Consumer", &all), provider }

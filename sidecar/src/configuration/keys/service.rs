@@ -3,7 +3,8 @@
 use super::File::{Microservice, Tls};
 use super::{Key, Kind, key};
 
-const PLUGIN: &str = "cipher plugins are not part of mesher: use keys without a password";
+const PLUGIN: &str = "cipher plugins are not part of mesher: write secrets as they are, the \
+                      password of a key into the file that certPwdFile names";
 
 pub(super) static KEYS: &[Key] = &[
     key("servicecomb.service.app", Microservice, Kind::Text, "The application (appId).")
@@ -54,9 +55,15 @@ pub(super) static KEYS: &[Key] = &[
     key("servicecomb.service.paths", Microservice, Kind::List, "Never had an effect."),
     key("servicecomb.service.description", Microservice, Kind::Text, "Never had an effect."),
     key("ssl.**.certFile", Tls, Kind::Path, "The certificate chain that is shown.").live(""),
-    key("ssl.**.keyFile", Tls, Kind::Path, "Its private key.").live(""),
-    key("ssl.**.certPwdFile", Tls, Kind::Path, "A file with the key's password.")
-        .gone("a key is read without a password: `openssl pkey -in KEY -out KEY` takes it off"),
+    key("ssl.**.keyFile", Tls, Kind::Path, "Its private key; it may be encrypted.").live(""),
+    key(
+        "ssl.**.certPwdFile",
+        Tls,
+        Kind::Path,
+        "A file with the password of an encrypted keyFile, in plain text; white space around it \
+         does not count.",
+    )
+    .live(""),
     key("ssl.**.caFile", Tls, Kind::Path, "Whom to trust.").live(""),
     key("ssl.**.verifyPeer", Tls, Kind::Flag, "Whether the peer has to prove who it is. Absent: a server has to where caFile is given, a client need not.")
         .live(""),
@@ -75,7 +82,7 @@ pub(super) static KEYS: &[Key] = &[
     )
     .live(""),
     key("ssl.**.cipherSuits", Tls, Kind::CipherSuites, "What TLS 1.2 may use.").live(""),
-    key("ssl.**.cipherPlugin", Tls, Kind::Choice(&["default"]), "The default reads plain keys.")
+    key("ssl.**.cipherPlugin", Tls, Kind::Choice(&["default"]), "How certPwdFile is encrypted; default: it is plain text.")
         .live(""),
     key("servicecomb.cipher", Tls, Kind::Tree, "A plugin for secrets.").gone(PLUGIN),
 ];

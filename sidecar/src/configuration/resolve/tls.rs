@@ -8,12 +8,17 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use certs::{Error, OpenedKeys};
+
 use super::{NamedFiles, Reader};
 use crate::configuration::kind::{self, CIPHER_SUITES};
 use crate::configuration::problem::Severity;
 use crate::configuration::values::Entry;
 use crate::settings::{Tls, TlsVersion};
 use crate::tls::{Credentials, tags};
+
+/// The keys that name files.
+const FILES: [&str; 4] = ["certFile", "keyFile", "certPwdFile", "caFile"];
 
 /// What is said for one tag, by key.
 type Said<'a> = BTreeMap<&'a str, &'a Entry>;
@@ -28,6 +33,7 @@ pub(super) fn tags(reader: &mut Reader<'_>, own_name: &str) -> BTreeMap<String, 
         all.entry(tag).or_default().insert(key, entry);
     }
     let mut tags = BTreeMap::new();
+    let mut opened = OpenedKeys::new();
     for (tag, own) in &all {
         let said = inherited(tag, &all);
         let tls = read(&said);
@@ -35,6 +41,8 @@ pub(super) fn tags(reader: &mut Reader<'_>, own_name: &str) -> BTreeMap<String, 
         // "No" is what is built in; but that any server is believed is something to say.
         let mut alone = read(own);
         alone.verify_peer = alone.verify_peer.filter(|yes| *yes || tags::is_consumer(tag));
+        // A password is of a key.
+        alone.password = None;
         if alone == Tls::default() {
             continue;
         }
@@ -44,7 +52,7 @@ pub(super) fn tags(reader: &mut Reader<'_>, own_name: &str) -> BTreeMap<String, 
             let read = present(reader, own);
             // Who starts reads them anyway, and follows them by itself.
             if read && reader.named_files == NamedFiles::MayBeElsewhere {
-                usable(reader, &tls, own);
+                usable(reader, &tls, own, &mut opened);
             }
         }
         tags.insert((*tag).to_owned(), tls);
@@ -69,6 +77,7 @@ fn read(said: &Said<'_>) -> Tls {
     Tls {
         certificate: path("certFile"),
         key: path("keyFile"),
+        password: path("certPwdFile"),
         ca: path("caFile"),
         verify_peer: text("verifyPeer").and_then(kind::flag),
         server_name: text("serverName").map(str::to_owned),
@@ -127,15 +136,26 @@ fn consistent(reader: &mut Reader<'_>, tag: &str, tls: &Tls, said: &Said<'_>) {
 }
 
 /// Says what is wrong with what the files hold.
-fn usable(reader: &mut Reader<'_>, tls: &Tls, said: &Said<'_>) {
-    let entry = ["certFile", "keyFile", "caFile"].iter().find_map(|key| said.get(key));
-    let Some(entry) = entry else { return };
-    match Credentials::load(tls) {
+fn usable(reader: &mut Reader<'_>, tls: &Tls, said: &Said<'_>, opened: &mut OpenedKeys) {
+    let first = |keys: &[&str]| keys.iter().find_map(|key| said.get(key).copied());
+    let Some(entry) = first(&FILES) else { return };
+    match Credentials::load(tls, opened) {
         Ok(held) if held.leaf().is_some_and(|leaf| leaf.not_after() < SystemTime::now()) => {
             reader.warning(entry, "the certificate has expired: peers will refuse it");
         }
         Ok(_) => {}
-        Err(error) => reader.warning(entry, error.to_string()),
+        Err(error) => {
+            let nearest = match &error {
+                Error::Password { .. } | Error::WrongPassword { .. } => {
+                    first(&["certPwdFile", "keyFile"])
+                }
+                Error::NoPassword { .. } | Error::KeyCipher { .. } | Error::KeyCost { .. } => {
+                    first(&["keyFile"])
+                }
+                _ => None,
+            };
+            reader.warning(nearest.unwrap_or(entry), error.to_string());
+        }
     }
 }
 
@@ -146,7 +166,7 @@ fn present(reader: &mut Reader<'_>, said: &Said<'_>) -> bool {
         NamedFiles::MustExist => Severity::Error,
         NamedFiles::MayBeElsewhere => Severity::Warning,
     };
-    for key in ["certFile", "keyFile", "caFile"] {
+    for key in FILES {
         let Some(entry) = said.get(key) else { continue };
         let path = entry.text().unwrap_or_default();
         let opened = File::open(Path::new(path)).and_then(|file| file.metadata());

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pkcs8::pkcs5::pbes2::Parameters;
+use pkcs8::{LineEnding, PrivateKeyInfoRef};
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -70,6 +72,18 @@ impl Leaf {
     pub(crate) fn private_key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("PEM")
     }
+
+    /// The key as only this password opens it.
+    pub(crate) fn locked_key(&self, password: &str) -> String {
+        let key = self.private_key();
+        let parameters = Parameters::generate_pbkdf2_sha256_aes256cbc(1000, &[7; 8], [7; 16]);
+        PrivateKeyInfoRef::try_from(key.secret_der())
+            .and_then(|key| key.encrypt_with_params(parameters.expect("parameters"), password))
+            .expect("an encrypted key")
+            .to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF)
+            .expect("PEM")
+            .to_string()
+    }
 }
 
 /// A mounted Secret: files behind a symlink to a folder, both replaced by a rename.
@@ -81,7 +95,7 @@ pub(crate) struct Mount {
 impl Mount {
     pub(crate) fn new(authority: &Authority, leaf: &Leaf) -> Self {
         let mut mount = Self { folder: TempDir::new().expect("a folder"), version: 0 };
-        for name in ["tls.crt", "tls.key", "ca.crt"] {
+        for name in ["tls.crt", "tls.key", "password", "ca.crt"] {
             let link = mount.path(name);
             std::os::unix::fs::symlink(Path::new("..data").join(name), link).expect("a symlink");
         }
@@ -91,10 +105,19 @@ impl Mount {
 
     /// Replaces all files at once, as a kubelet does.
     pub(crate) fn write(&mut self, ca: &str, certificate: &str, key: &str) {
+        self.replace(&[("ca.crt", ca), ("tls.crt", certificate), ("tls.key", key)]);
+    }
+
+    /// The same, with the password of the key.
+    pub(crate) fn write_locked(&mut self, certificate: &str, key: &str, password: &str) {
+        self.replace(&[("tls.crt", certificate), ("tls.key", key), ("password", password)]);
+    }
+
+    fn replace(&mut self, files: &[(&str, &str)]) {
         self.version += 1;
         let version = format!("..version-{}", self.version);
         fs::create_dir(self.path(&version)).expect("a folder");
-        for (name, text) in [("ca.crt", ca), ("tls.crt", certificate), ("tls.key", key)] {
+        for (name, text) in files {
             fs::write(self.path(&version).join(name), text).expect("a file");
         }
         std::os::unix::fs::symlink(&version, self.path("..new")).expect("a symlink");
@@ -112,6 +135,11 @@ impl Mount {
             key: Some(self.path("tls.key")),
             ..Tls::default()
         }
+    }
+
+    /// The same, where the key has a password.
+    pub(crate) fn locked(&self) -> Tls {
+        Tls { password: Some(self.path("password")), ..self.shown() }
     }
 
     /// What is shown, and whom to trust.

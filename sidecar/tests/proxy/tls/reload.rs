@@ -65,6 +65,43 @@ async fn a_renewed_certificate_is_shown_and_no_connection_is_dropped() {
 }
 
 #[tokio::test]
+async fn an_encrypted_key_and_its_password_are_replaced_together_or_not_at_all() {
+    let authority = Authority::new();
+    let [old, new] = [(); 2].map(|()| authority.issue(&["ServiceB"]));
+    let mut mount = Mount::new(&authority, &old);
+    mount.write_locked(&old.certificate, &old.locked_key("one"), "one\n");
+    let app = App::saying("b").await;
+    let proxy = provider(app.address.port(), mount.locked());
+    let provider = proxy.addresses().provider[0];
+    let dialer = Dialer::new(&authority, &VERSIONS);
+    shows(&dialer, provider, &old.chain()[0]).await;
+    let mut kept = dialer.dial(provider, "ServiceB").await.expect("a session");
+    assert_eq!(kept.get("/").await.body, "b");
+
+    // The one without the other, either first, and no password at all.
+    let (locked, plain) = (new.locked_key("two"), &new.key);
+    for (key, password) in [(&locked, "one"), (&locked, ""), (&old.locked_key("one"), "two")] {
+        mount.write_locked(&new.certificate, key, password);
+        metric_becomes(&proxy, FAULTY, 1.0).await;
+        shows(&dialer, provider, &old.chain()[0]).await;
+        mount.write_locked(&old.certificate, &old.locked_key("one"), "one");
+        metric_becomes(&proxy, FAULTY, 0.0).await;
+    }
+    assert_eq!(metric(&proxy, RELOADS).await, Some(0.0), "nothing else was in force meanwhile");
+
+    mount.write_locked(&new.certificate, &locked, "two");
+    shows(&dialer, provider, &new.chain()[0]).await;
+    assert_eq!(kept.get("/").await.body, "b", "it goes on as it began");
+    assert_eq!(metric(&proxy, RELOADS).await, Some(1.0));
+    // Without a password, the file of the password has nothing to say.
+    mount.write_locked(&old.certificate, &old.key, "");
+    shows(&dialer, provider, &old.chain()[0]).await;
+    mount.write(&authority.pem, &new.certificate, plain);
+    shows(&dialer, provider, &new.chain()[0]).await;
+    assert_eq!(metric(&proxy, FAULTY).await, Some(0.0));
+}
+
+#[tokio::test]
 async fn another_ca_lets_other_clients_in() {
     let (old, new) = (Authority::new(), Authority::new());
     let leaf = old.issue(&["ServiceB"]);
