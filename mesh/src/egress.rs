@@ -121,20 +121,21 @@ fn check(host: &str) -> Result<(), BadEgressHost> {
     if bare.contains('*') {
         return Err(BadEgressHost::Star);
     }
-    // `*`, and `*.example.com`.
-    let labels =
-        if bare.len() < host.len() { bare.strip_prefix('.').unwrap_or(bare) } else { bare };
-    if labels.is_empty() && host == "*" {
+    if host == "*" {
         return Ok(());
     }
-    let fits = |label: &str| {
+    // Behind `*.` begins a label; behind `*` alone, one goes on.
+    let starred = bare.len() < host.len();
+    let labels = if starred { bare.strip_prefix('.').unwrap_or(bare) } else { bare };
+    let goes_on = starred && labels.len() == bare.len();
+    let fits = |(at, label): (usize, &str)| {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         (1..=63).contains(&label.len())
             && label.bytes().all(plain)
             && !label.ends_with('-')
-            && (!label.starts_with('-') || labels.len() < host.len())
+            && (!label.starts_with('-') || (at == 0 && goes_on))
     };
-    if labels.split('.').all(fits) { Ok(()) } else { Err(BadEgressHost::Label) }
+    if labels.split('.').enumerate().all(fits) { Ok(()) } else { Err(BadEgressHost::Label) }
 }
 
 #[cfg(test)]
@@ -204,6 +205,10 @@ mod tests {
             ("a-.com", Label),
             (&long, Label),
             ("*.", Label),
+            ("*.-a.com", Label),
+            ("*a.-b.com", Label),
+            ("*-a.-b.com", Label),
+            ("*-", Label),
             ("a.*.com", Star),
             ("**.com", Star),
         ] {
