@@ -1,5 +1,7 @@
 //! What the registry knows of an instance, from its start to its end.
 
+use std::net::SocketAddr;
+
 use anyhow::{Result, ensure};
 use e2e::mesh::{Mesh, PATIENCE};
 use nix::sys::signal::Signal;
@@ -95,5 +97,26 @@ async fn sigterm_takes_the_instance_out() -> Result<()> {
     let ended = orders.server.wait_for_exit(PATIENCE)?;
     ensure!(ended.success(), "{ended}: {}", orders.server.log());
     assert_eq!(mesh.registry.instances("orders").await?, []);
+    Ok(())
+}
+
+/// Requests are handed on to 127.0.0.1, else to the pod's address; so that is also where the
+/// application is looked for, and its health.
+#[tokio::test]
+async fn an_application_on_the_pods_address_alone_is_found() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let [port] = testbed::free_ports()?;
+    let check = format!("localHealthCheck: [{{port: {port}, uri: /health, interval: 300ms}}]\n");
+    let setup = mesh.sidecar("orders").serving("orders", port).file("mesher.yaml", &check);
+    let orders = setup.start()?;
+    let listen = SocketAddr::new(orders.provider()?.ip(), port).to_string();
+    let application = mesh.mockserver("orders", &["-listenAddress", &listen])?;
+    mesh.registry.wait_for("orders", &["UP"]).await?;
+    let caller = mesh.sidecar("caller").start()?;
+    assert_eq!(caller.get("http://orders/").await?.status, 200);
+    application.server.stop();
+    mesh.registry.wait_for("orders", &["DOWN"]).await?;
+    let _application = mesh.mockserver("orders-again", &["-listenAddress", &listen])?;
+    mesh.registry.wait_for("orders", &["UP"]).await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Whether the application is there, and well.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,6 +26,8 @@ const LOOKED_AT: usize = 64 << 10;
 /// What is looked at.
 #[derive(Debug)]
 pub(super) struct Application {
+    /// Where it may be: on loopback, else on an address of the pod, as requests are handed on.
+    hosts: Vec<IpAddr>,
     /// All of them have to accept connections, ...
     all: Vec<u16>,
     /// ... and one of these, where nobody named the ports that matter.
@@ -36,7 +39,10 @@ impl Application {
     pub(super) fn of(settings: &Settings) -> Self {
         let all: Vec<_> = settings.local.service.iter().map(|port| port.port).collect();
         let any = if all.is_empty() { settings.local.app.clone() } else { Vec::new() };
-        Self { all, any, checks: settings.health_checks.clone() }
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let others = settings.listeners.addresses.iter().copied();
+        let hosts = std::iter::once(loopback).chain(others).collect();
+        Self { hosts, all, any, checks: settings.health_checks.clone() }
     }
 
     /// Tells `say` that the instance is UP once the application is there, and then how its checks
@@ -57,7 +63,7 @@ impl Application {
         say(Status::Up);
         let well: Vec<_> = self.checks.iter().map(|_| AtomicBool::new(true)).collect();
         let checks = self.checks.iter().enumerate().map(|(index, check)| {
-            let (say, well) = (&say, &well);
+            let (this, say, well) = (&self, &say, &well);
             async move {
                 // One that fails to compile was refused with the configuration.
                 let body = check.body.as_deref().and_then(|text| Regex::new(text).ok());
@@ -66,7 +72,7 @@ impl Application {
                 ticks.tick().await;
                 loop {
                     ticks.tick().await;
-                    let result = timeout(ANSWER, passes(check, body.as_ref())).await;
+                    let result = timeout(ANSWER, this.passes(check, body.as_ref())).await;
                     let result = result.unwrap_or_else(|_| Err(format!("silent for {ANSWER:?}")));
                     let was_well = well[index].swap(result.is_ok(), Ordering::Relaxed);
                     match (was_well, &result) {
@@ -87,53 +93,55 @@ impl Application {
 
     async fn is_there(&self) -> bool {
         for port in &self.all {
-            if !accepts(*port).await {
+            if !self.accepts(*port).await {
                 return false;
             }
         }
         let mut there = self.any.is_empty();
         for port in &self.any {
-            there |= accepts(*port).await;
+            there |= self.accepts(*port).await;
         }
         there
     }
-}
 
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
-}
+    async fn accepts(&self, port: u16) -> bool {
+        matches!(timeout(ANSWER, self.connect(port)).await, Ok(Ok(_)))
+    }
 
-async fn accepts(port: u16) -> bool {
-    matches!(timeout(ANSWER, TcpStream::connect(local(port))).await, Ok(Ok(_)))
-}
+    async fn connect(&self, port: u16) -> io::Result<TcpStream> {
+        let addresses = self.hosts.iter().map(|host| SocketAddr::new(*host, port));
+        TcpStream::connect(&addresses.collect::<Vec<_>>()[..]).await
+    }
 
-/// One look, as the original took it: any answer is well unless something is asked of it.
-async fn passes(check: &HealthCheck, body: Option<&Regex>) -> Result<(), String> {
-    let stream = TcpStream::connect(local(check.port)).await.map_err(|e| e.to_string())?;
-    let Some(path) = &check.path else { return Ok(()) };
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
-    let request = Request::get(path.as_str())
-        .header("host", local(check.port).to_string())
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| error.to_string())?;
-    let exchange = async {
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let status = response.status().as_u16();
-        if check.status.is_some_and(|wanted| wanted != status) {
-            return Err(format!("it answered {status}"));
-        }
-        let Some(pattern) = body else { return Ok(()) };
-        let read = Limited::new(response.into_body(), LOOKED_AT).collect().await;
-        let read = read.map_err(|error| error.to_string())?.to_bytes();
-        if pattern.is_match(&String::from_utf8_lossy(&read)) {
-            return Ok(());
-        }
-        Err("its body does not match".to_owned())
-    };
-    // It ends with the exchange, whatever the application thinks of keeping it.
-    let driver = tokio::spawn(connection);
-    let result = exchange.await;
-    driver.abort();
-    result
+    /// One look, as the original took it: any answer is well unless something is asked of it.
+    async fn passes(&self, check: &HealthCheck, body: Option<&Regex>) -> Result<(), String> {
+        let stream = self.connect(check.port).await.map_err(|error| error.to_string())?;
+        let Some(path) = &check.path else { return Ok(()) };
+        let host = stream.peer_addr().map_err(|error| error.to_string())?.to_string();
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
+        let request = Request::get(path.as_str())
+            .header("host", host)
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| error.to_string())?;
+        let exchange = async {
+            let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+            let status = response.status().as_u16();
+            if check.status.is_some_and(|wanted| wanted != status) {
+                return Err(format!("it answered {status}"));
+            }
+            let Some(pattern) = body else { return Ok(()) };
+            let read = Limited::new(response.into_body(), LOOKED_AT).collect().await;
+            let read = read.map_err(|error| error.to_string())?.to_bytes();
+            if pattern.is_match(&String::from_utf8_lossy(&read)) {
+                return Ok(());
+            }
+            Err("its body does not match".to_owned())
+        };
+        // It ends with the exchange, whatever the application thinks of keeping it.
+        let driver = tokio::spawn(connection);
+        let result = exchange.await;
+        driver.abort();
+        result
+    }
 }
