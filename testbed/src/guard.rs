@@ -84,6 +84,16 @@ impl Guard {
     ///
     /// The caller may drop the [`Server`] to end it earlier than the guard.
     pub fn spawn(&self, name: &str, command: &mut Command) -> Result<Server> {
+        self.spawn_with(name, command, Stdio::null())
+    }
+
+    /// [`Guard::spawn`] with something on its standard input.
+    pub(crate) fn spawn_with(
+        &self,
+        name: &str,
+        command: &mut Command,
+        input: Stdio,
+    ) -> Result<Server> {
         let log = self.folder.join("log").join(format!("{name}.log"));
         let file = File::options()
             .create(true)
@@ -92,7 +102,7 @@ impl Guard {
             .with_context(|| format!("cannot write {}", log.display()))?;
         let child = command
             .process_group(self.group)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(file.try_clone()?)
             .stderr(file)
             .spawn()

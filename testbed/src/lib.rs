@@ -3,6 +3,8 @@
 //! - [`tools`] builds pinned servers and tools once per machine.
 //! - [`Cluster`] starts etcd, kube-apiserver and kube-controller-manager on free
 //!   ports with fresh data.
+//! - [`Network`] gives processes networks of their own, and [`kubelet`] starts the pods of
+//!   manifests there.
 //! - [`Guard`] starts any other process so that it ends with its owner.
 //! - [`write_kustomization`] and [`Cluster::account_kubeconfig`] install a program
 //!   of this machine as if it ran in the cluster.
@@ -34,7 +36,9 @@
 mod binary;
 mod cluster;
 mod guard;
+pub mod kubelet;
 mod kustomization;
+pub mod network;
 mod ports;
 pub mod progress;
 mod server;
@@ -45,6 +49,7 @@ pub use binary::{binary, binary_variable};
 pub use cluster::{Cluster, ClusterOptions};
 pub use guard::Guard;
 pub use kustomization::{combine_components, write_kustomization};
+pub use network::Network;
 pub use ports::free_ports;
 pub use server::Server;
 pub use skip::{SKIPS, skip};

@@ -14,6 +14,7 @@
 //! ```
 
 mod load;
+mod pods;
 mod process;
 mod raw;
 mod registry;
@@ -28,6 +29,7 @@ use anyhow::Result;
 use testbed::{Guard, Server, binary, free_ports};
 
 pub use load::{Load, Tally};
+pub use pods::{Placed, start_pods};
 pub use process::{Memory, descriptors};
 pub use raw::{Peer, Raw, Upstream};
 pub use registry::{Instance, Registry};

@@ -41,6 +41,11 @@ impl Registry {
         Ok(registry)
     }
 
+    /// One that somebody else has started.
+    pub fn at(address: SocketAddr) -> Self {
+        Self { address, data: None, server: Mutex::default() }
+    }
+
     /// Starts it where it was, with what it kept.
     pub fn start_again(&self, guard: &Guard) -> Result<()> {
         let mut command = Command::new(binary("service-registry")?);

@@ -80,6 +80,27 @@ fn each_example_leads_to_its_discovery_backend() -> Result<()> {
 }
 
 #[test]
+fn the_chain_is_used_as_written() -> Result<()> {
+    let (kubectl, namespace) = enabled("chain")?;
+    let created = kubectl.run(&format!("create -f {} -n {namespace}", example("chain")))?;
+    assert_eq!(created.stderr, "");
+    for (app, replicas, ports) in [
+        ("front", 1, "rest:8080"),
+        ("service1", 1, "rest:8080,rest-more:8081"),
+        ("service2", 1, "rest:8080"),
+        ("service3", 1, "rest:8080"),
+        ("service4", 2, "rest:8080"),
+    ] {
+        for pod in pods(kubectl, &namespace, &format!("app={app}"), replicas)? {
+            let sidecar = pod.sidecar()?;
+            assert_eq!(env(sidecar, "SERVICE_PORTS"), Some(ports), "{app}");
+            assert_eq!(env(sidecar, "MESHER_DEFAULT_SERVICE_NAME"), Some(app));
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn every_kind_of_workload_carries_a_native_sidecar() -> Result<()> {
     let (kubectl, namespace) = enabled("workloads")?;
     // The DaemonSet's pod needs a node to be made for; nothing runs there.

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 pub use cache::cache_folder;
+pub(crate) use recipe::on_path;
 pub use recipe::{Recipe, module_source};
 
 /// What a tool is needed for.

@@ -183,7 +183,7 @@ fn gather(programs: &[(&str, &str)], folder: &Path) -> Result<()> {
 }
 
 /// Where a program of the distribution is.
-pub(super) fn on_path(program: &str) -> Option<PathBuf> {
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     // System administration programs lie where a user's PATH may not look.
     let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
