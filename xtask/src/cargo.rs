@@ -1,5 +1,6 @@
 //! Calls of cargo, and what it says it built.
 
+use std::collections::HashMap;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -74,6 +75,21 @@ pub(crate) fn build() -> Result<Built> {
 pub(crate) fn build_program(package: &str, name: &str) -> Result<PathBuf> {
     let built = build_only(&["--package", package, "--bin", name])?;
     Ok(built.program(name)?.to_owned())
+}
+
+/// Our programs of these packages, by name: those that the environment names, as it does for a test
+/// of ours, else what cargo builds.
+pub(crate) fn programs(
+    packages: &[(&str, &'static str)],
+) -> Result<HashMap<&'static str, PathBuf>> {
+    let named = packages.iter().map(|(_, name)| Some((*name, testbed::binary(name).ok()?)));
+    if let Some(named) = named.collect() {
+        return Ok(named);
+    }
+    let selection =
+        packages.iter().flat_map(|(package, name)| ["--package", package, "--bin", name]);
+    let built = build_only(&selection.collect::<Vec<_>>())?;
+    packages.iter().map(|(_, name)| Ok((*name, built.program(name)?.to_owned()))).collect()
 }
 
 /// Builds what these arguments of `cargo build` select.

@@ -1,162 +1,89 @@
-//! `cargo xtask demo`: the main job, shown on a real API server.
+//! `cargo xtask demo`: what this is for, shown as it happens.
 
-mod injector;
+mod injection;
+mod mesh;
 mod screen;
-mod summary;
 
-use std::thread;
-use std::time::{Duration, Instant};
+use anyhow::Result;
+use clap::{Args, ValueEnum};
 
-use anyhow::{Result, ensure};
-use clap::Args;
-use serde_json::Value;
-use testbed::tools;
-use testbed::{Cluster, ClusterOptions};
-
-use crate::cargo;
-use injector::Injector;
 use screen::Screen;
 
-/// What a slow machine may take for anything that is waited for.
-const PATIENCE: Duration = Duration::from_mins(1);
-const NAMESPACE: &str = "chassis";
-/// A client and two replicas of a server.
-const EXAMPLES: &str = "examples/with-service-ports/sc/";
-const ASKING: usize = 3;
-/// The examples that get no sidecar.
-const OTHERS: [(&str, &str); 4] = [
-    ("It says no. The API server does not even call the injector.", "opted-out"),
-    ("It asks, but cannot have one. It is created, and its creator is told why.", "host-network"),
-    ("It says neither yes nor no. A typo is refused, not guessed at.", "misspelt-value"),
-    ("It asks for a discovery backend that does not exist.", "unknown-discovery"),
-];
-/// The table at the end, as anybody can ask for it.
-const TABLE: &str = "get pods -n chassis -o custom-columns=\
-    POD:.metadata.name,\
-    SIDECAR:.spec.initContainers[*].name,\
-    CONTAINERS:.spec.containers[*].name,\
-    STATUS:.metadata.annotations.sidecar\\.mesher\\.io/status";
+const ACTS: &str = "\
+Acts:
+  1  Pods that ask for a sidecar get one: on a real Kubernetes API server, which is started on this
+     machine. What it needs is built the first time, which takes some ten minutes.
+  2  Services that call each other through their sidecars: a registry, five services and their
+     sidecars, each pod in a network namespace of its own, started with what the injector has put
+     into the manifests of examples/chain. It needs ip (apt-get install iproute2), and a machine
+     where users may make namespaces, or root; elsewhere the pods share the loopback interface, and
+     what had to be replaced for that is printed.
+
+Each act checks what it shows: the exit status is 0 only if all was as promised. Nothing stays
+behind, however it ends, but with --keep.";
 
 /// Options of `cargo xtask demo`.
 #[derive(Debug, Args)]
+#[command(after_help = ACTS)]
 pub(crate) struct Demo {
+    /// Show one act only
+    #[arg(long, value_name = "ACT")]
+    act: Option<Act>,
     /// Leave everything running and say how to use and stop it
     #[arg(long)]
     keep: bool,
     /// Print without pauses; so it does anyway where nobody watches a terminal
     #[arg(long)]
     fast: bool,
+    /// Have the pods of the second act share the loopback interface, as where there are no namespaces
+    #[arg(long)]
+    loopback: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Act {
+    /// Pods that ask for a sidecar get one
+    #[value(name = "1")]
+    Injection,
+    /// Services call each other through their sidecars
+    #[value(name = "2")]
+    Mesh,
+}
+
+/// What an act has left running.
+#[derive(Debug)]
+struct Left {
+    what: &'static str,
+    /// The process to kill.
+    supervisor: u32,
 }
 
 impl Demo {
-    /// Runs the demonstration; it fails when the pods do not get what they asked for.
+    /// Runs the demonstration; it fails when something is not as it was promised.
     pub(crate) fn run(&self) -> Result<()> {
         let screen = Screen::new(self.fast);
-        screen.title("Pods that ask for a sidecar get one: on a real Kubernetes API server.");
-        crate::tools::ensure_named(&["etcd", "kubernetes"])?;
-        let program = cargo::build_program("injector", "sidecar-injector")?;
-
-        screen.chapter("A Kubernetes control plane on this machine");
-        let started = Instant::now();
-        let cluster = Cluster::start(ClusterOptions { controller_manager: true })?;
-        screen.say(&format!(
-            "etcd, kube-apiserver and kube-controller-manager run at {} after {:.1} s.",
-            cluster.api_url(),
-            started.elapsed().as_secs_f64()
-        ));
-        screen
-            .say("There is no node: pods stay Pending, and what they are made of is what counts.");
-
-        screen.chapter("Install the injector");
-        let injector = Injector::prepare(&cluster, program)?;
-        screen.say("The overlay manifests/overlays/local, on a free port of this machine:");
-        screen.kubectl(&cluster, &format!("apply -k {}", injector.kustomization().display()))?;
-        let server = injector.start(&cluster)?;
-        screen.say("sidecar-injector runs, with the rights these roles give it and no others.");
-        screen.say(&format!("It wrote its CA into caBundle, and answers at {}.", injector.url()));
-
-        screen.chapter("Pods that ask");
-        screen.kubectl(&cluster, &format!("create namespace {NAMESPACE}"))?;
-        screen
-            .kubectl(&cluster, &format!("label namespace {NAMESPACE} sidecar-injector=enabled"))?;
-        injector::wait_until_seen(&cluster, &server, NAMESPACE)?;
-        screen.kubectl(&cluster, &format!("create -f {EXAMPLES} -n {NAMESPACE}"))?;
-
-        screen.chapter("Pods that do not, or ask in vain");
-        let mut refused = 0;
-        for (index, (about, name)) in OTHERS.into_iter().enumerate() {
-            if index > 0 {
-                screen.say("");
-            }
-            screen.say(about);
-            let line = format!("create -f examples/decisions/{name}.yaml -n {NAMESPACE}");
-            if !screen.kubectl_succeeds(&cluster, &line)? {
-                refused += 1;
-            }
+        let mut left = Vec::new();
+        let played = self.play(&screen, &mut left);
+        // Also where the second act has failed: the first may run on.
+        for Left { what, supervisor } in &left {
+            screen.say(&format!("This stops {what} and removes what was written for it:"));
+            screen.lines(&[&format!("kill {supervisor}")]);
         }
-
-        screen.chapter("What became of them");
-        let pods = wait_for_pods(&cluster)?;
-        screen.kubectl(&cluster, TABLE)?;
-        if let Some(pod) = pods.iter().find(|pod| pod["metadata"]["labels"]["app"] == "server") {
-            summary::inside(&screen, pod);
+        played?;
+        if left.is_empty() {
+            screen.say("Everything is stopped again. To look around: cargo xtask demo --keep");
         }
-        let injected = pods.iter().filter(|pod| summary::sidecar(pod).is_some()).count();
-        ensure!(
-            injected == ASKING,
-            "{injected} pods have a sidecar, and {ASKING} should; the injector's log:\n{}",
-            server.log()
-        );
-
-        screen.chapter("In short");
-        summary::count(&screen, &pods, refused);
-        if self.keep {
-            server.leave();
-            return go_on(&screen, cluster);
-        }
-        screen.say("Everything is stopped again. To look around: cargo xtask demo --keep");
         Ok(())
     }
-}
 
-/// The pods of the namespace, once the controller manager has made those of the Deployments.
-fn wait_for_pods(cluster: &Cluster) -> Result<Vec<Value>> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let list = cluster.run(&["get", "pods", "--namespace", NAMESPACE, "--output=json"])?;
-        let list: Value = serde_json::from_str(&list)?;
-        let pods = list["items"].as_array().cloned().unwrap_or_default();
-        let of_deployments =
-            pods.iter().filter(|pod| pod["metadata"]["ownerReferences"].is_array()).count();
-        if of_deployments == ASKING {
-            return Ok(pods);
+    fn play(&self, screen: &Screen, left: &mut Vec<Left>) -> Result<()> {
+        let plays = |act| self.act.is_none_or(|chosen| chosen == act);
+        if plays(Act::Injection) {
+            left.extend(injection::play(screen, self.keep)?);
         }
-        ensure!(
-            Instant::now() < end,
-            "the controller manager made {of_deployments} of {ASKING} pods in {PATIENCE:?}:\n{}",
-            cluster.run(&["get", "events", "--namespace", NAMESPACE])?
-        );
-        thread::sleep(Duration::from_millis(100));
+        if plays(Act::Mesh) {
+            left.extend(mesh::play(screen, self.keep, self.loopback)?);
+        }
+        Ok(())
     }
-}
-
-/// Leaves all of it running.
-fn go_on(screen: &Screen, cluster: Cluster) -> Result<()> {
-    let kubeconfig = cluster.kubeconfig().display().to_string();
-    let logs = cluster.folder().join("log").display().to_string();
-    let kubectl = tools::program("kubectl")?;
-    let folder = kubectl.parent().unwrap_or(&kubectl).display().to_string();
-    let pid = cluster.keep()?;
-
-    screen.chapter("Go on by hand");
-    screen.lines(&[
-        &format!("export KUBECONFIG={kubeconfig}"),
-        &format!("export PATH={folder}:$PATH"),
-        "kubectl get pods -n chassis -l app=client -o yaml",
-        "kubectl create -f examples/workloads/ -n chassis",
-        &format!("tail -f {logs}/sidecar-injector.log"),
-    ]);
-    screen.say("This stops all of it and removes its data:");
-    screen.lines(&[&format!("kill {pid}")]);
-    Ok(())
 }

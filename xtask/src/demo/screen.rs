@@ -38,8 +38,12 @@ impl Screen {
         }
     }
 
-    /// The first line of all.
+    /// The first line of an act.
     pub(super) fn title(&self, text: &str) {
+        if self.chapter.replace(0) > 0 {
+            put("");
+            thread::sleep(self.pace);
+        }
         put(&self.paint(BOLD, text));
     }
 
@@ -83,7 +87,7 @@ impl Screen {
     }
 
     fn show(&self, cluster: &Cluster, line: &str) -> Result<Output> {
-        put(&format!("   {}", self.paint(CYAN, &format!("$ kubectl {}", quoted(line)))));
+        self.typed(&format!("kubectl {}", quoted(line)));
         let output = cluster
             .kubectl()?
             .args(line.split_whitespace())
@@ -95,11 +99,26 @@ impl Screen {
             let colour = if line.starts_with("Warning") { YELLOW } else { RED };
             put(&format!("     {}", self.paint(colour, line)));
         }
-        for line in String::from_utf8_lossy(&output.stdout).lines() {
-            put(&format!("     {}", self.paint(DIM, line)));
-        }
+        self.printed(&String::from_utf8_lossy(&output.stdout));
         thread::sleep(self.pace);
         Ok(output)
+    }
+
+    /// A command that is run.
+    pub(super) fn typed(&self, line: &str) {
+        put(&format!("   {}", self.paint(CYAN, &format!("$ {line}"))));
+    }
+
+    /// What a command printed.
+    pub(super) fn printed(&self, text: &str) {
+        for line in text.lines() {
+            put(&format!("     {}", self.paint(DIM, line)));
+        }
+    }
+
+    /// A line of a drawing: `drawn` stands back behind `text`.
+    pub(super) fn drawn(&self, drawn: &str, text: &str, about: &str) {
+        put(&format!("     {}{text} {}", self.paint(DIM, drawn), self.paint(DIM, about)));
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {

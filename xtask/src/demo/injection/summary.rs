@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::screen::Screen;
+use crate::demo::screen::Screen;
 
 const INJECT: &str = "sidecar.mesher.io/inject";
 const STATUS: &str = "sidecar.mesher.io/status";
