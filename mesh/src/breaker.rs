@@ -132,6 +132,12 @@ impl Breaker {
         }
     }
 
+    /// How long it still refuses everything, while it is open.
+    pub fn probe_in(&self, now: Duration) -> Option<Duration> {
+        let left = self.probe_at.load(Ordering::Acquire).checked_sub(millis(now))?;
+        (left > 0).then(|| Duration::from_millis(left))
+    }
+
     /// Requests and failures of the last ten seconds.
     pub fn window(&self, now: Duration) -> (u64, u64) {
         let mut sum = (0, 0);
@@ -226,7 +232,9 @@ mod tests {
     fn one_probe_closes_it_or_opens_it_again() {
         let breaker = Breaker::default();
         run(&breaker, at(0), 0, 20);
+        assert_eq!(breaker.probe_in(at(14_000)), Some(at(1_000)));
         assert_eq!(breaker.admit(&TERMS, at(14_999)), Permit::Refused);
+        assert_eq!(breaker.probe_in(at(15_000)), None, "one is due");
         assert_eq!(breaker.admit(&TERMS, at(15_000)), Permit::Probe);
         assert_eq!(breaker.admit(&TERMS, at(15_001)), Permit::Refused, "one at a time");
         breaker.record(&TERMS, at(16_000), Permit::Probe, false);
@@ -234,6 +242,7 @@ mod tests {
         assert_eq!(breaker.admit(&TERMS, at(31_000)), Permit::Probe);
         breaker.record(&TERMS, at(31_001), Permit::Probe, true);
         assert_eq!(breaker.state(at(31_001)), BreakerState::Closed);
+        assert_eq!(breaker.probe_in(at(31_001)), None);
         assert_eq!(breaker.window(at(31_001)), (0, 0), "it begins anew");
     }
 

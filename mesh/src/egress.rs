@@ -76,6 +76,17 @@ impl Egress {
         Ok(())
     }
 
+    /// Every host that a rule names, with the rule's ports; in the order of their names.
+    pub fn hosts(&self) -> Vec<(String, &[EgressPort])> {
+        let exact = self.exact.iter().map(|(host, rule)| (host.to_string(), *rule));
+        let endings = self.endings.iter().map(|(ending, rule)| (format!("*{ending}"), *rule));
+        let mut hosts: Vec<_> = exact.chain(endings).collect();
+        hosts.sort();
+        // Of two rules for the same the first counts.
+        hosts.dedup_by(|later, first| later.0 == first.0);
+        hosts.into_iter().map(|(host, rule)| (host, &*self.rules[rule])).collect()
+    }
+
     /// Whether there is no rule.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
@@ -171,6 +182,16 @@ mod tests {
         ] {
             assert_eq!(egress.port(host, None), port, "{host}");
         }
+    }
+
+    #[test]
+    fn hosts_are_listed_once_with_the_rule_that_counts() {
+        let mut egress = Egress::default();
+        egress.allow(&["*.b.com", "a.com"], &[http(1)]).unwrap();
+        egress.allow(&["A.com", "*.b.com", "*"], &[http(2)]).unwrap();
+        let hosts = egress.hosts();
+        let hosts: Vec<_> = hosts.iter().map(|(host, ports)| (&**host, ports[0].number)).collect();
+        assert_eq!(hosts, [("*", 2), ("*.b.com", 1), ("a.com", 1)]);
     }
 
     #[test]

@@ -18,6 +18,12 @@ pub struct Eviction {
 }
 
 impl Eviction {
+    /// For how long it may still not be chosen, for people.
+    pub fn out_for(&self, now: Duration) -> Option<Duration> {
+        let left = self.until.load(Ordering::Relaxed).checked_sub(millis(now))?;
+        (left > 0).then(|| Duration::from_millis(left))
+    }
+
     /// Whether it may be chosen.
     pub fn usable(&self, now: Duration) -> bool {
         let until = self.until.load(Ordering::Relaxed);
@@ -78,7 +84,12 @@ mod tests {
         let endpoint = Eviction::default();
         let counted = (0..10).filter(|_| endpoint.failed(at(5))).count();
         assert_eq!(counted, 1);
+        assert_eq!(
+            endpoint.out_for(Duration::from_millis(5_250)),
+            Some(Duration::from_millis(750))
+        );
         assert!(endpoint.usable(at(6)));
+        assert_eq!(endpoint.out_for(at(6)), None);
         endpoint.succeeded();
         endpoint.failed(at(6));
         assert!(endpoint.usable(at(7)));

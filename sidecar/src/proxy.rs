@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use crate::access_log::AccessLog;
 use crate::admin::{self, Reach};
 use crate::clock::Clock;
+use crate::configuration::Reload;
 use crate::error::Error;
 use crate::lifecycle::{GOODBYE, Lifecycle, Phase};
 use crate::listener::{Port, Side, accept, bind};
@@ -28,7 +29,7 @@ use crate::profiling;
 use crate::settings::Settings;
 use crate::tls::Tls;
 use crate::traffic::Marks;
-use crate::worker::{Message, Remote, workers};
+use crate::worker::{Census, Message, Remote, workers};
 
 /// What all threads read.
 #[derive(Debug)]
@@ -50,7 +51,13 @@ pub(crate) struct Shared {
     pub(crate) access_log: AccessLog,
     /// How our registration stands, where there is one.
     pub(crate) standing: OnceLock<watch::Receiver<Standing>>,
-    /// Where we listen.
+    /// How the configuration stands on the disk, where it is followed.
+    pub(crate) configuration: OnceLock<watch::Receiver<Reload>>,
+    /// What each worker has open.
+    pub(crate) censuses: OnceLock<Vec<Arc<Census>>>,
+    /// Where we listen, by what for.
+    pub(crate) addresses: Addresses,
+    /// The same, to compare with.
     own: Vec<SocketAddr>,
     /// What others have to say on `/metrics`.
     pub(crate) more_metrics: Mutex<Registry>,
@@ -96,7 +103,6 @@ impl Shared {
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
-    addresses: Addresses,
     workers: Arc<[Remote]>,
     threads: Vec<thread::JoinHandle<()>>,
     acceptors: Vec<JoinHandle<()>>,
@@ -162,11 +168,14 @@ impl Proxy {
             access_log,
             started: SystemTime::now(),
             standing: OnceLock::new(),
+            configuration: OnceLock::new(),
+            censuses: OnceLock::new(),
+            addresses,
             own,
             more_metrics: Mutex::default(),
             settings: ArcSwap::from_pointee(settings),
         });
-        if !addresses.provider.is_empty() && shared.local.allows_any() {
+        if !shared.addresses.provider.is_empty() && shared.local.allows_any() {
             tracing::warn!(
                 "neither SERVICE_PORTS nor APP_PORTS says which ports the application has: \
                  requests from others may go to any"
@@ -180,6 +189,7 @@ impl Proxy {
             remotes.push(remote);
             threads.push(thread);
         }
+        let _ = shared.censuses.set(remotes.iter().map(|it| Arc::clone(it.census())).collect());
         let workers: Arc<[Remote]> = remotes.into();
         let mut helpers = vec![
             tokio::spawn(Arc::clone(&shared.plans).follow()),
@@ -195,7 +205,7 @@ impl Proxy {
             tokio::spawn(accept(listener, port, Arc::clone(&workers), Arc::clone(&shared)))
         });
         let acceptors = acceptors.collect();
-        Ok(Self { shared, addresses, workers, threads, acceptors, helpers })
+        Ok(Self { shared, workers, threads, acceptors, helpers })
     }
 
     /// Takes over other settings: policy, limits and breaker from the next request on, the rest of
@@ -226,6 +236,11 @@ impl Proxy {
         register(&mut self.shared.more_metrics.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Lets the admin port show what the configuration on the disk says. The first word counts.
+    pub fn show_configuration(&self, reloads: watch::Receiver<Reload>) {
+        let _ = self.shared.configuration.set(reloads);
+    }
+
     /// Lets `/v1/mesher/health` say how the registration stands. The first word counts.
     pub fn show_standing(&self, standing: watch::Receiver<Standing>) {
         let _ = self.shared.standing.set(standing);
@@ -233,7 +248,7 @@ impl Proxy {
 
     /// Where it listens.
     pub fn addresses(&self) -> &Addresses {
-        &self.addresses
+        &self.shared.addresses
     }
 
     /// Its phase. Whoever registers the instance follows it: DOWN while draining, deleted from

@@ -1,9 +1,19 @@
-//! Health, metrics and drain, on the admin port.
+//! Health, metrics, drain, and what can be seen of the proxy, on the admin port.
 //!
 //! Health and metrics answer on every address of the pod, as kubelet and Prometheus come from
-//! outside. What changes something answers on loopback, or everywhere where the settings say so.
+//! outside. What changes something or tells more answers on loopback, or everywhere where the
+//! settings say so, and to no other web site ([`guard`]).
 
+mod configuration;
+mod connections;
+mod discovery;
+mod guard;
+mod index;
 mod original;
+mod page;
+mod services;
+mod status;
+mod time;
 
 use std::io;
 use std::net::TcpListener;
@@ -11,9 +21,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -22,6 +33,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use self::index::Seen;
 use crate::lifecycle::{GOODBYE, Phase};
 use crate::metrics;
 use crate::proxy::Shared;
@@ -48,7 +60,7 @@ pub(crate) async fn serve(listener: TcpListener, reach: Reach, shared: Arc<Share
     let address = listener.local_addr();
     let trusted = reach == Reach::Pod || shared.settings().admin.public;
     let secured = reach == Reach::Everybody && shared.tls.server(Use::Admin).is_some();
-    let router = router(Arc::clone(&shared), trusted);
+    let router = router(Arc::clone(&shared), trusted, reach);
     let served = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) if secured => serve_secured(listener, router, shared).await,
         Ok(listener) => axum::serve(listener, router).await,
@@ -99,19 +111,40 @@ async fn serve_secured(
     }
 }
 
-fn router(shared: Arc<Shared>, trusted: bool) -> Router {
+fn router(shared: Arc<Shared>, trusted: bool, reach: Reach) -> Router {
     let open = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
         .route("/v1/mesher/metrics", get(metrics_text));
-    let guarded = Router::new()
-        .route("/v1/mesher/health", get(original::health))
-        .route("/v1/mesher/version", get(original::version))
-        .route("/v1/mesher/routeRule/{service}", get(original::route_rules))
-        .route("/drain", post(drain));
-    let router = if trusted { open.merge(guarded) } else { open };
-    router.with_state(shared)
+    let seen = Seen { all: trusted };
+    let list = move |State(shared): State<Arc<Shared>>, headers: HeaderMap| async move {
+        index::list(seen, &shared, &headers)
+    };
+    let router = if trusted {
+        let guarded = Router::new()
+            .route("/", get(index::root))
+            .route("/debug", get(list))
+            .route("/v1/mesher/status", get(status::status))
+            .route("/v1/mesher/services", get(services::list))
+            .route("/v1/mesher/services/{app}/{service}", get(services::one))
+            .route("/v1/mesher/connections", get(connections::connections))
+            .route("/v1/mesher/discovery", get(discovery::discovery))
+            .route("/v1/mesher/config", get(configuration::configuration))
+            .route("/v1/mesher/health", get(original::health))
+            .route("/v1/mesher/version", get(original::version))
+            .route("/v1/mesher/routeRule/{service}", get(original::route_rules))
+            .route("/drain", post(drain))
+            .layer(from_fn_with_state(reach, guard::check));
+        open.merge(guarded)
+    } else {
+        open.route("/", get(list)).route("/debug", get(list))
+    };
+    router
+        .fallback(move |request: Request| async move { index::missing(seen, &request) })
+        .method_not_allowed_fallback(index::wrong_method)
+        .layer(from_fn(guard::mark))
+        .with_state(shared)
 }
 
 /// The listeners are bound before anything is served here.

@@ -60,7 +60,7 @@ pub(super) async fn health(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 /// Why others do not find the application, or the application others.
-fn unwell(shared: &Shared, settings: &Settings) -> Option<String> {
+pub(super) fn unwell(shared: &Shared, settings: &Settings) -> Option<String> {
     if let discovery::State::Stale { error, .. } = shared.plans.state() {
         return Some(error);
     }

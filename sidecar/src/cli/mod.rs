@@ -11,11 +11,13 @@ use clap::{Parser, Subcommand};
 
 use crate::configuration::{Inputs, KeyFlag, NamedFiles, Places, Problem, split};
 
+mod ask;
 mod check;
 mod config;
 mod drain;
 mod logging;
 mod run;
+mod status;
 
 /// The exit code for a configuration with errors: the command itself worked.
 const FAULTY: u8 = 3;
@@ -57,6 +59,8 @@ enum Command {
     Config(config::Args),
     /// The same as `config check`
     Check(check::Args),
+    /// Show how the mesher of this pod is: services, discovery, connections
+    Status(status::Args),
     /// Ask the mesher of this pod to stop taking requests, and wait until it has
     Drain(drain::Args),
     /// Print the version
@@ -95,6 +99,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit
         None | Some(Command::Run) => run::run(&inputs(NamedFiles::MustExist)),
         Some(Command::Config(args)) => config::run(args, &inputs(NamedFiles::MayBeElsewhere)),
         Some(Command::Check(args)) => check::run(args),
+        Some(Command::Status(args)) => status::run(args, &inputs(NamedFiles::MayBeElsewhere)),
         Some(Command::Drain(args)) => drain::run(args, &inputs(NamedFiles::MayBeElsewhere)),
         Some(Command::Version) => print(concat!("mesher ", env!("CARGO_PKG_VERSION"), "\n")),
     }

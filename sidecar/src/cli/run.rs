@@ -9,7 +9,7 @@ use discovery::servicecenter::Metrics;
 use tokio::time::timeout;
 
 use super::logging;
-use crate::configuration::{Inputs, follow};
+use crate::configuration::{Inputs, Reload, follow};
 use crate::metrics;
 use crate::proxy::Proxy;
 use crate::registration;
@@ -26,6 +26,7 @@ pub(super) fn run(inputs: &Inputs) -> anyhow::Result<ExitCode> {
         bail!("the configuration has errors: `mesher config dump` shows what is in force");
     }
     let warnings: Vec<String> = configuration.warnings().map(ToString::to_string).collect();
+    let started = Reload::starting(&configuration);
     let settings = configuration.settings()?;
     logging::start(settings.log);
     for warning in warnings {
@@ -36,11 +37,11 @@ pub(super) fn run(inputs: &Inputs) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(inputs.clone(), settings))?;
+    runtime.block_on(serve(inputs.clone(), settings, started))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(inputs: Inputs, settings: Settings) -> anyhow::Result<()> {
+async fn serve(inputs: Inputs, settings: Settings, started: Reload) -> anyhow::Result<()> {
     let Discovery::ServiceCenter(terms) = &settings.discovery else {
         bail!(
             "services can't be learned from Istio yet: set DISCOVERY_TYPE=sc, or the annotation \
@@ -51,9 +52,10 @@ async fn serve(inputs: Inputs, settings: Settings) -> anyhow::Result<()> {
     let calls = Metrics::default();
     let source = registration::start(&settings, terms, &calls, &tls)?;
     let mut proxy = Proxy::start_with(settings.clone(), Arc::clone(&source) as _, tls)?;
-    let (changed, reloads) = follow(inputs, settings.clone());
+    let (changed, reloads) = follow(inputs, settings.clone(), started);
     proxy.follow_settings(changed);
     proxy.show_standing(source.standing());
+    proxy.show_configuration(reloads.clone());
     proxy.measure(|registry| {
         calls.register(registry);
         metrics::of_reloads(registry, reloads);

@@ -53,21 +53,26 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("mesher.limits.idleUpstream", &["servicecomb.transport.maxIdleCon.rest"]),
 ];
 
+/// Every value in force by its key, with its origin; secrets are masked already.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Dump(BTreeMap<String, Line>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
     value: Value,
     origin: Origin,
 }
 
-impl Configuration {
-    /// The values in force as YAML, one key a line, each with its origin behind it. But for
-    /// masked secrets it can be read as a configuration again.
+impl Dump {
+    /// As YAML, one key a line, each with its origin behind it. But for masked secrets it can be
+    /// read as a configuration again.
     pub fn to_yaml(&self) -> String {
         let mut text = String::new();
-        for (key, Line { value, origin }) in self.lines() {
+        for (key, Line { value, origin }) in &self.0 {
             let key = if key.contains(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c)) {
                 json!(key).to_string()
             } else {
-                key
+                key.clone()
             };
             let _ = writeln!(text, "{key}: {value}  # {origin}");
         }
@@ -76,10 +81,27 @@ impl Configuration {
 
     /// The same as JSON: `{"key": {"value": …, "origin": "…"}}`.
     pub fn to_json(&self) -> Value {
-        let line = |(key, line): (String, Line)| {
-            (key, json!({"value": line.value, "origin": line.origin.to_string()}))
+        let line = |(key, line): (&String, &Line)| {
+            (key.clone(), json!({"value": line.value, "origin": line.origin.to_string()}))
         };
-        Value::Object(self.lines().into_iter().map(line).collect())
+        Value::Object(self.0.iter().map(line).collect())
+    }
+}
+
+impl Configuration {
+    /// The values in force, for people.
+    pub fn dump(&self) -> Dump {
+        Dump(self.lines())
+    }
+
+    /// See [`Dump::to_yaml`].
+    pub fn to_yaml(&self) -> String {
+        self.dump().to_yaml()
+    }
+
+    /// See [`Dump::to_json`].
+    pub fn to_json(&self) -> Value {
+        self.dump().to_json()
     }
 
     fn lines(&self) -> BTreeMap<String, Line> {
@@ -109,12 +131,14 @@ impl Configuration {
 
 /// A value whose key or form says that it may be a secret is not shown: free maps hold anything.
 fn masked(key: &str, entry: &Entry) -> Value {
-    let last = key.rsplit('.').next().unwrap_or(key).to_lowercase();
+    if tells(key.rsplit('.').next().unwrap_or(key)) { json!(MASK) } else { plain(&entry.content) }
+}
+
+/// Whether a name says that a secret stands behind it.
+fn tells(name: &str) -> bool {
+    let name = name.to_lowercase();
     let telling = ["password", "passwd", "secret", "token", "credential", "apikey", "accesskey"];
-    if telling.iter().any(|word| last.contains(word)) {
-        return json!(MASK);
-    }
-    plain(&entry.content)
+    telling.iter().any(|word| name.contains(word))
 }
 
 fn plain(content: &Content) -> Value {
@@ -122,9 +146,14 @@ fn plain(content: &Content) -> Value {
         Content::Null => Value::Null,
         Content::Scalar(text) => Value::String(without_user(text)),
         Content::List(items) => items.iter().map(|Node { content, .. }| plain(content)).collect(),
-        Content::Map(entries) => Value::Object(
-            entries.iter().map(|(name, _, node)| (name.clone(), plain(&node.content))).collect(),
-        ),
+        Content::Map(entries) => {
+            let shown = |name: &str, node: &Node| {
+                if tells(name) { json!(MASK) } else { plain(&node.content) }
+            };
+            Value::Object(
+                entries.iter().map(|(name, _, node)| (name.clone(), shown(name, node))).collect(),
+            )
+        }
     }
 }
 

@@ -26,6 +26,7 @@ mod spelling;
 mod values;
 mod yaml;
 
+pub use dump::Dump;
 pub use flags::{KeyFlag, split};
 pub use places::Places;
 pub use problem::{Faulty, Problem, Severity};

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::keys::File;
-use super::{Configuration, Inputs, Problem, Severity};
+use super::{Configuration, Dump, Inputs, Problem, Severity};
 use crate::settings::Settings;
 
 /// How often to look where the kernel reports no changes.
@@ -28,10 +28,28 @@ pub struct Reload {
     pub last_success: Option<SystemTime>,
     /// What of the one on disk is in force after a restart only.
     pub restart_needed: Vec<&'static str>,
+    /// The values of the last one that was in order.
+    pub values: Arc<Dump>,
+    /// What that one was warned of.
+    pub hints: Vec<Problem>,
+    /// It grows with every change of the rest.
+    pub generation: u64,
 }
 
-/// What is in force, as it changes: the settings, and how the last change went. Ends with the last
-/// receiver.
+impl Reload {
+    /// How it stands when `mesher` has started with `configuration`.
+    pub fn starting(configuration: &Configuration) -> Self {
+        Self {
+            last_success: Some(SystemTime::now()),
+            values: Arc::new(configuration.dump()),
+            hints: configuration.problems.clone(),
+            ..Self::default()
+        }
+    }
+}
+
+/// What is in force, as it changes: the settings, which `mesher` was `started` with, and how the last
+/// change went. Ends with the last receiver.
 ///
 /// The folders are watched as a whole, as Kubernetes replaces a mounted ConfigMap by renaming a
 /// symlink. Whatever changes, everything is read anew and checked as at the start. A configuration
@@ -39,10 +57,10 @@ pub struct Reload {
 pub fn follow(
     inputs: Inputs,
     running: Settings,
+    started: Reload,
 ) -> (watch::Receiver<Arc<Settings>>, watch::Receiver<Reload>) {
     let (settings, settings_receiver) = watch::channel(Arc::new(running));
-    let read = Reload { last_success: Some(SystemTime::now()), ..Reload::default() };
-    let (reload, reload_receiver) = watch::channel(read);
+    let (reload, reload_receiver) = watch::channel(started);
     tokio::spawn(async move {
         let ended = settings.clone();
         tokio::select! {
@@ -92,7 +110,7 @@ fn take_over(
     settings: &watch::Sender<Arc<Settings>>,
     reload: &watch::Sender<Reload>,
 ) {
-    let warnings: Vec<_> = configuration.problems.iter().map(ToString::to_string).collect();
+    let (values, hints) = (configuration.dump(), configuration.problems.clone());
     let new = match configuration.settings() {
         Ok(new) => new,
         Err(faulty) => {
@@ -100,6 +118,7 @@ fn take_over(
                 let changed = state.faults != faulty.0;
                 state.refused += u64::from(changed);
                 state.faults.clone_from(&faulty.0);
+                state.generation += u64::from(changed);
                 changed
             });
             if changed {
@@ -119,8 +138,8 @@ fn take_over(
     });
     if changed {
         tracing::info!("a changed configuration is in force");
-        for warning in warnings {
-            tracing::warn!("{warning}");
+        for hint in &hints {
+            tracing::warn!("{hint}");
         }
     }
     let restart = reload.borrow().restart_needed != kept;
@@ -129,13 +148,20 @@ fn take_over(
     }
     reload.send_if_modified(|state| {
         let healed = !state.faults.is_empty();
+        // Another origin of the same value is no change of the settings, and shown all the same.
+        let shown = *state.values != values || state.hints != hints;
+        if shown {
+            (state.values, state.hints) = (Arc::new(values), hints);
+        }
         state.taken_over += u64::from(changed);
         state.faults.clear();
         if changed || healed {
             state.last_success = Some(SystemTime::now());
         }
         state.restart_needed = kept;
-        changed || restart || healed
+        let told = changed || restart || healed || shown;
+        state.generation += u64::from(told);
+        told
     });
 }
 

@@ -26,7 +26,8 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
 
-pub(crate) use self::counters::{Broken, Counters, Part};
+pub(crate) use self::cells::Distribution;
+pub(crate) use self::counters::{Broken, Counters, Part, RESENDS};
 pub(crate) use self::exposition::Format;
 use self::family::Writer;
 pub(crate) use self::reloads::of_reloads;

@@ -76,6 +76,17 @@ impl LocalPlan {
         &self.state
     }
 
+    /// The routes that were taken so far, by protocol and port.
+    pub(crate) fn routes(&self) -> Vec<(Protocol, u16, Arc<Route>)> {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut routes: Vec<_> = routes
+            .iter()
+            .map(|((spoken, port), route)| (*spoken, *port, Arc::clone(route)))
+            .collect();
+        routes.sort_by_key(|(spoken, port, _)| (*spoken, *port));
+        routes
+    }
+
     /// Whether it is not known which ports the application has.
     pub(crate) fn allows_any(&self) -> bool {
         self.ports.service.is_empty() && self.ports.app.is_empty()

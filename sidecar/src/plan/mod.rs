@@ -65,6 +65,11 @@ impl Plan {
         self.by_name.get(name)
     }
 
+    /// One service.
+    pub(crate) fn get(&self, key: &ServiceKey) -> Option<&Arc<ServicePlan>> {
+        self.services.get(key)
+    }
+
     /// All services.
     pub(crate) fn services(&self) -> impl Iterator<Item = &Arc<ServicePlan>> {
         self.services.values()
@@ -128,6 +133,11 @@ impl ServicePlan {
         let state = registry.service(key);
         let nowhere = Route::new(Kind::Service, &state, Vec::new());
         Self { withdrawn: true, state, routes: Vec::new(), nowhere }
+    }
+
+    /// Every route with its protocol, and the port of the service it is for.
+    pub(crate) fn routes(&self) -> &[(Protocol, Option<u16>, Arc<Route>)] {
+        &self.routes
     }
 
     /// The route of requests in `protocol` to `port`; without endpoints where there is none. A

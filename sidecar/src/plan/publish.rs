@@ -166,6 +166,21 @@ impl Plans {
         &self.registry
     }
 
+    /// The plan in force.
+    pub(crate) fn plan(&self) -> Arc<Plan> {
+        self.plan.load_full()
+    }
+
+    /// What the source says: also of what takes no requests.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.source.snapshots().borrow())
+    }
+
+    /// What is counted of all hosts outside of the mesh.
+    pub(crate) fn outside_state(&self) -> &Arc<ServiceState> {
+        &self.outside
+    }
+
     /// How the source is doing.
     pub(crate) fn state(&self) -> State {
         self.source.state().borrow().clone()

@@ -49,6 +49,11 @@ impl ServiceState {
         }
     }
 
+    /// Whether a request ever came, beyond the first second.
+    pub(crate) fn was_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether a request came lately.
     pub(crate) fn in_use(&self, now: Duration) -> bool {
         now < Duration::from_secs(self.used.load(Ordering::Relaxed)) + IDLE
@@ -213,6 +218,12 @@ impl Registry {
     /// All endpoints, for metrics.
     pub(crate) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
         self.lock().endpoints.values().cloned().collect()
+    }
+
+    /// Endpoints of no service: of the application, and of hosts outside of the mesh.
+    pub(crate) fn unnamed(&self) -> Vec<Arc<Endpoint>> {
+        let entries = self.lock();
+        entries.endpoints.values().filter(|it| it.id.instance.is_none()).cloned().collect()
     }
 
     /// Whether a service is counted by itself.

@@ -13,8 +13,14 @@ pub(crate) struct Report {
     pub(crate) tag: String,
     /// Since 1970, of the certificate that peers see.
     pub(crate) ends: Option<Duration>,
+    /// Whose it is.
+    pub(crate) subject: Option<String>,
+    /// The names it is for.
+    pub(crate) names: Vec<String>,
     /// Its files are not in order.
     pub(crate) faulty: bool,
+    /// Why.
+    pub(crate) fault: Option<String>,
 }
 
 impl Tls {
@@ -27,7 +33,10 @@ impl Tls {
             ends: it.held.leaf().map(|leaf| {
                 leaf.not_after().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
             }),
+            subject: it.held.leaf().map(|leaf| leaf.subject().to_owned()),
+            names: it.held.leaf().map(|leaf| leaf.names().to_vec()).unwrap_or_default(),
             faulty: wanted.faults.contains_key(tag),
+            fault: wanted.faults.get(tag).cloned(),
         };
         in_force.iter().map(report).collect()
     }

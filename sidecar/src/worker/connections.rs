@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use super::census::Counts;
 use super::stream::Notes;
 use crate::settings::Limits;
 use crate::traffic::{Destination, Handover};
@@ -113,11 +114,14 @@ impl Connections {
         self.open.borrow().is_empty()
     }
 
-    /// Ends those whose time is over.
-    pub(crate) fn sweep(&self, now: Duration, limits: &Limits) {
+    /// Ends those whose time is over, and counts all of them.
+    pub(crate) fn sweep(&self, now: Duration, limits: &Limits) -> Counts {
+        let mut counts = Counts::default();
         for connection in self.open.borrow().values() {
             connection.sweep(now, limits);
+            connection.count(&mut counts);
         }
+        counts
     }
 
     /// Ends those that have no request; the others as soon as it is answered.
@@ -232,6 +236,16 @@ impl Connection {
         }
     }
 
+    fn count(&self, counts: &mut Counts) {
+        let in_flight = self.in_flight.get() as usize;
+        let tunnel = matches!(self.way.get(), Way::Tunnel | Way::HalfTunnel);
+        counts.clients += 1;
+        counts.idle_clients += usize::from(in_flight == 0);
+        counts.http2_clients += usize::from(self.multiplexed.get());
+        counts.tunnels += usize::from(tunnel && in_flight > 0);
+        counts.in_flight += in_flight;
+    }
+
     fn sweep(&self, now: Duration, limits: &Limits) {
         if self.in_flight.get() > 0 {
             return self.watch(now, limits);
@@ -291,7 +305,7 @@ mod tests {
     use std::task::Context;
     use std::time::Duration;
 
-    use super::{Connections, Order, Way};
+    use super::{Connections, Counts, Order, Way};
     use crate::settings::Limits;
 
     fn client() -> SocketAddr {
@@ -353,6 +367,30 @@ mod tests {
         request.end(at(1200));
         table.sweep(at(1255), &limits);
         assert_eq!(connection.order(&cx), None, "it idles now");
+    }
+
+    #[test]
+    fn a_look_counts_what_is_open() {
+        let table = Connections::default();
+        let open: Vec<_> = (0..4).map(|_| table.add(client(), at(0)).1).collect();
+        let requests = [open[0].begin(), open[0].begin(), open[1].begin()];
+        open[0].multiplexes();
+        open[1].carries(Way::Tunnel, at(0));
+        let counts = table.sweep(at(1), &limits());
+        let expected = Counts {
+            clients: 4,
+            idle_clients: 2,
+            http2_clients: 1,
+            tunnels: 1,
+            in_flight: 3,
+            ..Counts::default()
+        };
+        assert_eq!(counts, expected);
+        for request in requests {
+            request.end(at(1));
+        }
+        let counts = table.sweep(at(2), &limits());
+        assert_eq!((counts.idle_clients, counts.tunnels, counts.in_flight), (4, 0, 0));
     }
 
     #[test]

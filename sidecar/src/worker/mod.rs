@@ -2,6 +2,7 @@
 //! shares nothing with the others but what is immutable or atomic; a connection stays where it
 //! was first put, and a request never leaves the task of its connection.
 
+mod census;
 mod connections;
 mod pool;
 mod quota;
@@ -24,6 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
+pub(crate) use self::census::{Census, Counts};
 use self::connections::Connections;
 pub(crate) use self::connections::{Connection, InFlight, Order, Way};
 pub(crate) use self::pool::Pool;
@@ -57,6 +59,7 @@ pub(crate) struct Worker {
     /// Who makes a TLS session waits for a turn.
     pub(crate) handshakes: Semaphore,
     connections: Connections,
+    census: Arc<Census>,
 }
 
 /// What a worker is sent.
@@ -76,6 +79,7 @@ pub(crate) struct Remote {
     messages: UnboundedSender<Message>,
     /// Its open connections.
     load: Arc<AtomicUsize>,
+    census: Arc<Census>,
 }
 
 impl Remote {
@@ -87,6 +91,8 @@ impl Remote {
         let (messages, inbox) = unbounded_channel();
         let load = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&load);
+        let census = Arc::<Census>::default();
+        let written = Arc::clone(&census);
         // Made here, so that a failure is told; moved to the thread by what it was made of.
         let mut builder = Builder::new_current_thread();
         builder.enable_all();
@@ -107,11 +113,12 @@ impl Remote {
                 sheets: Sheets::new(seed(index)),
                 handshakes: Semaphore::new(HANDSHAKES),
                 connections: Connections::default(),
+                census: written,
             };
             runtime.block_on(Rc::new(worker).run(inbox, counted));
         })?;
         started.recv().map_err(|_| io::Error::other("the thread ended at once"))??;
-        Ok((Self { messages, load }, thread))
+        Ok((Self { messages, load, census }, thread))
     }
 
     /// Hands a connection over.
@@ -123,6 +130,11 @@ impl Remote {
     /// Its open connections.
     pub(crate) fn load(&self) -> usize {
         self.load.load(Ordering::Relaxed)
+    }
+
+    /// What it has open.
+    pub(crate) fn census(&self) -> &Arc<Census> {
+        &self.census
     }
 
     pub(crate) fn send(&self, message: Message) {
@@ -185,13 +197,15 @@ impl Worker {
         let now = self.shared.clock.now();
         self.coarse_now.set(now);
         let limits = self.shared.settings().limits;
-        self.connections.sweep(now, &limits);
+        let mut counts = self.connections.sweep(now, &limits);
         std::future::poll_fn(|cx| {
-            self.pool.sweep(now, limits.idle_timeout, cx);
-            self.http2.sweep(now, limits.idle_timeout, cx);
+            counts.idle_upstream = self.pool.sweep(now, limits.idle_timeout, cx);
+            let shared = self.http2.sweep(now, limits.idle_timeout, cx);
+            (counts.shared_upstream, counts.shared_streams) = shared;
             std::task::Poll::Ready(())
         })
         .await;
+        self.census.write(counts);
     }
 
     /// Answers what is in flight, and ends at the deadline whatever is left.

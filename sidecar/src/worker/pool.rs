@@ -33,12 +33,16 @@ impl Pool {
         }
     }
 
-    /// Closes what was idle for longer than `idle`, and what its peer has closed.
-    pub(crate) fn sweep(&self, now: Duration, idle: Duration, cx: &mut Context<'_>) {
+    /// Closes what was idle for longer than `idle`, and what its peer has closed. Returns how many
+    /// are left.
+    pub(crate) fn sweep(&self, now: Duration, idle: Duration, cx: &mut Context<'_>) -> usize {
+        let mut left = 0;
         self.0.borrow_mut().retain(|_, pool| {
             pool.retain_mut(|kept| now <= kept.since + idle && kept.connection.is_open(cx));
+            left += pool.len();
             !pool.is_empty()
         });
+        left
     }
 
     /// Closes all.

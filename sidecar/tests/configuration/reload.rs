@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use sidecar::configuration::follow;
+use sidecar::configuration::{Reload, follow};
 
 use crate::support::World;
 
@@ -30,13 +30,20 @@ async fn a_configmap_is_followed_and_a_faulty_one_is_not() {
     };
     version("..1", &chassis("1s", 30101));
     symlink("..data/chassis.yaml", conf.join("chassis.yaml")).unwrap();
-    let (mut settings, mut reload) = follow(world.inputs.clone(), world.settings());
+    let started = Reload::starting(&world.read());
+    let (mut settings, mut reload) = follow(world.inputs.clone(), world.settings(), started);
     let connect = |seconds| {
         move |settings: &std::sync::Arc<sidecar::settings::Settings>| {
             settings.limits.connect_timeout == Duration::from_secs(seconds)
         }
     };
     assert!(connect(1)(&settings.borrow()));
+    let shown = |reload: &Reload| {
+        let line = reload.values.to_json()["mesher.limits.connectTimeout"].clone();
+        let origin = line["origin"].as_str().unwrap_or_default().to_owned();
+        (line["value"].as_str().unwrap_or_default().to_owned(), origin)
+    };
+    assert_eq!(shown(&reload.borrow()).0, "1s");
 
     version("..2", &chassis("2s", 30101));
     tokio::time::timeout(PATIENCE, settings.wait_for(connect(2))).await.unwrap().unwrap();
@@ -46,6 +53,9 @@ async fn a_configmap_is_followed_and_a_faulty_one_is_not() {
     let faults = tokio::time::timeout(PATIENCE, refused).await.unwrap().unwrap().faults.clone();
     assert!(faults[0].to_string().contains("\"soon\" is not allowed here"), "{faults:?}");
     assert!(connect(2)(&settings.borrow()), "the last good one stays in force");
+    let (value, origin) = shown(&reload.borrow());
+    assert_eq!(value, "2s", "and is what is shown");
+    assert!(origin.ends_with("/conf/chassis.yaml:1"), "{origin}");
 
     version("..4", &chassis("4s", 30999));
     tokio::time::timeout(PATIENCE, settings.wait_for(connect(4))).await.unwrap().unwrap();

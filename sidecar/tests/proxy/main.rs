@@ -15,6 +15,7 @@ mod life;
 mod mesh_of_two;
 mod messages;
 mod provider;
+mod seen;
 mod timeouts;
 mod tls;
 mod upgrade;

@@ -22,7 +22,8 @@ pub use recipe::{Recipe, module_source};
 pub enum Purpose {
     /// `cargo xtask test` runs it.
     Test,
-    /// `cargo xtask test` holds ours against it. Where it cannot be had, those tests are skipped.
+    /// `cargo xtask test` holds ours against it, or looks at ours with it. Where it cannot be had,
+    /// those tests are skipped.
     Comparison,
     /// `cargo xtask lint` runs it.
     Lint,
@@ -96,6 +97,19 @@ pub const TOOLS: &[Tool] = &[
         about: "Debian's nginx",
         purpose: Purpose::Comparison,
         recipe: Recipe::Unpacked { package: "nginx", programs: &[("nginx", "usr/sbin/nginx")] },
+    },
+    Tool {
+        name: "chromium",
+        about: "Debian's Chromium, and what drives it",
+        purpose: Purpose::Comparison,
+        recipe: Recipe::Gathered {
+            // Fonts too, as a page without any has no text.
+            packages: &["chromium", "chromium-driver", "fontconfig-config", "fonts-dejavu-core"],
+            programs: &[
+                ("chromium", "usr/lib/chromium/chromium"),
+                ("chromedriver", "usr/bin/chromedriver"),
+            ],
+        },
     },
     Tool {
         name: "h2spec",

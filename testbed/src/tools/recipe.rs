@@ -42,6 +42,14 @@ pub enum Recipe {
         /// Program names, and where in the package they are.
         programs: &'static [(&'static str, &'static str)],
     },
+    /// Packages of the distribution with whatever they need that this system lacks, unpacked side by
+    /// side: for programs with many libraries. They are started by a script that names the folder.
+    Gathered {
+        /// The packages.
+        packages: &'static [&'static str],
+        /// Program names, and where in the packages they are.
+        programs: &'static [(&'static str, &'static str)],
+    },
     /// `apt-get install`, for what only the distribution has. It is not cached,
     /// and without root the user is told what to install.
     Debian {
@@ -58,7 +66,8 @@ impl Recipe {
         match self {
             Recipe::Go { programs, .. }
             | Recipe::Wheel { programs }
-            | Recipe::Unpacked { programs, .. } => programs.iter().map(|(name, _)| *name).collect(),
+            | Recipe::Unpacked { programs, .. }
+            | Recipe::Gathered { programs, .. } => programs.iter().map(|(name, _)| *name).collect(),
             Recipe::Cargo { package, .. } => vec![package],
             Recipe::Debian { programs, .. } => programs.to_vec(),
         }
@@ -77,6 +86,7 @@ impl Recipe {
             Recipe::Cargo { .. }
             | Recipe::Wheel { .. }
             | Recipe::Unpacked { .. }
+            | Recipe::Gathered { .. }
             | Recipe::Debian { .. } => machine,
         })
     }
@@ -91,8 +101,14 @@ impl Recipe {
                 gather(programs, folder)
             }
             Recipe::Unpacked { package, programs } => {
-                unpack_with_apt(package, folder)?;
+                unpack_with_apt(package, &[package], folder)?;
                 gather(programs, folder)
+            }
+            Recipe::Gathered { packages, programs } => {
+                let all = with_what_is_missing(packages)?;
+                let all: Vec<&str> = all.iter().map(String::as_str).collect();
+                unpack_with_apt(tool.name, &all, folder)?;
+                programs.iter().try_for_each(|(name, place)| start_from(folder, name, place))
             }
             // The distribution says where its files go.
             Recipe::Debian { package, .. } => install_with_apt(tool, package),
@@ -214,9 +230,11 @@ fn install_with_apt(tool: &Tool, package: &str) -> Result<()> {
     Ok(())
 }
 
-fn unpack_with_apt(package: &str, folder: &Path) -> Result<()> {
-    let step = Step::start(&format!("fetching Debian's {package}"));
-    apt(package, &["download", package], folder)?;
+fn unpack_with_apt(name: &str, packages: &[&str], folder: &Path) -> Result<()> {
+    let step = Step::start(&format!("fetching Debian's {name}"));
+    let mut download = vec!["download"];
+    download.extend(packages);
+    apt(name, &download, folder)?;
     let files = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     for file in files.iter().filter(|file| file.extension().is_some_and(|ext| ext == "deb")) {
         run(Command::new("dpkg").arg("--extract").args([file, folder]), "install dpkg")?;
@@ -226,19 +244,51 @@ fn unpack_with_apt(package: &str, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// These packages, and those that would have to be installed with them.
+fn with_what_is_missing(packages: &[&str]) -> Result<Vec<String>> {
+    let mut simulate = vec!["install", "--simulate", "--no-install-recommends"];
+    simulate.extend(packages);
+    let simulated = apt(packages[0], &simulate, Path::new("/"))?;
+    let mut all: Vec<String> = packages.iter().map(|package| (*package).to_owned()).collect();
+    for line in String::from_utf8_lossy(&simulated.stdout).lines() {
+        let package = line.strip_prefix("Inst ").and_then(|rest| rest.split(' ').next());
+        all.extend(package.map(str::to_owned));
+    }
+    all.sort();
+    all.dedup();
+    Ok(all)
+}
+
+/// Writes `bin/NAME`, which starts a program with the libraries and fonts of its folder.
+fn start_from(folder: &Path, name: &str, place: &str) -> Result<()> {
+    if !folder.join(place).is_file() {
+        bail!("what was fetched has no {place} for {name}");
+    }
+    let script = format!(
+        "#!/bin/sh\n\
+         root=$(dirname \"$(dirname \"$(readlink -f \"$0\")\")\")\n\
+         for folder in \"$root\"/lib/*-linux-gnu \"$root\"/usr/lib/*-linux-gnu/*/ \
+         \"$root\"/usr/lib/*-linux-gnu; do\n\
+         \x20 LD_LIBRARY_PATH=$folder${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}\n\
+         done\n\
+         export LD_LIBRARY_PATH FONTCONFIG_SYSROOT=\"$root\"\n\
+         exec \"$root/{place}\" \"$@\"\n"
+    );
+    let path = folder.join("bin").join(name);
+    fs::create_dir_all(folder.join("bin"))?;
+    fs::write(&path, script)?;
+    Ok(fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?)
+}
+
 /// Runs `apt-get` in a folder.
-fn apt(package: &str, arguments: &[&str], folder: &Path) -> Result<()> {
+fn apt(package: &str, arguments: &[&str], folder: &Path) -> Result<Output> {
     let apt = |arguments: &[&str]| {
         let mut apt = Command::new("apt-get");
         apt.env("DEBIAN_FRONTEND", "noninteractive").current_dir(folder).args(arguments);
         run(&mut apt, &format!("install {package} with this system's package manager"))
     };
     // The package lists may be missing or old: then they are fetched once.
-    if apt(arguments).is_err() {
-        apt(&["update"])?;
-        apt(arguments)?;
-    }
-    Ok(())
+    apt(arguments).or_else(|_| apt(&["update"]).and_then(|_| apt(arguments)))
 }
 
 /// Runs a command to its end; the error carries the last lines that it printed,

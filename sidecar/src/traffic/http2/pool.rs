@@ -84,15 +84,25 @@ impl Pool {
     }
 
     /// Closes what was idle for longer than `idle`, and what has ended or no longer answers.
-    pub(crate) fn sweep(&self, now: Duration, idle: Duration, cx: &mut Context<'_>) {
+    /// Returns how many are left, and how many requests are under way on them.
+    pub(crate) fn sweep(
+        &self,
+        now: Duration,
+        idle: Duration,
+        cx: &mut Context<'_>,
+    ) -> (usize, usize) {
+        let mut left = (0, 0);
         self.0.borrow_mut().retain(|_, pool| {
             pool.open.retain(|connection| connection.look(now, idle, cx));
+            left.0 += pool.open.len();
+            left.1 += pool.open.iter().map(|connection| connection.streams()).sum::<usize>();
             // Nobody waits for it any more, so nobody moves it on.
             if pool.coming.as_ref().is_some_and(|coming| coming.strong_count() == Some(1)) {
                 pool.coming = None;
             }
             !pool.open.is_empty() || pool.coming.is_some()
         });
+        left
     }
 
     /// Closes all that nobody uses.

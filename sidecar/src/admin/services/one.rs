@@ -1,0 +1,287 @@
+//! One service.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mesh::{BreakerState, InstanceId, Protocol, Version};
+use serde::Serialize;
+
+use super::View;
+use super::counted::Counted;
+use crate::admin::discovery::word;
+use crate::admin::time::rounded;
+use crate::listener::Side;
+use crate::plan::{Address, Endpoint, EndpointId, ServicePlan, ServiceState};
+
+/// What is said of a service.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Service {
+    /// `app/service`; unique.
+    key: String,
+    app: String,
+    name: String,
+    #[serde(flatten)]
+    brief: Brief,
+    /// Every version that has an instance, the newest first.
+    versions: Vec<String>,
+    /// The version that takes the requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latest_version: Option<String>,
+    routes: Vec<Route>,
+    /// In the order of their ids.
+    instances: Vec<Instance>,
+    /// Whether there are more instances than are here.
+    instances_truncated: bool,
+}
+
+/// The same without what it is made of.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Brief {
+    /// The source does not have it any more.
+    pub(super) withdrawn: bool,
+    /// It had a request in the last ten minutes.
+    pub(super) used: bool,
+    /// In one word, the worst that is wrong: `circuit_open`, `withdrawn`, `no_instance` or `evicted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trouble: Option<&'static str>,
+    /// Of every version and status.
+    pub(super) instance_count: usize,
+    /// Endpoints that take requests.
+    pub(super) endpoint_count: usize,
+    /// Those of them that are left out for a while, as they could not be connected to.
+    pub(super) evicted_count: usize,
+    pub(super) in_flight: usize,
+    /// Open connections to its endpoints.
+    pub(super) connections: usize,
+    pub(super) breaker: Breaker,
+    pub(super) counters: Counted,
+}
+
+/// The circuit of a service.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Breaker {
+    /// `off`, `closed`, `open` or `half_open`.
+    state: &'static str,
+    /// The settings say so, whatever was counted.
+    forced: bool,
+    /// Of the last ten seconds.
+    window_requests: u64,
+    window_failures: u64,
+    /// Until one request may try again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probe_in_seconds: Option<f64>,
+}
+
+/// Where requests of one protocol go.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Route {
+    protocol: &'static str,
+    /// The port of the service it is for; absent: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    endpoints: usize,
+    /// Those that are not left out for a while.
+    usable: usize,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Instance {
+    id: String,
+    version: String,
+    /// `UP`, `DOWN`, `STARTING`, `TESTING` or `OUTOFSERVICE`, as it said.
+    status: &'static str,
+    endpoints: Vec<InstanceEndpoint>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InstanceEndpoint {
+    protocol: &'static str,
+    address: SocketAddr,
+    tls: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_port: Option<u16>,
+    /// Whether requests go there.
+    routed: bool,
+    #[serde(flatten)]
+    load: Load,
+}
+
+/// How an endpoint is.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Load {
+    in_flight: usize,
+    /// Open connections, of all workers.
+    connections: usize,
+    /// Times it was chosen.
+    requests: u64,
+    /// Of those, the ones that brought no response.
+    failures: u64,
+    /// For so long no request goes there, as it could not be connected to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evicted_for_seconds: Option<f64>,
+}
+
+impl Service {
+    pub(super) fn of(view: &View<'_>, plan: &ServicePlan, brief: Brief, most: usize) -> Self {
+        let key = &plan.state.key;
+        let known = view.snapshot.get(key);
+        let all = known.map(|service| service.instances()).unwrap_or_default();
+        let versions: BTreeSet<Version> = all.iter().map(|instance| instance.version).collect();
+        let routes = plan.routes().iter().map(|(protocol, port, route)| Route {
+            protocol: protocol.as_str(),
+            port: *port,
+            endpoints: route.endpoints.len(),
+            usable: route.endpoints.iter().filter(|it| it.eviction.usable(view.now)).count(),
+        });
+        let states = if most == 0 { HashMap::new() } else { states(plan) };
+        let instances = all.iter().take(most).map(|instance| Instance {
+            id: instance.id.to_string(),
+            version: instance.version.to_string(),
+            status: word(instance.status),
+            endpoints: instance
+                .endpoints
+                .iter()
+                .map(|endpoint| {
+                    let place = (&instance.id, endpoint.protocol, endpoint.address, endpoint.tls);
+                    let state = states.get(&place);
+                    InstanceEndpoint {
+                        protocol: endpoint.protocol.as_str(),
+                        address: endpoint.address,
+                        tls: endpoint.tls,
+                        service_port: endpoint.service_port,
+                        routed: state.is_some(),
+                        load: state.map(|state| Load::of(state, view.now)).unwrap_or_default(),
+                    }
+                })
+                .collect(),
+        });
+        Self {
+            key: key.to_string(),
+            app: key.scope.to_string(),
+            name: key.name.to_string(),
+            versions: versions.iter().rev().map(ToString::to_string).collect(),
+            latest_version: known
+                .and_then(|service| service.latest())
+                .map(|version| version.to_string()),
+            routes: routes.collect(),
+            instances_truncated: all.len() > most,
+            instances: instances.collect(),
+            brief,
+        }
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+/// The endpoints that requests go to, by what the source says of them.
+type States<'a> = HashMap<(&'a InstanceId, Protocol, SocketAddr, bool), &'a Arc<Endpoint>>;
+
+fn states(plan: &ServicePlan) -> States<'_> {
+    let mut states = States::new();
+    for endpoint in plan.routes().iter().flat_map(|(.., route)| &route.endpoints) {
+        let EndpointId { instance, protocol, address, tls } = &endpoint.id;
+        if let (Some((_, instance)), Address::Known(address)) = (instance, address) {
+            states.insert((instance, *protocol, *address, *tls), endpoint);
+        }
+    }
+    states
+}
+
+impl Brief {
+    pub(super) fn of(view: &View<'_>, plan: &ServicePlan) -> Self {
+        let state = &plan.state;
+        let endpoints = plan.routes().iter().flat_map(|(.., route)| &route.endpoints);
+        let mut brief = Self {
+            withdrawn: plan.withdrawn,
+            used: false,
+            trouble: None,
+            instance_count: view.snapshot.get(&state.key).map_or(0, |it| it.instances().len()),
+            endpoint_count: 0,
+            evicted_count: 0,
+            in_flight: 0,
+            connections: 0,
+            breaker: Breaker::of(view, state),
+            counters: Counted::of(view.shared.plans.registry(), state, Side::Consumer),
+        };
+        for endpoint in endpoints {
+            brief.endpoint_count += 1;
+            brief.evicted_count += usize::from(!endpoint.eviction.usable(view.now));
+            brief.in_flight += endpoint.in_flight.load(Ordering::Relaxed);
+            brief.connections += endpoint.connections.load(Ordering::Relaxed);
+        }
+        brief.used = state.in_use(view.now) && (brief.counters.any() || state.was_used());
+        brief.trouble = brief.worst();
+        brief
+    }
+
+    fn worst(&self) -> Option<&'static str> {
+        if self.breaker.is_open() {
+            Some("circuit_open")
+        } else if self.withdrawn {
+            // What is gone and nobody asks for is as it should be.
+            self.used.then_some("withdrawn")
+        } else if self.endpoint_count == 0 {
+            Some("no_instance")
+        } else {
+            (self.evicted_count > 0).then_some("evicted")
+        }
+    }
+}
+
+impl Breaker {
+    pub(super) fn of(view: &View<'_>, state: &ServiceState) -> Self {
+        let terms = view.shared.settings().breaker;
+        let (requests, failures) = state.breaker.window(view.now);
+        let forced = terms.enabled && (terms.force_open || terms.force_closed);
+        let counted = match state.breaker.state(view.now) {
+            BreakerState::Closed => "closed",
+            BreakerState::Open => "open",
+            BreakerState::HalfOpen => "half_open",
+        };
+        let word = if !terms.enabled {
+            "off"
+        } else if terms.force_closed {
+            "closed"
+        } else if terms.force_open {
+            "open"
+        } else {
+            counted
+        };
+        let probe = state.breaker.probe_in(view.now).filter(|_| word == "open" && !forced);
+        Self {
+            state: word,
+            forced,
+            window_requests: requests,
+            window_failures: failures,
+            probe_in_seconds: probe.map(rounded),
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, "open" | "half_open")
+    }
+}
+
+impl Load {
+    pub(super) fn of(endpoint: &Endpoint, now: Duration) -> Self {
+        Self {
+            in_flight: endpoint.in_flight.load(Ordering::Relaxed),
+            connections: endpoint.connections.load(Ordering::Relaxed),
+            requests: endpoint.attempts.load(Ordering::Relaxed),
+            failures: endpoint.failures.load(Ordering::Relaxed),
+            evicted_for_seconds: endpoint.eviction.out_for(now).map(rounded),
+        }
+    }
+}
