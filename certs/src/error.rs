@@ -61,8 +61,8 @@ pub enum Error {
     /// A private key that is encrypted, and nobody said where its password is.
     #[error(
         "{place}: the private key is encrypted, and no file with its password is named: name it \
-         (mesher: certPwdFile in tls.yaml), or take the password off with \
-         `openssl pkey -in KEY -out NEW`"
+         (mesher: certPwdFile in tls.yaml; service-registry: --tls-key-password-file), or take the \
+         password off with `openssl pkey -in KEY -out NEW`"
     )]
     NoPassword {
         /// Where the key came from.

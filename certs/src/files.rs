@@ -7,6 +7,7 @@ use crate::bundle::{Bundle, EXPIRED};
 use crate::error::Error;
 use crate::folder::Folder;
 use crate::identity::Identity;
+use crate::opened_keys::OpenedKeys;
 
 /// A folder that somebody else keeps filled, for example a mounted Secret of cert-manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Files {
     pub certificate: String,
     /// File of its private key: usually `tls.key`.
     pub key: String,
+    /// File of the key's password, where it has one.
+    pub password: Option<String>,
     /// File of the CA certificates for `caBundle`, usually `ca.crt`; `None`: it is not managed.
     pub ca: Option<String>,
 }
@@ -28,22 +31,20 @@ impl Files {
             folder: Folder::new(folder),
             certificate: "tls.crt".into(),
             key: "tls.key".into(),
+            password: None,
             ca: None,
         }
     }
 
     /// Reads the pair, and the bundle if one is configured. That it can be served is not yet said:
-    /// see [`Self::check`].
-    pub fn load(&self) -> Result<(Identity, Option<Bundle>), Error> {
-        let chain = self.folder.read(&self.certificate)?;
-        let key = zeroize::Zeroizing::new(self.folder.read(&self.key)?);
-        let place = self.folder.path().join(&self.certificate).display().to_string();
-        let identity = Identity::from_pem(&chain, &key, &place)?;
-        let Some(ca) = &self.ca else {
-            return Ok((identity, None));
-        };
-        let place = self.folder.path().join(ca).display().to_string();
-        Ok((identity, Some(Bundle::from_pem(&self.folder.read(ca)?, &place)?)))
+    /// see [`Self::check`]. An encrypted key that is not among those `opened` takes its time.
+    pub fn load(&self, opened: &mut OpenedKeys) -> Result<(Identity, Option<Bundle>), Error> {
+        let path = |name: &String| self.folder.path().join(name);
+        let password = self.password.as_ref().map(path);
+        let (chain, key) = (path(&self.certificate), path(&self.key));
+        let identity = Identity::from_files(&chain, &key, password.as_deref(), opened)?;
+        let bundle = self.ca.as_ref().map(|ca| Bundle::from_file(&path(ca))).transpose()?;
+        Ok((identity, bundle))
     }
 
     /// What a client would object to at `now`: the dates, and where there is a bundle the chain.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
 use crate::backoff::{Backoff, Pace};
@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::files::Files;
 use crate::identity::Identity;
 use crate::names::Names;
+use crate::opened_keys::OpenedKeys;
 use crate::replica::Replica;
 use crate::resolver::Resolver;
 use crate::self_issued::{Found, Material, Step, Trust, follow, next};
@@ -55,8 +56,11 @@ impl Serving {
         Self::spawn(|mut publisher, mut stop| async move {
             let mut changes = files.folder.watch(POLL);
             let mut backoff = Backoff::new(Duration::from_millis(100), POLL);
+            let mut opened = OpenedKeys::new();
             loop {
-                let wait = match files.load() {
+                let loaded;
+                (loaded, opened) = load_aside(files.clone(), opened).await;
+                let wait = match loaded {
                     Ok((identity, bundle)) => {
                         backoff.reset();
                         match Files::check(&identity, bundle.as_ref(), SystemTime::now()) {
@@ -174,6 +178,24 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// Loads files where it holds nobody up: opening a key may take seconds.
+async fn load_aside(
+    files: Files,
+    mut opened: OpenedKeys,
+) -> (Result<(Identity, Option<Bundle>), Error>, OpenedKeys) {
+    let load = move || {
+        let loaded = files.load(&mut opened);
+        opened.forget_unused();
+        (loaded, opened)
+    };
+    match spawn_blocking(load).await {
+        Ok(loaded) => loaded,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime ends, and this task with it.
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::server::{self, Config, LogFormat};
+use crate::server::{self, Config, LogFormat, Tls};
 use crate::store::Limits;
 
 const EXAMPLES: &str = "\
@@ -47,6 +47,11 @@ pub struct Cli {
     /// Its private key in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert", env = "SERVICE_REGISTRY_TLS_KEY")]
     tls_key: Option<PathBuf>,
+
+    /// A file with the password of an encrypted key, in plain text
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    #[arg(env = "SERVICE_REGISTRY_TLS_KEY_PASSWORD_FILE")]
+    tls_key_password_file: Option<PathBuf>,
 
     /// How many versions of services may be registered
     #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().services)]
@@ -104,10 +109,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// Runs the registry until it is told to stop.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     server::start_logging(cli.log_level, cli.log_format);
+    let password = cli.tls_key_password_file;
+    let pair = cli.tls_cert.zip(cli.tls_key);
     let config = Config {
         listen: cli.listen,
         data: cli.data,
-        tls: cli.tls_cert.zip(cli.tls_key),
+        tls: pair.map(|(certificate, key)| Tls { certificate, key, password }),
         limits: Limits {
             services: cli.max_services,
             instances: cli.max_instances,
@@ -139,6 +146,7 @@ mod tests {
         assert_eq!(cli.listen.to_string(), "127.0.0.1:30100");
         for bad in [
             &["service-registry", "--tls-cert", "a"][..],
+            &["service-registry", "--tls-key-password-file", "a"],
             &["service-registry", "--ping", "0s"],
             &["service-registry", "--ping", "30"],
             &["service-registry", "--max-connections", "0"],

@@ -13,3 +13,4 @@ pub use lifecycle::{Lifecycle, Phase};
 pub use logging::{LogFormat, start as start_logging};
 pub use metrics::Metrics;
 pub use run::{Config, run};
+pub use tls::Tls;

@@ -12,7 +12,7 @@ use super::accept::Port;
 use super::connections::Connections;
 use super::lifecycle::{Lifecycle, Phase, Signals};
 use super::metrics::Metrics;
-use super::tls;
+use super::tls::{self, Tls};
 use crate::api;
 use crate::error::Error;
 use crate::journal;
@@ -33,7 +33,7 @@ pub struct Config {
     /// The data file; `None`: memory only.
     pub data: Option<PathBuf>,
     /// Certificate and key; `None`: plain HTTP.
-    pub tls: Option<(PathBuf, PathBuf)>,
+    pub tls: Option<Tls>,
     /// How much it may hold.
     pub limits: Limits,
     /// How many connections may be open.
@@ -51,7 +51,7 @@ pub struct Config {
 /// Serves until SIGTERM or SIGINT, then finishes what is under way.
 pub async fn run(config: Config) -> Result<(), Error> {
     let mut signals = Signals::listen().map_err(Error::Signals)?;
-    let tls = config.tls.as_ref().map(|(certificate, key)| tls::serve(certificate, key));
+    let tls = config.tls.as_ref().map(tls::serve);
     let (acceptor, serving) = tls.transpose()?.unzip();
     let (live, writer) = match &config.data {
         Some(path) => {

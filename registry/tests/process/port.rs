@@ -67,10 +67,50 @@ fn with_a_certificate_it_speaks_tls_alone() -> Result<()> {
     let files = [certificate.to_str().unwrap_or_default(), key.to_str().unwrap_or_default()];
     let tls = ["--tls-cert", files[0], "--tls-key", files[1]];
     let registry = Registry::start(&tls)?;
+    let answer = version_over_tls(&registry, &issued.cert.pem())?;
+    ensure!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    ensure!(http::send(&registry.address, "GET", "/version", &[], None).is_err(), "no plain HTTP");
 
+    fs::write(&key, "no key")?;
+    let mut arguments = vec!["--listen", "127.0.0.1:0"];
+    arguments.extend(tls);
+    let error = refused(&arguments)?;
+    ensure!(error.contains("--tls-cert") && error.contains("tls.key"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn an_encrypted_key_is_opened_by_its_password_file() -> Result<()> {
+    const KEY: &str = include_str!("../../../certs/tests/keys/ec.pem");
+    const LOCKED_KEY: &str = include_str!("../../../certs/tests/keys/genpkey-aes-256-cbc.pem");
+    let folder = tempfile::tempdir()?;
+    let names = ["tls.crt", "tls.key", "password"].map(|name| folder.path().join(name));
+    let [certificate, key, password] = &names;
+    let params = rcgen::CertificateParams::new(["localhost".to_owned()])?;
+    let pem = params.self_signed(&rcgen::KeyPair::from_pem(KEY)?)?.pem();
+    fs::write(certificate, &pem)?;
+    fs::write(key, LOCKED_KEY)?;
+    fs::write(password, "battery-staple\n")?;
+    let paths = names.each_ref().map(|path| path.to_str().unwrap_or_default());
+    let tls = ["--tls-cert", paths[0], "--tls-key", paths[1]];
+    let locked = [&tls[..], &["--tls-key-password-file", paths[2]]].concat();
+
+    for (arguments, wanted) in [(&tls[..], "--tls-key-password-file"), (&locked, "does not open")] {
+        let error = refused(&[&["--listen", "127.0.0.1:0"], arguments].concat())?;
+        ensure!(error.contains(paths[1]) && error.contains(wanted), "{error}");
+        ensure!(!error.contains("battery"), "{error}");
+    }
+    fs::write(password, "correct-horse\n")?;
+    let registry = Registry::start(&locked)?;
+    let answer = version_over_tls(&registry, &pem)?;
+    ensure!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    Ok(())
+}
+
+/// What `GET /version` answers to who trusts this certificate.
+fn version_over_tls(registry: &Registry, trusted: &str) -> Result<String> {
     let mut roots = RootCertStore::empty();
-    let text = issued.cert.pem();
-    roots.add(rustls::pki_types::CertificateDer::from_pem_slice(text.as_bytes())?)?;
+    roots.add(rustls::pki_types::CertificateDer::from_pem_slice(trusted.as_bytes())?)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -85,14 +125,5 @@ fn with_a_certificate_it_speaks_tls_alone() -> Result<()> {
     let mut answer = Vec::new();
     // It may end without a goodbye of TLS.
     let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    ensure!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-    ensure!(http::send(&registry.address, "GET", "/version", &[], None).is_err(), "no plain HTTP");
-
-    fs::write(&key, "no key")?;
-    let mut arguments = vec!["--listen", "127.0.0.1:0"];
-    arguments.extend(tls);
-    let error = refused(&arguments)?;
-    ensure!(error.contains("--tls-cert") && error.contains("tls.crt"), "{error}");
-    Ok(())
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
