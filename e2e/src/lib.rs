@@ -1,6 +1,7 @@
 //! Scenarios over the built binaries and real servers.
 
 pub mod audit;
+pub mod browser;
 pub mod injector;
 pub mod installation;
 pub mod kubectl;

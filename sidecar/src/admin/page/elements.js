@@ -59,7 +59,7 @@ function table(columns, rows, empty) {
   const number = columns.map(name => name[0] === '#' ? 'n' : null);
   const names = columns.map(name => name.replace('#', ''));
   return h('div', { class: 'wide' }, h('table', null,
-    h('thead', null, h('tr', null, names.map((name, at) => h('th', { scope: 'col', class: number[at] }, name)))),
+    h('thead', null, h('tr', null, names.map((name, at) => h('th', { class: number[at] }, name)))),
     h('tbody', null, rows.map(row => h('tr', null, row.map((cell, at) => h('td', { class: number[at] }, cell)))))));
 }
 

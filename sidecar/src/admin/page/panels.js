@@ -59,8 +59,8 @@ function drawConfig() {
     .filter(row => !(said && row.origin === 'built in') && `${row.key} ${row.value} ${row.origin}`.toLowerCase().includes(find));
   text($('found'), `${plural(rows.length, 'value')}, read ${local(found.loadedAt)}`);
   redraw($('values'), [rows, [...changed]], () => rows.map(row => h('tr', { class: [row.origin === 'built in' && 'built', changed.has(row.key) && 'changed'] },
-    h('td', null, h('code', { class: 'mono' }, row.key), changed.has(row.key) && [' ', pill('ok', 'changed')]),
-    h('td', null, h('code', { class: 'mono' }, row.value)), h('td', null, row.origin))));
+    h('td', null, h('code', null, row.key), changed.has(row.key) && [' ', pill('ok', 'changed')]),
+    h('td', null, h('code', null, row.value)), h('td', null, row.origin))));
 }
 
 const fault = (kind, { origin, key, message, severity }) => h('div', { class: ['banner', kind] },
@@ -68,7 +68,7 @@ const fault = (kind, { origin, key, message, severity }) => h('div', { class: ['
 
 /** Who this is. */
 function drawProxy(status) {
-  const { discovery, identity, configuration } = status;
+  const { discovery, identity } = status;
   const { registration } = discovery;
   redraw($('proxy'), { ...status, uptimeSeconds: Math.floor(status.uptimeSeconds) }, () => h('div', { class: 'panels' },
     panel('Identity', facts([
@@ -87,9 +87,7 @@ function drawProxy(status) {
     panel('Certificates', table(['Tag', 'Certificate', 'Ends', 'Files'], status.certificates.map(one => [
       one.tag || '(bare keys)', one.subject ? h('span', { title: one.names.join(', ') }, one.subject) : 'none of its own', expiry(one),
       one.fault ? pill('bad', 'faulty', one.fault) : pill('ok', 'in order')]), 'No TLS is set up.'),
-      status.certificates.filter(one => one.fault).map(one => h('p', { class: 'bad' }, one.fault))),
-    panel('Configuration', facts([['Read', local(configuration.loadedAt)], ['Errors', whole(configuration.errors)],
-      ['Warnings', whole(configuration.warnings)], ['After a restart', configuration.restartNeeded.join(', ') || 'nothing']]))));
+      status.certificates.filter(one => one.fault).map(one => h('p', { class: 'bad' }, one.fault)))));
 }
 
 function expiry({ expiresAt, expiresInSeconds: left }) {

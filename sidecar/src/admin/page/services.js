@@ -28,8 +28,8 @@ function drawServices(found) {
 }
 
 function serviceRow(one) {
-  const button = h('button', { type: 'button', class: 'open', 'aria-expanded': 'false', click: () => toggle(one.key) },
-    h('i', null, `${one.app}/`), one.name);
+  const button = h('button', { class: 'open', 'aria-expanded': 'false', click: () => toggle(one.key) },
+    h('span', null, h('i', null, `${one.app}/`), one.name));
   const row = h('tr', null, labels.map((label, at) => h('td', { class: at > 1 && at < 7 ? 'n' : null, 'data-label': label || null }, at ? null : button)));
   row.button = button;
   row.spark = sparkline();
