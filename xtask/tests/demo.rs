@@ -14,7 +14,7 @@ use testbed::{Guard, Network, binary};
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What it says, whichever way the pods have their addresses.
-const PROMISED: [&str; 11] = [
+const PROMISED: [&str; 12] = [
     "$ sidecar-injector inject -f examples/chain/",
     "All are UP in the registry",
     "8080/service/calls/@service3/'   # no call",
@@ -24,7 +24,8 @@ const PROMISED: [&str; 11] = [
     "     │  └─ service4-",
     "front → service1",
     "handed on by its own sidecar",
-    "mesher_evictions_total{",
+    "mesher_instance_evicted{address=\"1",
+    "mesher_instance_evicted 0",
     "front's sidecar, in a browser on this machine:",
 ];
 

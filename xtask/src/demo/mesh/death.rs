@@ -1,9 +1,11 @@
 //! What callers notice when an instance dies.
 
+use std::net::IpAddr;
 use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use testbed::kubelet::Place;
 
 use super::FRONT;
 use super::town::{Town, wait_for};
@@ -18,11 +20,11 @@ const REQUESTS: u64 = 300;
 const AT_A_TIME: u64 = 8;
 /// By when the load is taken to be under way, on connections that have served before.
 const UNDER_WAY: u64 = 100;
-const EVICTIONS: &str = "mesher_evictions_total";
+/// 1 while an instance is left out.
+const EVICTED: &str = "mesher_instance_evicted";
 
 /// Kills an instance while it is called, and lets it come back.
 pub(super) fn show(screen: &Screen, town: &mut Town<'_>) -> Result<()> {
-    let before = evictions(town)?;
     let sent = sent(town)?;
     screen
         .say(&format!("{SERVICE} has two instances. front calls it, {AT_A_TIME} calls at a time:"));
@@ -53,8 +55,9 @@ pub(super) fn show(screen: &Screen, town: &mut Town<'_>) -> Result<()> {
         _ => format!("{failed} failed that the dead one was working on; all others were answered."),
     });
 
-    wait_for("evicted", || {
-        let evicted = evictions(town)? > before;
+    let address = town.member(VICTIM)?.spot.address();
+    wait_for("left out", || {
+        let evicted = is_evicted(town, address)?;
         if !evicted {
             town.get(town.member(FRONT)?, &["-q", URL])?;
         }
@@ -63,9 +66,7 @@ pub(super) fn show(screen: &Screen, town: &mut Town<'_>) -> Result<()> {
     screen.say(
         "front's sidecar found nobody there, and leaves it out for a second, then for two, …:",
     );
-    for sample in town.samples(town.member(FRONT)?, EVICTIONS)? {
-        screen.printed(&sample);
-    }
+    screen.fact(VICTIM, &format!("{EVICTED}{{address=\"{address}:30101\",…}} 1"));
     let up = town.up(SERVICE)?;
     screen.say(&format!(
         "The registry still calls {up} of them UP: to it, an instance is gone when its lease ends."
@@ -81,10 +82,10 @@ pub(super) fn show(screen: &Screen, town: &mut Town<'_>) -> Result<()> {
         answered = town.counted(town.member(VICTIM)?, "requests_total", &label())?;
         Ok(answered > 0)
     })?;
-    screen.fact(
-        VICTIM,
-        &format!("requests_total {answered}, {:.1} s later", died.elapsed().as_secs_f64()),
-    );
+    ensure!(!is_evicted(town, address)?, "{VICTIM} is called, and said to be left out");
+    screen.fact(VICTIM, &format!("{EVICTED} 0"));
+    screen
+        .fact("", &format!("{answered} calls so far, {:.1} s later", died.elapsed().as_secs_f64()));
     Ok(())
 }
 
@@ -97,8 +98,10 @@ fn sent(town: &Town<'_>) -> Result<u64> {
     town.counted(town.member(FRONT)?, "requests_total", &label())
 }
 
-fn evictions(town: &Town<'_>) -> Result<u64> {
-    town.counted(town.member(FRONT)?, EVICTIONS, "")
+/// Whether front's sidecar leaves out the instance at this address.
+fn is_evicted(town: &Town<'_>, address: IpAddr) -> Result<bool> {
+    let label = format!("address=\"{address}:30101\"");
+    Ok(town.counted(town.member(FRONT)?, EVICTED, &label)? > 0)
 }
 
 /// `200 requests in 1.3 s: 198 good, 2 failed; …`

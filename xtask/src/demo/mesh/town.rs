@@ -147,20 +147,9 @@ impl<'g> Town<'g> {
 
     /// The sum of a counter over all that the sidecar of this pod counts under these labels.
     pub(super) fn counted(&self, member: &Member, counter: &str, labels: &str) -> Result<u64> {
-        Ok(sum(&self.metrics(member)?, counter, labels))
-    }
-
-    /// The samples of a counter that are not 0, as the sidecar of this pod shows them.
-    pub(super) fn samples(&self, member: &Member, counter: &str) -> Result<Vec<String>> {
-        let metrics = self.metrics(member)?;
-        let lines = metrics.lines().filter(|line| line.starts_with(counter));
-        Ok(lines.filter(|line| !line.ends_with(" 0")).map(str::to_owned).collect())
-    }
-
-    fn metrics(&self, member: &Member) -> Result<String> {
         let url = format!("http://{}/metrics", member.spot.admin());
         let metrics = self.get(member, &["--no-proxy", &url])?;
-        Ok(String::from_utf8_lossy(&metrics.stdout).into_owned())
+        Ok(sum(&String::from_utf8_lossy(&metrics.stdout), counter, labels))
     }
 
     /// Kills all processes of a pod at once, and says which they were.
