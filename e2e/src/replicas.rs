@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use testbed::{Cluster, Server, free_ports};
 
-use crate::installation::{LOCAL, NAME, PATIENCE, apply, enabled_namespace, is_seen};
+use crate::installation::{NAME, PATIENCE, apply, enabled_namespace, is_seen};
 use crate::kubectl::{Kubectl, eventually};
 use crate::service::Service;
 use crate::wire::plain;
@@ -45,7 +45,7 @@ impl<'c> Replicas<'c> {
         let folder = cluster.folder().join("replicas");
         fs::create_dir_all(folder.join("templates"))?;
         let service = Service::start()?;
-        let kustomization = apply(cluster, &folder, LOCAL, &url(&service), &[])?;
+        let kustomization = apply(cluster, &folder, &url(&service))?;
         let file = folder.join("config.yaml");
         fs::write(&file, configuration)?;
         let kubeconfig = cluster.account_kubeconfig(NAME, NAME)?;

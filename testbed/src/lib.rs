@@ -7,7 +7,7 @@
 //!   manifests there.
 //! - [`Guard`] starts any other process so that it ends with its owner.
 //! - [`write_kustomization`] and [`Cluster::account_kubeconfig`] install a program
-//!   of this machine as if it ran in the cluster.
+//!   of this machine as if it ran in the cluster; [`installation`] does so with the injector.
 //! - [`binary()`] says where the project's own programs are, [`skip()`] marks a test
 //!   that this machine cannot run.
 //!
@@ -36,6 +36,7 @@
 mod binary;
 mod cluster;
 mod guard;
+pub mod installation;
 pub mod kubelet;
 mod kustomization;
 pub mod network;

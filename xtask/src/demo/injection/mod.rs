@@ -1,6 +1,5 @@
 //! The first act: pods that ask for a sidecar get one, on a real API server.
 
-mod injector;
 mod summary;
 
 use std::thread;
@@ -8,17 +7,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
+use testbed::installation::{ENABLED, Installation};
 use testbed::tools;
 use testbed::{Cluster, ClusterOptions};
 
 use super::Left;
 use super::screen::Screen;
 use crate::cargo;
-use injector::Injector;
 
 /// What a slow machine may take for anything that is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
 const NAMESPACE: &str = "chassis";
+const OVERLAY: &str = "manifests/overlays/local";
 /// A client and two replicas of a server.
 const EXAMPLES: &str = "examples/with-service-ports/sc/";
 const ASKING: usize = 3;
@@ -53,17 +53,20 @@ pub(super) fn play(screen: &Screen, keep: bool) -> Result<Option<Left>> {
     screen.say("There is no node: pods stay Pending, and what they are made of is what counts.");
 
     screen.chapter("Install the injector");
-    let injector = Injector::prepare(&cluster, program)?;
-    screen.say("The overlay manifests/overlays/local, on a free port of this machine:");
+    let overlay = cargo::root().join(OVERLAY);
+    let mut injector = Installation::prepare(&cluster, &program, &overlay, &[])?;
+    injector.set_environment(vec![("SIDECAR_INJECTOR_LOG_FORMAT".into(), "text".into())]);
+    screen.say(&format!("The overlay {OVERLAY}, on a free port of this machine:"));
     screen.kubectl(&cluster, &format!("apply -k {}", injector.kustomization().display()))?;
-    let server = injector.start(&cluster)?;
+    injector.configure()?;
+    let server = injector.start()?;
     screen.say("sidecar-injector runs, with the rights these roles give it and no others.");
     screen.say(&format!("It wrote its CA into caBundle, and answers at {}.", injector.url()));
 
     screen.chapter("Pods that ask");
     screen.kubectl(&cluster, &format!("create namespace {NAMESPACE}"))?;
-    screen.kubectl(&cluster, &format!("label namespace {NAMESPACE} sidecar-injector=enabled"))?;
-    injector::wait_until_seen(&cluster, &server, NAMESPACE)?;
+    screen.kubectl(&cluster, &format!("label namespace {NAMESPACE} {ENABLED}"))?;
+    injector.wait_until_seen(&server, NAMESPACE)?;
     screen.kubectl(&cluster, &format!("create -f {EXAMPLES} -n {NAMESPACE}"))?;
 
     screen.chapter("Pods that do not, or ask in vain");
