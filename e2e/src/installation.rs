@@ -71,7 +71,7 @@ impl<'c> Installation<'c> {
     }
 
     /// Where the API server calls.
-    pub fn url(&self) -> String {
+    pub fn url(&self) -> &str {
         self.process.url()
     }
 

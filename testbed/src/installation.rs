@@ -36,10 +36,11 @@ pub struct Installation<'c> {
     program: PathBuf,
     folder: PathBuf,
     kustomization: PathBuf,
+    url: String,
     webhook: SocketAddr,
     operations: SocketAddr,
     environment: Vec<(String, String)>,
-    /// Where it finds who it is; a folder of one's own would need none.
+    /// Says who it is to the API server; empty until that is known.
     kubeconfig: PathBuf,
     /// Where a dry run shows whether the injector is called.
     probed: String,
@@ -57,12 +58,14 @@ impl<'c> Installation<'c> {
         let folder = cluster.folder().join(NAME);
         let [webhook, operations] =
             free_ports()?.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        let kustomization = write_at_url(&folder, overlay, &url_of(webhook), patches)?;
+        let url = format!("https://{webhook}/mutate");
+        let kustomization = write_at_url(&folder, overlay, &url, patches)?;
         Ok(Self {
             cluster,
             program: program.to_owned(),
             folder,
             kustomization,
+            url,
             webhook,
             operations,
             environment: Vec::new(),
@@ -77,8 +80,8 @@ impl<'c> Installation<'c> {
     }
 
     /// Where the API server calls.
-    pub fn url(&self) -> String {
-        url_of(self.webhook)
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Its operations port.
@@ -108,7 +111,7 @@ impl<'c> Installation<'c> {
             .arg("serve")
             .arg(format!("--config={}", self.configuration().display()))
             .arg(format!("--namespace={NAME}"))
-            .arg(format!("--url={}", self.url()))
+            .arg(format!("--url={}", self.url))
             .arg(format!("--listen={}", self.webhook))
             .arg(format!("--operations-listen={}", self.operations));
         let server = self.cluster.guard().spawn(NAME, &mut command)?;
@@ -126,10 +129,6 @@ impl<'c> Installation<'c> {
     fn configuration(&self) -> PathBuf {
         self.folder.join("config.yaml")
     }
-}
-
-fn url_of(webhook: SocketAddr) -> String {
-    format!("https://{webhook}/mutate")
 }
 
 /// Writes a kustomization into `folder` that is the one in `overlay` with `patches`, and has the API

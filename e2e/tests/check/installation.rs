@@ -139,7 +139,7 @@ fn a_certificate_of_files(live: Live<'_>, injector: &Installation<'_>) -> Result
         let reason = said.first().and_then(|line| line["reason"].as_str());
         Ok(reason.is_some_and(|reason| reason.contains("connecting to")).then_some(()))
     })?;
-    call(&injector.url())?;
+    call(injector.url())?;
     files.gone(Code::CaBundleMismatch)?;
     live.cluster.restart_apiserver()?;
     healthy(files)
@@ -328,7 +328,7 @@ fn slow_calls(live: Live<'_>, injector: &Installation<'_>) -> Result<()> {
         Ok((!live.check()?.of(Code::WebhookSlow).is_empty()).then_some(()))
     })?;
     live.planted(Code::WebhookSlow)?;
-    set(&injector.url(), 5)?;
+    set(injector.url(), 5)?;
     live.cluster.restart_apiserver()?;
     live.gone(Code::WebhookSlow)
 }

@@ -6,7 +6,7 @@ mod place;
 mod town;
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -216,17 +216,17 @@ fn look(screen: &Screen, town: &Town<'_>, guard: &Guard) -> Result<Option<Door>>
         None => None,
     };
     let address = door.as_ref().map_or(inside, Door::address);
-    let url = format!("http://{address}/metrics");
-    screen.say("The metrics of front's sidecar, in a browser on this machine:");
+    let url = format!("http://{address}/");
+    screen.say("The page of front's sidecar shows all this live, in a browser on this machine:");
     screen.lines(&[&url]);
     if door.is_some() {
         screen.say(&format!("It is {inside} in the pod; a door leads there from this machine."));
     }
     let mut get = Command::new(town.program("mockserver")?);
-    get.args(["get", "--no-proxy", &url]).stdin(std::process::Stdio::null());
+    get.args(["get", "--no-proxy", "-H", "accept: text/html", &url]).stdin(Stdio::null());
     let page = get.output()?;
-    let is_there = String::from_utf8_lossy(&page.stdout).contains("requests_total");
-    ensure!(page.status.success() && is_there, "they are not at {url}: {page:?}");
+    let is_page = String::from_utf8_lossy(&page.stdout).contains("<title>");
+    ensure!(page.status.success() && is_page, "there is no page at {url}: {page:?}");
     Ok(door)
 }
 
@@ -240,7 +240,7 @@ fn by_hand(screen: &Screen, town: &Town<'_>, guard: &Guard) -> Result<()> {
     screen.lines(&[
         &format!("get='{enter} {}/mockserver get --no-proxy'", programs.display()),
         &format!("$get 'http://{application}/@service1|service2/@service4/'   # in front's pod"),
-        &format!("$get http://{admin}/metrics                # its sidecar"),
+        &format!("$get http://{admin}/v1/mesher/services   # its sidecar"),
         &format!("tail -f {}/log/{FRONT}-sidecar-mesher.log", guard.folder().display()),
     ]);
     Ok(())
