@@ -26,7 +26,7 @@ const PROMISED: [&str; 12] = [
     "handed on by its own sidecar",
     "mesher_instance_evicted{address=\"1",
     "mesher_instance_evicted 0",
-    "front's sidecar, in a browser on this machine:",
+    "The page of front's sidecar shows all this live, in a browser on this machine:",
 ];
 
 fn demo(arguments: &[&str]) -> Command {

@@ -52,7 +52,10 @@ pub(super) fn show(screen: &Screen, town: &mut Town<'_>) -> Result<()> {
         0 => {
             "No call failed: what had not been answered was sent to the other instance.".to_owned()
         }
-        _ => format!("{failed} failed that the dead one was working on; all others were answered."),
+        _ => format!(
+            "{failed} failed, on connections that the dying one had just taken: it may have done \
+             what was asked, so it is not asked twice. All others were answered."
+        ),
     });
 
     let address = town.member(VICTIM)?.spot.address();
