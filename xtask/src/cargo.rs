@@ -71,17 +71,12 @@ pub(crate) fn build() -> Result<Built> {
     build_only(&["--workspace", "--bins", "--tests"])
 }
 
-/// Builds one of our programs and says where it is.
-pub(crate) fn build_program(package: &str, name: &str) -> Result<PathBuf> {
-    let built = build_only(&["--package", package, "--bin", name])?;
-    Ok(built.program(name)?.to_owned())
-}
+/// Our programs, by their names.
+pub(crate) type Programs = HashMap<&'static str, PathBuf>;
 
-/// Our programs of these packages, by name: those that the environment names, as it does for a test
+/// The programs of these packages: those that the environment names, as it does for a test
 /// of ours, else what cargo builds.
-pub(crate) fn programs(
-    packages: &[(&str, &'static str)],
-) -> Result<HashMap<&'static str, PathBuf>> {
+pub(crate) fn programs(packages: &[(&str, &'static str)]) -> Result<Programs> {
     let named = packages.iter().map(|(_, name)| Some((*name, testbed::binary(name).ok()?)));
     if let Some(named) = named.collect() {
         return Ok(named);

@@ -7,6 +7,7 @@ mod screen;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
+use crate::cargo;
 use screen::Screen;
 
 const ACTS: &str = "\
@@ -21,6 +22,14 @@ Acts:
 
 Each act checks what it shows: the exit status is 0 only if all was as promised. Nothing stays
 behind, however it ends, but with --keep.";
+
+const PROGRAMS: [(&str, &str); 5] = [
+    ("injector", "sidecar-injector"),
+    ("mockserver", "mockserver"),
+    ("registry", "service-registry"),
+    ("sidecar", "mesher"),
+    ("testbed", "testbed"),
+];
 
 /// Options of `cargo xtask demo`.
 #[derive(Debug, Args)]
@@ -78,11 +87,13 @@ impl Demo {
 
     fn play(&self, screen: &Screen, left: &mut Vec<Left>) -> Result<()> {
         let plays = |act| self.act.is_none_or(|chosen| chosen == act);
+        // All at once for either act: another selection would be another build of what they share.
+        let programs = cargo::programs(&PROGRAMS)?;
         if plays(Act::Injection) {
-            left.extend(injection::play(screen, self.keep)?);
+            left.extend(injection::play(screen, &programs, self.keep)?);
         }
         if plays(Act::Mesh) {
-            left.extend(mesh::play(screen, self.keep, self.loopback)?);
+            left.extend(mesh::play(screen, programs, self.keep, self.loopback)?);
         }
         Ok(())
     }

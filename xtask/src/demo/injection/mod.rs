@@ -5,7 +5,7 @@ mod summary;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use testbed::installation::{ENABLED, Installation};
 use testbed::tools;
@@ -13,7 +13,7 @@ use testbed::{Cluster, ClusterOptions};
 
 use super::Left;
 use super::screen::Screen;
-use crate::cargo;
+use crate::cargo::{self, Programs};
 
 /// What a slow machine may take for anything that is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -37,10 +37,10 @@ const TABLE: &str = "get pods -n chassis -o custom-columns=\
     STATUS:.metadata.annotations.sidecar\\.mesher\\.io/status";
 
 /// Plays it; it fails when the pods do not get what they asked for.
-pub(super) fn play(screen: &Screen, keep: bool) -> Result<Option<Left>> {
+pub(super) fn play(screen: &Screen, programs: &Programs, keep: bool) -> Result<Option<Left>> {
     screen.title("Pods that ask for a sidecar get one: on a real Kubernetes API server.");
     crate::tools::ensure_named(&["etcd", "kubernetes"])?;
-    let program = cargo::build_program("injector", "sidecar-injector")?;
+    let program = programs.get("sidecar-injector").context("no injector")?;
 
     screen.chapter("A Kubernetes control plane on this machine");
     let started = Instant::now();
@@ -54,7 +54,7 @@ pub(super) fn play(screen: &Screen, keep: bool) -> Result<Option<Left>> {
 
     screen.chapter("Install the injector");
     let overlay = cargo::root().join(OVERLAY);
-    let mut injector = Installation::prepare(&cluster, &program, &overlay, &[])?;
+    let mut injector = Installation::prepare(&cluster, program, &overlay, &[])?;
     injector.set_environment(vec![("SIDECAR_INJECTOR_LOG_FORMAT".into(), "text".into())]);
     screen.say(&format!("The overlay {OVERLAY}, on a free port of this machine:"));
     screen.kubectl(&cluster, &format!("apply -k {}", injector.kustomization().display()))?;

@@ -16,10 +16,10 @@ use testbed::{Guard, Network};
 
 use super::Left;
 use super::screen::Screen;
-use crate::cargo;
+use crate::cargo::{self, Programs};
 use chain::{Answer, ROWS};
 use place::Loopback;
-use town::{Member, Programs, Town};
+use town::{Member, Town};
 
 const EXAMPLES: &str = "examples/chain/";
 const REGISTRY: &str = "examples/registry/service-center.yaml";
@@ -38,18 +38,14 @@ const TELLING: [&str; 6] = [
     "POD_NAME",
     "INSTANCE_IP",
 ];
-const PROGRAMS: [(&str, &str); 5] = [
-    ("injector", "sidecar-injector"),
-    ("mockserver", "mockserver"),
-    ("registry", "service-registry"),
-    ("sidecar", "mesher"),
-    ("testbed", "testbed"),
-];
-
 /// Plays it; it fails when something is not as it should be.
-pub(super) fn play(screen: &Screen, keep: bool, loopback: bool) -> Result<Option<Left>> {
+pub(super) fn play(
+    screen: &Screen,
+    programs: Programs,
+    keep: bool,
+    loopback: bool,
+) -> Result<Option<Left>> {
     screen.title("Services that call each other through their sidecars: no cluster, no container.");
-    let programs = cargo::programs(&PROGRAMS)?;
 
     screen.chapter("What the injector makes of the manifests");
     let manifests = injected(screen, &programs)?;

@@ -1,8 +1,7 @@
 //! The pods of the second act, and what can be asked of them.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +10,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use testbed::kubelet::{Container, Place, Pod, Running};
 use testbed::{Guard, Network};
+
+use crate::cargo::Programs;
 
 use super::place::{Loopback, Replaced, SIDECAR, Spot};
 
@@ -21,9 +22,6 @@ pub(super) const LOOK: Duration = Duration::from_millis(50);
 /// What the manifests call the registry.
 const REGISTRY: &str = "service-center.servicecomb";
 const REGISTRY_PORT: u16 = 30100;
-
-/// Our programs, by their names.
-pub(super) type Programs = HashMap<&'static str, PathBuf>;
 
 /// A registry and services that find each other there.
 #[derive(Debug)]
