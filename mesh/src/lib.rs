@@ -15,6 +15,7 @@ mod resend;
 mod service;
 mod service_key;
 mod snapshot;
+pub mod trace;
 mod version;
 
 pub use breaker::{Breaker, BreakerState, BreakerTerms, Permit};

@@ -19,6 +19,20 @@ pub enum Failure {
     Unknown,
 }
 
+impl Failure {
+    /// It in one word, for people and for what counts.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::NeverWritten => "never_written",
+            Self::RefusedStream => "refused_stream",
+            Self::PeerDeclined => "peer_declined",
+            Self::ReusedConnectionDied => "reused_connection_died",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// Whether to send again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resend {

@@ -17,6 +17,7 @@ mod proxy;
 pub mod registration;
 pub mod settings;
 mod signals;
+mod spans;
 pub mod tls;
 mod traffic;
 mod worker;

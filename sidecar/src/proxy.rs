@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use discovery::Source;
@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::access_log::AccessLog;
 use crate::admin::{self, Reach};
@@ -27,15 +27,20 @@ use crate::listener::{Port, Side, accept, bind};
 use crate::plan::{LocalPlan, Plans};
 use crate::profiling;
 use crate::settings::Settings;
+use crate::spans::{self, Spans};
 use crate::tls::Tls;
 use crate::traffic::Marks;
 use crate::worker::{Census, Message, Remote, workers};
+
+/// How long the end of a proxy may be held up by spans that are still to be delivered.
+const FLUSH: Duration = Duration::from_secs(3);
 
 /// What all threads read.
 #[derive(Debug)]
 pub(crate) struct Shared {
     settings: ArcSwap<Settings>,
     pub(crate) tls: Arc<Tls>,
+    pub(crate) spans: Arc<Spans>,
     pub(crate) plans: Arc<Plans>,
     pub(crate) local: LocalPlan,
     pub(crate) lifecycle: Lifecycle,
@@ -94,6 +99,7 @@ impl Shared {
         if let Err(error) = self.access_log.configure(&settings.access_log) {
             tracing::error!(%error, "the access log goes on as before");
         }
+        self.spans.reconfigure(&settings);
         self.settings.store(Arc::new(settings));
         kept
     }
@@ -106,6 +112,8 @@ pub struct Proxy {
     workers: Arc<[Remote]>,
     threads: Vec<thread::JoinHandle<()>>,
     acceptors: Vec<JoinHandle<()>>,
+    /// Delivers spans.
+    exporter: JoinHandle<()>,
     /// What ends with the proxy and has nothing to finish: following the source, the admin port.
     helpers: Vec<JoinHandle<()>>,
 }
@@ -156,10 +164,12 @@ impl Proxy {
         let mut own: Vec<_> = listeners.iter().map(|(_, port)| port.address).collect();
         own.extend(addresses.admin.iter().chain(&addresses.profiles));
         let ports = own.iter().map(SocketAddr::port).collect();
+        let spans = Arc::new(Spans::new(&settings));
         let shared = Arc::new(Shared {
             local: LocalPlan::new(&settings, &plans, ports, clock),
             marks: Marks::new(&settings.identity),
             tls,
+            spans,
             lifecycle: Lifecycle::default(),
             plans,
             clock,
@@ -201,11 +211,13 @@ impl Proxy {
                 .map(|(open, reach)| tokio::spawn(admin::serve(open, reach, Arc::clone(&shared)))),
         );
         helpers.extend(profiles.map(|open| tokio::spawn(profiling::serve(open))));
+        let exporter = spans::export(Arc::clone(&shared.spans), Arc::clone(&shared.tls));
+        let exporter = tokio::spawn(exporter);
         let acceptors = listeners.into_iter().map(|(listener, port)| {
             tokio::spawn(accept(listener, port, Arc::clone(&workers), Arc::clone(&shared)))
         });
         let acceptors = acceptors.collect();
-        Ok(Self { shared, workers, threads, acceptors, helpers })
+        Ok(Self { shared, workers, threads, acceptors, exporter, helpers })
     }
 
     /// Takes over other settings: policy, limits and breaker from the next request on, the rest of
@@ -283,6 +295,11 @@ impl Proxy {
             shared.access_log.finish();
         });
         let _ = ended.await;
+        // With the workers, the last spans have come.
+        self.shared.spans.close();
+        if timeout(FLUSH, self.exporter).await.is_err() {
+            tracing::warn!("the last spans did not reach the collector in time");
+        }
         self.shared.lifecycle.enter(Phase::Closed);
         for helper in self.helpers {
             helper.abort();

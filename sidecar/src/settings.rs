@@ -1,6 +1,8 @@
 //! What the proxy is told, as typed values. Files, environment and flags are read once, at the
 //! edge, and become this; nothing deeper knows that they exist.
 
+mod tracing;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,6 +12,7 @@ use std::time::Duration;
 
 use mesh::{BreakerTerms, Egress, Passthrough, Protocol};
 
+pub use self::tracing::{Export, SpanProtocol, Tracing};
 use crate::tls::tags::Use;
 
 /// Everything that is settled before the first listener opens.
@@ -47,6 +50,8 @@ pub struct Settings {
     /// What `router.yaml` says of services, by their names: shown on the admin port, and not
     /// acted on yet.
     pub route_rules: BTreeMap<String, RouteRules>,
+    /// Which requests are traced; `None`: none.
+    pub tracing: Option<Tracing>,
     /// What is written to standard error.
     pub log: Log,
     /// What is written of each request, if anything.
@@ -504,6 +509,7 @@ impl Default for Settings {
             workers: None,
             breaker: BreakerTerms::default(),
             route_rules: BTreeMap::new(),
+            tracing: None,
             log: Log::default(),
             access_log: AccessLog::default(),
         }

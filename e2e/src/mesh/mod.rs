@@ -13,6 +13,7 @@
 //! # drop(orders); Ok(()) }
 //! ```
 
+mod collector;
 mod load;
 mod pods;
 mod process;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use anyhow::Result;
 use testbed::{Guard, Server, binary, free_ports};
 
+pub use collector::{Collected, Collector, chain};
 pub use load::{Load, Tally};
 pub use pods::{Placed, start_pods};
 pub use process::{Memory, descriptors};
@@ -79,10 +81,25 @@ impl Mesh {
 
     /// A `mockserver` that answers at once, unless its arguments say otherwise, on a free port.
     pub fn mockserver(&self, name: &str, arguments: &[&str]) -> Result<Application> {
+        self.application(name, arguments, None)
+    }
+
+    /// A `mockserver` whose calls go through the proxy that will be at `proxy`.
+    pub fn mockserver_behind(&self, name: &str, proxy: SocketAddr) -> Result<Application> {
+        self.application(name, &[], Some(proxy))
+    }
+
+    fn application(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        proxy: Option<SocketAddr>,
+    ) -> Result<Application> {
         let [port] = free_ports()?;
         let mut command = Command::new(binary("mockserver")?);
         command
             .env_clear()
+            .envs(proxy.map(|proxy| ("http_proxy", format!("http://{proxy}"))))
             .args(["-listenAddress", &loopback(port).to_string()])
             .args(["-instance", name])
             .args(arguments);

@@ -14,4 +14,5 @@ mod refusals;
 mod registration;
 mod registry_outage;
 mod replacement;
+mod tracing;
 mod tunnels;

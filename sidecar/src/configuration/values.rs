@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::yaml::Content;
+use super::kind;
+use super::yaml::{Content, Node};
 
 /// Who wins: the later in this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,9 +74,17 @@ pub(super) struct Entry {
 impl Entry {
     /// The text of a scalar, trimmed.
     pub(super) fn text(&self) -> Option<&str> {
+        self.content.text()
+    }
+
+    /// Its words: of a list, or with commas between them.
+    pub(super) fn words(&self) -> Vec<&str> {
         match &self.content {
-            Content::Scalar(text) => Some(text.trim()),
-            _ => None,
+            Content::Scalar(text) => kind::words(text).collect(),
+            Content::List(items) => {
+                items.iter().filter_map(|Node { content, .. }| content.text()).collect()
+            }
+            Content::Null | Content::Map(_) => Vec::new(),
         }
     }
 

@@ -27,6 +27,16 @@ pub(super) enum Content {
     Map(Vec<(String, usize, Node)>),
 }
 
+impl Content {
+    /// The text of a scalar, trimmed.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Scalar(text) => Some(text.trim()),
+            Self::Null | Self::List(_) | Self::Map(_) => None,
+        }
+    }
+}
+
 /// Why a file is no configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {

@@ -78,6 +78,11 @@ impl Collector for Collected {
             let mut lines = shared.access_log.lines().into_iter();
             lines.try_for_each(|(result, count)| family.count(&[("result", result)], count))
         })?;
+        let help = "Spans, by what became of them";
+        writer.counter("mesher_spans", help, |family| {
+            let mut spans = shared.spans.counted().into_iter();
+            spans.try_for_each(|(result, count)| family.count(&[("result", result)], count))
+        })?;
         secured(&mut writer, shared)?;
         process::write(&mut writer, shared)
     }

@@ -121,6 +121,15 @@ impl Tls {
         Some(Client { config: Arc::clone(config), name })
     }
 
+    /// How whoever collects spans at `host` is spoken to; `None`: it was not said.
+    pub(crate) fn collector(&self, host: &str, protocol: Protocol) -> Option<Client> {
+        let found = self.find(Use::Collector)?;
+        let [rest, grpc] = found.clients.as_ref()?;
+        let config = if protocol == Protocol::Grpc { grpc } else { rest };
+        let name = found.terms.server_name.as_deref().unwrap_or(host).to_owned();
+        Some(Client { config: Arc::clone(config), name })
+    }
+
     /// How service-center is spoken to, as it changes; `None`: it was not said.
     pub(crate) fn registry(&self) -> Option<watch::Receiver<Arc<ClientConfig>>> {
         self.registry.as_ref().map(watch::Sender::subscribe)
@@ -150,6 +159,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Whether a connection that was made with `other` is as one that is made with this.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.config, &other.config) && self.name == other.name
+    }
+
     /// The name as a certificate can have it.
     fn server_name(&self) -> Option<ServerName<'static>> {
         ServerName::try_from(self.name.clone()).ok()

@@ -7,6 +7,7 @@
 //! | the admin port on the pod's addresses | `SELF.rest-admin.Provider` |
 //! | connections to instances of a service | `SERVICE.rest.Consumer`, `rest.Consumer` (not for calls to ourselves), bare keys |
 //! | connections to service-center | `registrator.Consumer`, `serviceDiscovery.Consumer`, bare keys |
+//! | connections to whoever collects spans | `tracing.Consumer`, bare keys |
 //!
 //! The names are those of go-chassis. gRPC has none of its own: it goes by `rest`. The admin port
 //! takes no bare keys, as a kubelet would have to be told to probe it with TLS.
@@ -25,6 +26,8 @@ const OF_A_SERVICE: &str = ".rest.Consumer";
 const LISTENERS: [&str; 2] = [".rest.Provider", ".rest-admin.Provider"];
 /// service-center: there is one client for all that the original had several for.
 const REGISTRY: [&str; 3] = ["registrator.Consumer", "serviceDiscovery.Consumer", BARE];
+/// Whoever collects spans.
+const COLLECTOR: [&str; 2] = ["tracing.Consumer", BARE];
 
 /// Which connections are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub enum Use<'a> {
     Service(&'a str),
     /// Connections to service-center.
     ServiceCenter,
+    /// Connections to whoever collects spans.
+    Collector,
 }
 
 impl Use<'_> {
@@ -58,6 +63,7 @@ impl Use<'_> {
                 tags
             }
             Self::ServiceCenter => REGISTRY.map(str::to_owned).into(),
+            Self::Collector => COLLECTOR.map(str::to_owned).into(),
         }
     }
 
@@ -83,6 +89,11 @@ impl Settings {
     pub fn tls_for(&self, what: Use<'_>) -> Option<&Tls> {
         what.find(&self.tls, &self.identity.service, |tls| tls)
     }
+}
+
+/// Whether anything is said about connections to whoever collects spans.
+pub(crate) fn is_said_of_collectors(all: &BTreeMap<String, Tls>) -> bool {
+    Use::Collector.find(all, BARE, |tls| tls).is_some()
 }
 
 /// Whether a tag is about connections that we open.
@@ -142,6 +153,7 @@ mod tests {
             ("Own.rest.Provider", true),
             ("Other.rest.Provider", true),
             ("serviceDiscovery.Consumer", false),
+            ("tracing.Consumer", false),
         ]);
         let bare = settings(&[("", true)]);
         for (settings, what, tag) in [
@@ -157,6 +169,8 @@ mod tests {
             (&bare, Use::Admin, None),
             (&bare, Use::Service("B"), Some("")),
             (&bare, Use::ServiceCenter, Some("")),
+            (&all, Use::Collector, Some("tracing.Consumer")),
+            (&bare, Use::Collector, Some("")),
         ] {
             let found = settings.tls_for(what).and_then(|tls| tls.server_name.as_deref());
             assert_eq!(found, tag, "{what:?}");

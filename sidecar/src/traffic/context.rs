@@ -52,6 +52,16 @@ pub(crate) fn write(headers: &mut HeaderMap, marks: &Marks) {
     headers.insert(SOURCE, marks.source.clone());
 }
 
+/// The service that a request says it comes from.
+pub(crate) fn source(headers: &HeaderMap) -> Option<String> {
+    let plain = headers.get(SOURCE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let source = plain.or_else(|| {
+        let context = headers.get(CONTEXT).map(read_context)?;
+        context.get(SOURCE.as_str())?.as_str().map(str::to_owned)
+    });
+    source.filter(|source| !source.is_empty())
+}
+
 /// What is no JSON object counts as an empty one.
 fn read_context(given: &HeaderValue) -> Map<String, Value> {
     serde_json::from_slice(given.as_bytes()).unwrap_or_default()
@@ -69,7 +79,7 @@ mod tests {
     use hyper::HeaderMap;
     use hyper::header::HeaderValue;
 
-    use super::{CONTEXT, Marks, SOURCE, write};
+    use super::{CONTEXT, Marks, SOURCE, source, write};
     use crate::settings::Settings;
 
     #[test]
@@ -96,6 +106,9 @@ mod tests {
             write(&mut headers, &marks);
             assert_eq!(headers[CONTEXT], expected);
             assert_eq!(headers[SOURCE], "ServiceA");
+            assert_eq!(source(&headers).as_deref(), Some("ServiceA"));
+            headers.remove(SOURCE);
+            assert_eq!(source(&headers).as_deref(), Some("ServiceA"));
         }
     }
 

@@ -28,6 +28,7 @@ mod reason;
 mod refusal;
 mod response;
 mod secure;
+mod trace;
 mod tunnel;
 mod upgrade;
 mod upstream;
@@ -77,17 +78,18 @@ pub(crate) async fn answer(
     worker: Rc<Worker>,
     port: Arc<Port>,
     connection: Rc<Connection>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let here = Here { worker: &worker, port: &port, connection: &connection };
     let mut call = Call::of(&request);
-    let seen = Observation::begin(&here, &request, call.is_some());
+    let span = trace::begin(&here, &mut request);
+    let seen = Observation::begin(&here, &request, call.is_some(), span);
     let only_head = request.method() == Method::HEAD;
     let mut response = match forward(&here, request, &seen, &mut call).await {
         Ok(response) => response,
         Err(refusal) => {
             seen.refused(&refusal);
-            let mut response = rescue(&refusal, call.is_some());
+            let mut response = rescue(&refusal, call.is_some(), seen.trace());
             if refusal.ends_the_connection() && !connection.is_multiplexed() {
                 response::ask_to_leave(&mut response);
             }

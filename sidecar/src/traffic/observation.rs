@@ -1,5 +1,5 @@
 //! What is seen of one request, from its head to the end of its response: what was asked, where it
-//! went, how it ended. The steps of [`super`] tell it as they go; metrics and logs read it here,
+//! went, how it ended. The steps of [`super`] tell it as they go; metrics, logs and spans read it here,
 //! and nothing else tells them anything.
 
 use std::cell::{Cell, OnceCell};
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hyper::{Request, Response, StatusCode};
+use mesh::trace::TraceId;
 use mesh::{Failure, GrpcStatus};
 
 use super::body::Received;
@@ -18,6 +19,7 @@ use crate::access_log::{Asked, Line};
 use crate::listener::Side;
 use crate::metrics::{Broken, Part};
 use crate::plan::{Endpoint, Route, ServiceState};
+use crate::spans::{self, Ended, Held, Span};
 use crate::worker::{Connection, InFlight, Worker};
 
 /// A request that is under way. Dropped, it is over, wherever it was by then.
@@ -32,6 +34,8 @@ pub(crate) struct Observation {
     received: OnceCell<Received>,
     /// What was asked, if it may be logged.
     asked: Option<Box<Asked>>,
+    /// Where it is traced.
+    span: Held,
     resends: Cell<u8>,
     /// To connect, where that was needed.
     connect: Cell<Option<Micros>>,
@@ -72,7 +76,12 @@ enum End {
 
 impl Observation {
     /// A request came. `is_call`: one of gRPC.
-    pub(crate) fn begin<B>(here: &Here<'_>, request: &Request<B>, is_call: bool) -> Self {
+    pub(crate) fn begin<B>(
+        here: &Here<'_>,
+        request: &Request<B>,
+        is_call: bool,
+        span: Option<Box<Span>>,
+    ) -> Self {
         let sheets = &here.worker.sheets;
         let logged = here.worker.shared.access_log.begins(sheets);
         let client = here.connection.client;
@@ -80,6 +89,7 @@ impl Observation {
             worker: Rc::clone(here.worker),
             in_flight: here.connection.begin(),
             asked: logged.map(|begun| sheets.fill(begun, client, request)),
+            span: Held::new(span),
             side: here.port.side,
             is_call,
             began: here.worker.shared.clock.now(),
@@ -115,6 +125,7 @@ impl Observation {
         if let Some(asked) = &self.asked {
             asked.chosen(endpoint);
         }
+        self.span.tell(|span| span.goes_to(endpoint));
     }
 
     /// A connection to an instance was made for it.
@@ -126,6 +137,7 @@ impl Observation {
     pub(crate) fn resent(&self, after: Failure) {
         self.resends.set(self.resends.get().saturating_add(1));
         self.part().resent(after);
+        self.span.tell(|span| span.is_sent_again(after, self.took()));
     }
 
     /// Its client is told this.
@@ -133,7 +145,8 @@ impl Observation {
         let took = self.took();
         self.status.set(Some(response.status()));
         self.to_head.set(Micros::of(took));
-        if self.asked.is_some() && self.reason.get().is_none() {
+        let told = self.asked.is_some() || self.trace().is_some();
+        if told && self.reason.get().is_none() {
             // A proxy further on may have refused it.
             self.reason.set(Reason::told(response.headers()));
         }
@@ -174,6 +187,11 @@ impl Observation {
     /// The rest of its response does not come.
     pub(crate) fn broke_off(&self) {
         self.end.set(End::BrokeOff);
+    }
+
+    /// The trace that it belongs to, where it is collected.
+    pub(crate) fn trace(&self) -> Option<TraceId> {
+        self.span.tell(|span| span.trace())
     }
 
     /// The connection that it came by.
@@ -243,6 +261,23 @@ impl Observation {
         }));
     }
 
+    /// Sends its span on its way.
+    fn collect(&self, mut span: Box<Span>, took: Duration) {
+        span.ends(Ended {
+            service: self.route.get().cloned(),
+            took,
+            status: self.status.get(),
+            refused: self.reason.get().map(Reason::word),
+            call: self.is_call.then(|| self.call_status()),
+            end: match self.broken() {
+                Some(Broken::Abandoned | Broken::ByClient) => spans::End::GivenUp,
+                Some(Broken::ByInstance) => spans::End::Broken,
+                None => spans::End::Whole,
+            },
+        });
+        self.worker.spans.put(*span);
+    }
+
     /// How a call has ended. One that nobody said anything of was given up by its client, or never
     /// said how it went.
     fn call_status(&self) -> GrpcStatus {
@@ -278,6 +313,9 @@ impl Drop for Observation {
         self.in_flight.end(self.worker.coarse_now.get());
         if let Some(asked) = self.asked.take() {
             self.log(asked, took);
+        }
+        if let Some(span) = self.span.take() {
+            self.collect(span, took);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
+use mesh::trace::TraceId;
 use mesh::{BadAuthority, GrpcStatus, Protocol};
 
 use super::grpc;
@@ -290,11 +291,16 @@ impl Refusal {
 }
 
 /// The one place where a failure becomes a response. A gRPC call is always answered with 200, and
-/// told by `grpc-status` how it went.
-pub(crate) fn rescue(refusal: &Refusal, is_call: bool) -> Response<ResponseBody> {
+/// told by `grpc-status` how it went. Where the request is traced, the log's line names its `trace`.
+pub(crate) fn rescue(
+    refusal: &Refusal,
+    is_call: bool,
+    trace: Option<TraceId>,
+) -> Response<ResponseBody> {
     let (status, reason, text) = refusal.parts();
     let word = reason.word();
-    tracing::debug!(%status, word, text, "request refused");
+    let trace = trace.map(tracing::field::display);
+    tracing::debug!(%status, word, text, trace, "request refused");
     if is_call {
         let mut response = Response::new(ResponseBody::empty());
         *response.headers_mut() = grpc::failure(refusal.grpc_status(), word, &text);

@@ -36,6 +36,7 @@ use crate::access_log::Sheets;
 use crate::lifecycle::Phase;
 use crate::listener::Port;
 use crate::proxy::Shared;
+use crate::spans::Outbox;
 use crate::traffic;
 
 /// TLS sessions that are being made at once; each takes memory, and a millisecond of the thread.
@@ -58,6 +59,8 @@ pub(crate) struct Worker {
     pub(crate) sheets: Sheets,
     /// Who makes a TLS session waits for a turn.
     pub(crate) handshakes: Semaphore,
+    /// Spans that have ended.
+    pub(crate) spans: Outbox,
     connections: Connections,
     census: Arc<Census>,
 }
@@ -104,6 +107,7 @@ impl Remote {
             };
             let _ = ready.send(Ok(()));
             let now = Cell::new(shared.clock.now());
+            let spans = Outbox::new(&shared.spans);
             let worker = Worker {
                 index,
                 shared,
@@ -112,6 +116,7 @@ impl Remote {
                 coarse_now: now,
                 sheets: Sheets::new(seed(index)),
                 handshakes: Semaphore::new(HANDSHAKES),
+                spans,
                 connections: Connections::default(),
                 census: written,
             };
@@ -196,6 +201,7 @@ impl Worker {
     async fn sweep(&self) {
         let now = self.shared.clock.now();
         self.coarse_now.set(now);
+        self.spans.empty();
         let limits = self.shared.settings().limits;
         let mut counts = self.connections.sweep(now, &limits);
         std::future::poll_fn(|cx| {

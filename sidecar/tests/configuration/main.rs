@@ -8,3 +8,4 @@ mod reload;
 mod shipped;
 mod support;
 mod tls;
+mod tracing;

@@ -133,6 +133,12 @@ pub const TOOLS: &[Tool] = &[
         },
     },
     Tool {
+        name: "otel-collector",
+        about: "the OpenTelemetry Collector 0.155.0, for spans in OTLP and Zipkin's JSON",
+        purpose: Purpose::Test,
+        recipe: Recipe::Go { programs: &[("otel-collector", ".")], ldflags: "-s -w" },
+    },
+    Tool {
         name: "cargo-deny",
         about: "cargo-deny 0.20.2: banned crates, licences, sources",
         purpose: Purpose::Lint,

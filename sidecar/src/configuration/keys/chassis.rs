@@ -1,10 +1,9 @@
 //! chassis.yaml, auth.yaml, monitoring.yaml.
 
-use super::File::{Auth, Chassis, Monitoring, Tracing};
+use super::File::{Auth, Chassis, Monitoring};
 use super::{Key, Kind, key};
 
 const TYPES: Kind = Kind::Choice(&["servicecenter", "sc", "pilot", "pilotv2"]);
-const SPANS: &str = "tracing";
 const CONFIG_CENTER: &str = "configuration centers (config_center, apollo, kie) are not part of mesher: put the keys into files, which are reread while it runs";
 const DUBBO: &str = "dubbo is not part of mesher: offer the service as rest or grpc";
 const AKSK: &str =
@@ -221,7 +220,9 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Handlers,
         "What calls of the application pass.",
     )
-    .restart("router,ratelimiter-consumer,bizkeeper-consumer,loadbalance,transport")
+    .restart(
+        "router,ratelimiter-consumer,bizkeeper-consumer,tracing-consumer,loadbalance,transport",
+    )
     .variables(&["OUTGOING_HANDLER"]),
     key(
         "servicecomb.handler.chain.Provider.incoming",
@@ -229,7 +230,7 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Handlers,
         "What calls to the application pass.",
     )
-    .restart("ratelimiter-provider,transport")
+    .restart("ratelimiter-provider,tracing-provider,transport")
     .variables(&["INCOMING_HANDLER"]),
     key("servicecomb.handler.chain.*", Chassis, Kind::Handlers, "Chains of other servers."),
     key("servicecomb.references", Chassis, Kind::Tree, "Versions are chosen by route rules."),
@@ -303,23 +304,4 @@ pub(super) static KEYS: &[Key] = &[
     key("servicecomb.monitor", Monitoring, Kind::Tree, "CSE monitoring.")
         .gone(CSE)
         .variables(&["CSE_MONITOR_SERVER_ADDR"]),
-    key("servicecomb.tracing.tracer", Tracing, Kind::Choice(&["zipkin"]), "Who collects spans.")
-        .later(SPANS),
-    key(
-        "servicecomb.tracing.settings.*",
-        Tracing,
-        Kind::Text,
-        "URI, batchSize, batchInterval, collector.",
-    )
-    .later(SPANS),
-    key("servicecomb.tracing.enabled", Tracing, Kind::Flag, "Whether spans are collected.")
-        .later(SPANS),
-    key(
-        "servicecomb.tracing.collectorType",
-        Tracing,
-        Kind::Choice(&["zipkin", "namedPipe"]),
-        "Who collects spans.",
-    )
-    .later(SPANS),
-    key("servicecomb.tracing.collectorTarget", Tracing, Kind::Text, "Where spans go.").later(SPANS),
 ];

@@ -9,6 +9,7 @@ mod chassis;
 mod governance;
 mod own;
 mod service;
+pub(super) mod tracing;
 
 /// A configuration file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -159,7 +160,7 @@ fn matches(pattern: &[&str], segments: &[&str], below: bool) -> bool {
 
 /// The whole table.
 pub(super) fn all() -> impl Iterator<Item = &'static Key> {
-    [own::KEYS, service::KEYS, chassis::KEYS, governance::KEYS].into_iter().flatten()
+    [own::KEYS, service::KEYS, chassis::KEYS, governance::KEYS, tracing::KEYS].into_iter().flatten()
 }
 
 /// The row of a canonical key; one without wildcards before others.

@@ -33,15 +33,22 @@ const GONE: [(&str, &str); 5] = [
 ];
 
 /// What the chains decide.
-pub(super) struct Chains {
+pub(super) struct Chains<'a> {
     /// Whether calls pass a breaker.
     pub(super) breaker: bool,
+    /// Chains that were written out, and leave one side without tracing.
+    pub(super) untraced: [Option<&'a Entry>; 2],
 }
 
-pub(super) fn chains(reader: &mut Reader<'_>) -> Chains {
+/// The chains that say whether a side is traced, and by which word: the consumer's, the provider's.
+const TRACED: [(&str, &str); 2] =
+    [("Consumer.outgoing", "tracing-consumer"), ("Provider.incoming", "tracing-provider")];
+
+pub(super) fn chains<'a>(reader: &mut Reader<'a>) -> Chains<'a> {
     let keys = reader.values.below("servicecomb.handler.chain");
-    let entries: Vec<(String, &Entry)> = keys.map(|(key, entry)| (key.to_owned(), entry)).collect();
-    let mut breaker = true;
+    let entries: Vec<(String, &'a Entry)> =
+        keys.map(|(key, entry)| (key.to_owned(), entry)).collect();
+    let mut chains = Chains { breaker: true, untraced: [None, None] };
     for (key, entry) in entries {
         let words: Vec<&str> =
             entry.text().map_or_else(Vec::new, |text| kind::words(text).collect());
@@ -49,10 +56,15 @@ pub(super) fn chains(reader: &mut Reader<'_>) -> Chains {
             check(reader, entry, word);
         }
         if key == "Consumer.outgoing" {
-            breaker = words.contains(&"bizkeeper-consumer");
+            chains.breaker = words.contains(&"bizkeeper-consumer");
+        }
+        for (side, (of, word)) in chains.untraced.iter_mut().zip(TRACED) {
+            if key == of && !words.is_empty() && !words.contains(&word) {
+                *side = Some(entry);
+            }
         }
     }
-    Chains { breaker }
+    chains
 }
 
 fn check(reader: &mut Reader<'_>, entry: &Entry, word: &str) {

@@ -16,6 +16,7 @@ mod listeners;
 mod ports;
 mod routes;
 mod tls;
+mod tracing;
 
 /// Whether the files that `tls.yaml` names have to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
     let (admin, discovery) = (listeners::admin(reader), discovery::discovery(reader));
     let tls = tls::tags(reader, &identity.service);
     let egress = egress::rules(reader);
+    let tracing = tracing::tracing(reader, &identity, &listeners, &tls, &chains);
     Settings {
         mode,
         local,
@@ -109,6 +111,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
         workers: reader.get(&["mesher.workers"], |text| text.parse().ok()),
         breaker: breaker(reader, chains.breaker, built_in.breaker),
         route_rules: routes::rules(reader),
+        tracing,
         log: log(reader),
         access_log: access_log(reader, built_in.access_log),
     }
