@@ -11,7 +11,7 @@ static ALLOCATOR: Counting = Counting;
 
 /// What the typical pod takes, by what is done with it.
 const HELD: [(&str, u64); 4] =
-    [("skip", 1), ("inject", 304), ("again", 1744), ("whole review", 593)];
+    [("skip", 1), ("inject", 173), ("again", 299), ("whole review", 253)];
 
 /// A count may drift by this many without a word.
 const DRIFT: u64 = 20;

@@ -1,14 +1,14 @@
 //! How the pod's own containers are led to the proxy: variables that HTTP clients read.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::json;
 
-use crate::pod;
+use crate::content::{Literal, Node};
 
 /// What the proxy variables leave alone: the pod itself, and the clouds' metadata servers, which
 /// answer only the pod's own address.
@@ -114,63 +114,84 @@ impl From<Interception> for String {
     }
 }
 
+/// A variable for containers, as it stands in a patch.
+#[derive(Debug)]
+pub(crate) struct Variable {
+    pub(crate) name: &'static str,
+    pub(crate) item: Literal,
+}
+
+impl Variable {
+    fn new(name: &'static str, value: &str) -> Self {
+        Self { name, item: Literal::new(json!({"name": name, "value": value})) }
+    }
+}
+
+/// What every container gets that is led to the proxy.
+static PLAIN: LazyLock<[Variable; 5]> = LazyLock::new(|| {
+    [
+        Variable::new("http_proxy", HTTP_PROXY),
+        Variable::new("HTTP_PROXY", HTTP_PROXY),
+        Variable::new("grpc_proxy", GRPC_PROXY),
+        Variable::new("no_proxy", NO_PROXY),
+        Variable::new("NO_PROXY", NO_PROXY),
+    ]
+});
+static HTTPS: LazyLock<Variable> = LazyLock::new(|| Variable::new("HTTPS_PROXY", HTTP_PROXY));
+/// Without and with `https`.
+static JAVA: LazyLock<[Variable; 2]> = LazyLock::new(|| {
+    [false, true].map(|https| Variable::new("JAVA_TOOL_OPTIONS", &java_options(https)))
+});
+static NODE: LazyLock<Variable> = LazyLock::new(|| Variable::new("NODE_USE_ENV_PROXY", "1"));
+
 /// What one container gets.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Variables {
-    pub(crate) add: Vec<(&'static str, Cow<'static, str>)>,
+    pub(crate) add: Vec<&'static Variable>,
     pub(crate) warnings: Vec<String>,
 }
 
 /// Whether `container` belongs to another mesh or agent.
-pub(crate) fn is_known_sidecar(container: &Value) -> bool {
-    KNOWN_SIDECARS.contains(&pod::name(container))
+pub(crate) fn is_known_sidecar(container: Node<'_>) -> bool {
+    KNOWN_SIDECARS.contains(&container.name())
 }
 
 /// The variables that lead `container` to the proxy. A container that already names a proxy keeps
 /// its own and gets none.
-pub(crate) fn variables(mode: Interception, container: &Value) -> Variables {
+pub(crate) fn variables(mode: Interception, container: Node<'_>) -> Variables {
     let mut found = Variables::default();
     if !mode.env || is_known_sidecar(container) {
         return found;
     }
-    let container_name = pod::name(container);
-    let env = pod::list(container, "env");
-    if let Some(own) = env.iter().map(pod::name).find(|n| is_proxy_variable(n)) {
+    let container_name = container.name();
+    let env = container.list("env");
+    if let Some(own) = env.iter().map(Node::name).find(|n| is_proxy_variable(n)) {
         found.warnings.push(format!(
             "container {container_name} sets {own} itself: it gets no proxy variables"
         ));
         return found;
     }
-    if !pod::list(container, "envFrom").is_empty() {
+    if !container.list("envFrom").is_empty() {
         found.warnings.push(format!(
             "container {container_name} has envFrom: our proxy variables win over proxy keys there"
         ));
     }
-    let add = &mut found.add;
-    for (name, value) in [
-        ("http_proxy", HTTP_PROXY),
-        ("HTTP_PROXY", HTTP_PROXY),
-        ("grpc_proxy", GRPC_PROXY),
-        ("no_proxy", NO_PROXY),
-        ("NO_PROXY", NO_PROXY),
-    ] {
-        add.push((name, value.into()));
-    }
+    found.add.extend(&*PLAIN);
     if mode.https {
-        add.push(("HTTPS_PROXY", HTTP_PROXY.into()));
+        found.add.push(&HTTPS);
     }
-    let sets = |name| env.iter().any(|e| pod::name(e) == name);
+    let sets = |name| env.named(name).is_some();
     if mode.java {
         if sets("JAVA_TOOL_OPTIONS") {
             found.warnings.push(format!(
                 "container {container_name} sets JAVA_TOOL_OPTIONS itself: add the proxy properties there"
             ));
         } else {
-            add.push(("JAVA_TOOL_OPTIONS", java_options(mode.https).into()));
+            found.add.push(&JAVA[usize::from(mode.https)]);
         }
     }
     if mode.node && !sets("NODE_USE_ENV_PROXY") {
-        add.push(("NODE_USE_ENV_PROXY", "1".into()));
+        found.add.push(&NODE);
     }
     found
 }
@@ -196,10 +217,11 @@ fn is_proxy_variable(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::Value;
 
     fn names(mode: &str, container: &Value) -> Vec<&'static str> {
-        variables(mode.parse().unwrap(), container).add.into_iter().map(|(n, _)| n).collect()
+        let found = variables(mode.parse().unwrap(), container.into());
+        found.add.into_iter().map(|variable| variable.name).collect()
     }
 
     #[test]
@@ -226,12 +248,12 @@ mod tests {
         for own in ["http_proxy", "Https_Proxy", "NO_PROXY", "all_proxy"] {
             let found = variables(
                 Interception::default(),
-                &json!({"name": "app", "env": [{"name": "A"}, {"name": own}]}),
+                Node::from(&json!({"name": "app", "env": [{"name": "A"}, {"name": own}]})),
             );
             assert!(found.add.is_empty() && found.warnings[0].contains(own), "{own}");
         }
         let with_from = json!({"name": "app", "envFrom": [{"configMapRef": {"name": "c"}}]});
-        let found = variables(Interception::default(), &with_from);
+        let found = variables(Interception::default(), Node::from(&with_from));
         assert_eq!((found.add.len(), found.warnings.len()), (5, 1));
     }
 
@@ -241,8 +263,8 @@ mod tests {
         assert!(names("https,node", &app).ends_with(&["HTTPS_PROXY", "NODE_USE_ENV_PROXY"]));
         let java =
             json!({"name": "app", "env": [{"name": "JAVA_TOOL_OPTIONS", "value": "-Xmx1g"}]});
-        let found = variables("java".parse().unwrap(), &java);
-        assert!(!found.add.iter().any(|(n, _)| *n == "JAVA_TOOL_OPTIONS"));
+        let found = variables("java".parse().unwrap(), Node::from(&java));
+        assert!(!found.add.iter().any(|variable| variable.name == "JAVA_TOOL_OPTIONS"));
         assert!(found.warnings[0].contains("JAVA_TOOL_OPTIONS"));
     }
 }

@@ -4,10 +4,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::content::Content;
+use crate::content::{Content, write};
 
 /// A JSON Pointer (RFC 6901), kept in its escaped form.
 ///
@@ -28,29 +27,38 @@ impl Pointer {
     /// The member `key`, escaped here (`~` first, then `/`).
     #[must_use]
     pub fn child(&self, key: &str) -> Self {
-        let mut path = String::with_capacity(self.0.len() + key.len() + 1);
-        path.push_str(&self.0);
-        path.push('/');
-        for c in key.chars() {
-            match c {
-                '~' => path.push_str("~0"),
-                '/' => path.push_str("~1"),
-                c => path.push(c),
-            }
+        // Both are escaped by one byte more.
+        let special = |byte: &u8| matches!(byte, b'~' | b'/');
+        let more = key.as_bytes().iter().filter(|byte| special(byte)).count();
+        let mut path = self.longer_by(key.len() + more);
+        let mut rest = key;
+        while let Some(at) = rest.as_bytes().iter().position(|byte| special(byte)) {
+            path.push_str(&rest[..at]);
+            path.push_str(if rest.as_bytes()[at] == b'~' { "~0" } else { "~1" });
+            rest = &rest[at + 1..];
         }
+        path.push_str(rest);
         Self(path)
     }
 
     /// The item at `index` of an array.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
-        Self(format!("{}/{index}", self.0))
+        self.child(&index.to_string())
     }
 
     /// The place after the last item of an array (`-`); only an `add` may name it.
     #[must_use]
     pub fn end(&self) -> Self {
-        Self(format!("{}/-", self.0))
+        self.child("-")
+    }
+
+    /// It and a slash, with room for so many bytes more.
+    fn longer_by(&self, bytes: usize) -> String {
+        let mut path = String::with_capacity(self.0.len() + 1 + bytes);
+        path.push_str(&self.0);
+        path.push('/');
+        path
     }
 
     /// The escaped form.
@@ -60,7 +68,13 @@ impl Pointer {
 
     /// The unescaped steps from the root.
     pub fn tokens(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        self.0.split('/').skip(1).map(unescape)
+        steps(&self.0)
+    }
+
+    /// The pointer to what it stands in, and its last step, both escaped; `None` at the root.
+    pub(crate) fn parent(&self) -> Option<(&str, &str)> {
+        let at = self.0.bytes().rposition(|byte| byte == b'/')?;
+        Some((&self.0[..at], &self.0[at + 1..]))
     }
 
     /// This pointer seen from further out: `prefix` followed by `self`.
@@ -71,13 +85,45 @@ impl Pointer {
 
     /// The pointer without its last step, and that step unescaped; `None` at the root.
     pub fn split_last(&self) -> Option<(Self, String)> {
-        let at = self.0.rfind('/')?;
-        Some((Self(self.0[..at].to_owned()), unescape(&self.0[at + 1..]).into_owned()))
+        let (parent, last) = self.parent()?;
+        Some((Self(parent.to_owned()), unescape(last).into_owned()))
     }
 }
 
-fn unescape(step: &str) -> Cow<'_, str> {
-    if step.contains('~') { step.replace("~1", "/").replace("~0", "~").into() } else { step.into() }
+/// The unescaped steps of a pointer in its escaped form.
+pub(crate) fn steps(pointer: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let mut rest = pointer.strip_prefix('/');
+    std::iter::from_fn(move || {
+        let left = rest?;
+        // They are short: looking byte by byte is quicker than making ready to look for more.
+        let end = left.bytes().position(|byte| byte == b'/');
+        rest = end.map(|at| &left[at + 1..]);
+        Some(unescape(&left[..end.unwrap_or(left.len())]))
+    })
+}
+
+pub(crate) fn unescape(step: &str) -> Cow<'_, str> {
+    let tilde = |text: &str| text.bytes().position(|byte| byte == b'~');
+    let Some(mut at) = tilde(step) else {
+        return step.into();
+    };
+    let (mut plain, mut rest) = (String::with_capacity(step.len()), step);
+    loop {
+        plain.push_str(&rest[..at]);
+        let (meant, length) = match rest.as_bytes().get(at + 1) {
+            Some(b'1') => ('/', 2),
+            Some(b'0') => ('~', 2),
+            _ => ('~', 1),
+        };
+        plain.push(meant);
+        rest = &rest[at + length..];
+        match tilde(rest) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    plain.push_str(rest);
+    plain.into()
 }
 
 impl fmt::Display for Pointer {
@@ -86,15 +132,8 @@ impl fmt::Display for Pointer {
     }
 }
 
-impl Serialize for Pointer {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
 /// One step of a patch.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "op", rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Operation<'a> {
     /// Sets a member, or inserts an item before an index or at `-`.
     Add {
@@ -127,14 +166,18 @@ impl Operation<'_> {
 }
 
 /// A list of operations, applied in order.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Patch<'a>(Vec<Operation<'a>>);
 
 impl<'a> Patch<'a> {
     /// No operation.
     pub const fn empty() -> Self {
         Self(Vec::new())
+    }
+
+    /// No operation, and room for so many.
+    pub(crate) fn with_capacity(operations: usize) -> Self {
+        Self(Vec::with_capacity(operations))
     }
 
     /// Appends `add`.
@@ -161,11 +204,9 @@ impl<'a> Patch<'a> {
     #[must_use]
     pub fn into_owned(self) -> Patch<'static> {
         let operations = self.0.into_iter().map(|operation| match operation {
-            Operation::Add { path, value } => {
-                Operation::Add { path, value: value.to_value().into() }
-            }
+            Operation::Add { path, value } => Operation::Add { path, value: value.into_owned() },
             Operation::Replace { path, value } => {
-                Operation::Replace { path, value: value.to_value().into() }
+                Operation::Replace { path, value: value.into_owned() }
             }
             Operation::Remove { path } => Operation::Remove { path },
         });
@@ -180,8 +221,28 @@ impl<'a> Patch<'a> {
     /// The JSON array that goes on the wire.
     pub fn to_bytes(&self) -> Vec<u8> {
         // What a whole sidecar takes: so it is written without moving.
-        let mut bytes = Vec::with_capacity(self.0.len() << 10);
-        serde_json::to_writer(&mut bytes, self).expect("pointers and JSON values always serialize");
+        let mut bytes = Vec::with_capacity(8 << 10);
+        bytes.push(b'[');
+        for operation in &self.0 {
+            let (op, value) = match operation {
+                Operation::Add { value, .. } => ("add", Some(value)),
+                Operation::Replace { value, .. } => ("replace", Some(value)),
+                Operation::Remove { .. } => ("remove", None),
+            };
+            if bytes.len() > 1 {
+                bytes.push(b',');
+            }
+            bytes.extend_from_slice(b"{\"op\":\"");
+            bytes.extend_from_slice(op.as_bytes());
+            bytes.extend_from_slice(b"\",\"path\":");
+            write::string(operation.path().as_str(), &mut bytes);
+            if let Some(value) = value {
+                bytes.extend_from_slice(b",\"value\":");
+                value.write(&mut bytes);
+            }
+            bytes.push(b'}');
+        }
+        bytes.push(b']');
         bytes
     }
 
@@ -269,5 +330,27 @@ pub(crate) fn index(token: &str, below: usize) -> Result<usize, &'static str> {
     match token.parse() {
         Ok(at) if plain && at < below => Ok(at),
         _ => Err("the index is out of range"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_step_is_escaped_and_read_back(key in "[a~/01é]{0,8}") {
+            let escaped = key.replace('~', "~0").replace('/', "~1");
+            let pointer = Pointer::root().child("x").child(&key);
+            prop_assert_eq!(pointer.as_str(), format!("/x/{escaped}"));
+            prop_assert_eq!(pointer.tokens().collect::<Vec<_>>(), ["x", &key]);
+            prop_assert_eq!(pointer.split_last(), Some((Pointer::root().child("x"), key)));
+        }
+
+        #[test]
+        fn what_nobody_escaped_is_read_as_ever(step in "[a~01]{0,8}") {
+            prop_assert_eq!(unescape(&step), step.replace("~1", "/").replace("~0", "~"));
+        }
     }
 }

@@ -1,15 +1,17 @@
 //! Everything the operator decided, parsed once; the core knows no file, flag or environment.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::annotations::{Problem, check};
 pub use crate::discovery::Discovery;
 use crate::interception::Interception;
-use crate::template::{Template, Templates};
+use crate::template::{Template, Templates, hex};
 
 /// What holds for every pod. Cheap to clone; the server publishes a new one on each reload.
 #[derive(Debug, Clone)]
@@ -35,7 +37,14 @@ pub struct Policy {
     pub renew: bool,
     /// Defaults of the sidecar.
     pub sidecar: SidecarDefaults,
+    /// What makes its sidecars, hashed when it is first needed.
+    pub hashes: Hashes,
 }
+
+/// By the hash of each template's text, the hash of the sidecars that it makes with the defaults
+/// beside it. Other defaults void it.
+#[derive(Debug, Clone, Default)]
+pub struct Hashes(OnceLock<(SidecarDefaults, BTreeMap<String, String>)>);
 
 /// Defaults of the injected container, each overridden by the pod's annotation of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -178,6 +187,48 @@ impl Policy {
             unannotated: Unannotated::Skip,
             renew: false,
             sidecar: SidecarDefaults::default(),
+            hashes: Hashes::default(),
         }
+    }
+
+    /// What makes a sidecar: the template's text and the defaults that fill it, as 16 hex digits.
+    pub(crate) fn hash(&self, template: &Template) -> Cow<'_, str> {
+        let hash = |template: &Template| {
+            let mut digest = Sha256::new();
+            digest.update(template.hash());
+            digest.update(serde_json::to_vec(&self.sidecar).expect("strings always serialize"));
+            hex(&digest.finalize()[..8])
+        };
+        let (defaults, hashes) = self.hashes.0.get_or_init(|| {
+            let templates = self.templates.values();
+            let hashes = templates.map(|template| (template.hash().to_owned(), hash(template)));
+            (self.sidecar.clone(), hashes.collect())
+        });
+        match hashes.get(template.hash()) {
+            Some(known) if *defaults == self.sidecar => known.into(),
+            _ => hash(template).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_of_the_defaults_as_they_are() {
+        let mut policy = Policy::builtin();
+        let template = Arc::clone(&policy.templates["mesher"]);
+        let first = policy.hash(&template).into_owned();
+        assert_eq!(policy.hash(&template), first);
+        policy.sidecar.image = "other:1".into();
+        let second = policy.hash(&template).into_owned();
+        assert_ne!(second, first);
+        let anew = Policy { hashes: Hashes::default(), ..policy.clone() };
+        assert_eq!(anew.hash(&template), second);
+        policy.sidecar = SidecarDefaults::default();
+        assert_eq!(policy.hash(&template), first);
+        let unknown = Policy::without_templates();
+        assert_eq!(unknown.hash(&template), first);
     }
 }

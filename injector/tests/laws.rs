@@ -264,7 +264,8 @@ proptest! {
                     "kind": {"group": "", "version": "v1", "kind": "Pod"},
                     "resource": {"resource": "pods"}, "object": pod},
             });
-            let read = Review::read(review.to_string().as_bytes()).unwrap();
+            let body = review.to_string();
+            let read = Review::read(body.as_bytes()).unwrap();
             let request = &read.request;
             prop_assert_eq!(inject(&read.object, request, &policy), inject(&pod, request, &policy));
         }

@@ -2,9 +2,9 @@
 
 use serde::de::DeserializeSeed;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
-use super::needed::OF_POD;
+use super::needed::{Needed, OF_POD};
+use crate::content::Content;
 use crate::pod::Pod;
 use crate::request::{GroupVersionKind, RequestInfo};
 
@@ -30,15 +30,15 @@ impl ApiVersion {
 /// One question of the API server, without what the decision has no use for: the old object,
 /// the options and the user are skipped unread.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Review {
+pub struct Review<'b> {
     /// The version to answer in.
     pub version: ApiVersion,
     /// What is known about the pod besides the pod itself; its `uid` is never empty.
     pub request: RequestInfo,
     /// `request.object`, or `Null` where there is none (as for a deletion). Of the `spec` of a pod
     /// without our record only what [`inject`](crate::inject()) looks at, which decides the same
-    /// as about the whole.
-    pub object: Value,
+    /// as about the whole. Its text is that of the body.
+    pub object: Content<'b>,
 }
 
 /// A body that is no question the injector can answer: HTTP 400.
@@ -66,11 +66,11 @@ pub enum ReviewError {
     NoUid,
 }
 
-impl Review {
+impl<'b> Review<'b> {
     /// Reads `body`. Every fault of the sender becomes a [`ReviewError`]; nothing is guessed.
-    pub fn read(body: &[u8]) -> Result<Self, ReviewError> {
+    pub fn read(body: &'b [u8]) -> Result<Self, ReviewError> {
         let text = std::str::from_utf8(body).map_err(|e| ReviewError::NotUtf8(e.valid_up_to()))?;
-        let envelope: Envelope = serde_json::from_str(text)?;
+        let envelope: Envelope<'b> = serde_json::from_str(text)?;
         let kind = envelope.kind.unwrap_or_default();
         if kind != "AdmissionReview" {
             return Err(ReviewError::Kind(excerpt(kind)));
@@ -83,7 +83,7 @@ impl Review {
         };
         let mut request = envelope.request.ok_or(ReviewError::NoRequest)?;
         if has_record(&request.object) {
-            let whole: Whole = serde_json::from_str(text)?;
+            let whole: Whole<'b> = serde_json::from_str(text)?;
             request.object = whole.request.object;
         }
         let uid = request.uid.filter(|uid| !uid.is_empty()).ok_or(ReviewError::NoUid)?;
@@ -113,12 +113,12 @@ impl Review {
     /// What people call the pod: its name, or `generateName` with a `*` for the part to come;
     /// empty where it has neither.
     pub fn pod_name(&self) -> String {
-        let field = |name| self.object.pointer(name).and_then(Value::as_str).unwrap_or_default();
+        let metadata = Pod::of(&self.object).metadata();
         let name = match self.request.name.as_str() {
-            "" => field("/metadata/name"),
+            "" => metadata.text("name"),
             name => name,
         };
-        match (name, field("/metadata/generateName")) {
+        match (name, metadata.text("generateName")) {
             ("", "") => String::new(),
             ("", prefix) => format!("{prefix}*"),
             (name, _) => name.to_owned(),
@@ -137,15 +137,16 @@ fn excerpt(value: String) -> String {
 /// Serde skips unlisted fields without keeping them, and refuses listed ones that occur twice.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope {
+struct Envelope<'b> {
     api_version: Option<String>,
     kind: Option<String>,
-    request: Option<Request>,
+    #[serde(borrow)]
+    request: Option<Request<'b>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Request {
+struct Request<'b> {
     uid: Option<String>,
     kind: Option<Kind>,
     resource: Option<Resource>,
@@ -154,27 +155,37 @@ struct Request {
     namespace: Option<String>,
     name: Option<String>,
     dry_run: Option<bool>,
-    #[serde(default, deserialize_with = "needed")]
-    object: Value,
+    #[serde(borrow, default = "nothing", deserialize_with = "needed")]
+    object: Content<'b>,
 }
 
-fn needed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+const fn nothing<'b>() -> Content<'b> {
+    Content::Null
+}
+
+fn needed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Content<'de>, D::Error> {
     OF_POD.deserialize(deserializer)
 }
 
 /// The same, and all of the pod.
 #[derive(Deserialize)]
-struct Whole {
-    request: WholeRequest,
+struct Whole<'b> {
+    #[serde(borrow)]
+    request: WholeRequest<'b>,
 }
 
 #[derive(Deserialize)]
-struct WholeRequest {
-    object: Value,
+struct WholeRequest<'b> {
+    #[serde(borrow, deserialize_with = "whole")]
+    object: Content<'b>,
 }
 
-fn has_record(pod: &Value) -> bool {
-    crate::annotations::injected(Pod(pod)).is_some()
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Content<'de>, D::Error> {
+    Needed::Whole.deserialize(deserializer)
+}
+
+fn has_record(pod: &Content<'_>) -> bool {
+    crate::annotations::injected(Pod::of(pod)).is_some()
 }
 
 #[derive(Deserialize, Default)]
@@ -195,7 +206,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(body: &str) -> Result<Review, String> {
+    fn read(body: &str) -> Result<Review<'_>, String> {
         Review::read(body.as_bytes()).map_err(|e| e.to_string())
     }
 
@@ -217,14 +228,16 @@ mod tests {
         expected.dry_run = true;
         assert_eq!(review.request, expected);
         assert_eq!(review.pod_name(), "orders-*");
-        assert_eq!(review.object["metadata"]["big"].as_i64(), Some(9_007_199_254_740_993));
+        let object = review.object.to_value();
+        assert_eq!(object["metadata"]["big"].as_i64(), Some(9_007_199_254_740_993));
     }
 
     #[test]
     fn an_absent_or_null_object_is_null() {
         for object in ["", r#","object":null"#] {
-            let review = read(&format!(r#"{{{V1},"request":{{"uid":"u"{object}}}}}"#)).unwrap();
-            assert_eq!(review.object, Value::Null);
+            let body = format!(r#"{{{V1},"request":{{"uid":"u"{object}}}}}"#);
+            let review = read(&body).unwrap();
+            assert_eq!(review.object, Content::Null);
             assert_eq!(review.pod_name(), "");
         }
     }

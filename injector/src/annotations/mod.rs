@@ -1,10 +1,9 @@
 //! The annotations a user writes, `sidecar.mesher.io/*`, read once into typed values.
 
-use serde_json::Value;
-
+use crate::content::Node;
 use crate::discovery::Discovery;
 use crate::interception::Interception;
-use crate::pod::{Pod, text};
+use crate::pod::Pod;
 use crate::ports::ServicePorts;
 use crate::quantity::Quantity;
 use crate::suggestion::closest;
@@ -126,9 +125,9 @@ impl Settings {
     /// is the answer.
     pub(crate) fn read(pod: Pod<'_>, templates: &Templates) -> Result<Self, Problem> {
         // Few of a pod's annotations are ours, and they are looked through for each key.
-        let ours = pod.annotations().into_iter().flatten();
+        let ours = pod.annotations().iter();
         let ours = ours.filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?, value)));
-        let ours: Vec<(&str, &Value)> = ours.filter(|(_, value)| !value.is_null()).collect();
+        let ours: Vec<(&str, Node<'_>)> = ours.filter(|(_, value)| !value.is_null()).collect();
         let settings = Self {
             discovery: read(&ours, "discoveryType", str::parse)?,
             service_ports: read(&ours, "servicePorts", ServicePorts::parse)?,
@@ -166,7 +165,7 @@ impl Settings {
 
 /// One of our annotations: absent and empty read as nothing, anything but a string is a problem.
 fn read<T>(
-    ours: &[(&str, &Value)],
+    ours: &[(&str, Node<'_>)],
     key: &str,
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<Option<T>, Problem> {
@@ -184,7 +183,7 @@ fn read<T>(
 
 /// Warnings for keys under our prefix that we do not know: most are typos.
 pub(crate) fn unknown_keys(pod: Pod<'_>) -> Vec<String> {
-    let keys = pod.annotations().into_iter().flat_map(|map| map.keys());
+    let keys = pod.annotations().keys();
     keys.filter_map(|key| {
         let short = key.strip_prefix(PREFIX)?;
         if KEYS.contains(&short) {
@@ -200,19 +199,19 @@ pub(crate) fn unknown_keys(pod: Pod<'_>) -> Vec<String> {
 
 /// The value of our `status` annotation.
 pub(crate) fn status(pod: Pod<'_>) -> &str {
-    pod.metadata().get("annotations").map_or("", |a| text(a, STATUS))
+    pod.metadata().at("annotations").text(STATUS)
 }
 
 /// The record annotation, unread.
 pub(crate) fn injected(pod: Pod<'_>) -> Option<&str> {
-    pod.annotation(INJECTED).and_then(Value::as_str)
+    pod.annotation(INJECTED).and_then(Node::as_str)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::policy::Policy;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn pod(annotations: &Value) -> Value {
         json!({"metadata": {"annotations": annotations}})
@@ -237,9 +236,9 @@ mod tests {
             (json!("yse"), Ask::Unclear("yse".into())),
             (json!(true), Ask::Unclear("true".into())),
         ] {
-            assert_eq!(ask(Pod(&pod(&json!({INJECT: value.clone()})))), expected, "{value}");
+            assert_eq!(ask(Pod::of(&pod(&json!({INJECT: value.clone()})))), expected, "{value}");
         }
-        assert_eq!(ask(Pod(&json!({}))), Ask::Nothing);
+        assert_eq!(ask(Pod::of(&json!({}))), Ask::Nothing);
     }
 
     #[test]
@@ -263,7 +262,7 @@ mod tests {
             ("interception", "redirect", "use none, or env"),
         ] {
             let problem = Settings::read(
-                Pod(&pod(&json!({format!("{PREFIX}{key}"): bad}))),
+                Pod::of(&pod(&json!({format!("{PREFIX}{key}"): bad}))),
                 &Policy::builtin().templates,
             )
             .unwrap_err();
@@ -271,16 +270,18 @@ mod tests {
             assert!(problem.problem.contains(hint), "{key}={bad}: {problem}");
         }
         let limits = json!({"sidecar.mesher.io/cpu": "1", "sidecar.mesher.io/cpuLimit": "500m"});
-        let problem = Settings::read(Pod(&pod(&limits)), &Policy::builtin().templates).unwrap_err();
+        let problem =
+            Settings::read(Pod::of(&pod(&limits)), &Policy::builtin().templates).unwrap_err();
         assert_eq!(problem.to_string(), "cpuLimit: 500m is below the request 1");
         let number = json!({"sidecar.mesher.io/version": 2});
-        let problem = Settings::read(Pod(&pod(&number)), &Policy::builtin().templates).unwrap_err();
+        let problem =
+            Settings::read(Pod::of(&pod(&number)), &Policy::builtin().templates).unwrap_err();
         assert!(problem.problem.contains("put it in quotes"));
     }
 
     #[test]
     fn typos_are_named() {
-        let found = unknown_keys(Pod(&pod(&json!({
+        let found = unknown_keys(Pod::of(&pod(&json!({
             "sidecar.mesher.io/servicePort": "rest:80",
             "sidecar.mesher.io/Inject": "yes",
             "sidecar.mesher.io/inject": "yes",

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use crate::injection::{context, load_template};
-use crate::template::{self, Template};
+use crate::injection::load_template;
+use crate::template::{self, Template, Variable};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Show => super::print(template::BUILTIN.as_bytes()),
         Command::Variables => {
             let mut list = Vec::new();
-            for (name, meaning) in context::VARIABLES {
+            for (name, meaning) in Variable::documented() {
                 writeln!(list, "{name:<24}{meaning}")?;
             }
             super::print(&list)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Config, ConfigError, NativeSidecar, TlsMode};
-use crate::policy::{Policy, Unannotated};
+use crate::policy::{Hashes, Policy, Unannotated};
 use crate::template::Templates;
 
 /// Clocks overflow somewhere; nothing here is meant to take longer.
@@ -129,6 +129,7 @@ impl Config {
             unannotated: Unannotated::Skip,
             renew: false,
             sidecar: section.sidecar.clone(),
+            hashes: Hashes::default(),
         })
     }
 }

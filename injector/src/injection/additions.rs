@@ -1,14 +1,11 @@
 //! What a pod gets, and the minimal patch that brings it there from whatever it is now.
 
-use std::borrow::Cow;
-
-use serde_json::{Map, Value};
-
-use super::record::{Parents, Record, Was};
+use super::record::{Names, Parents, Record, Was};
 use crate::annotations::{INJECTED, STATUS};
-use crate::content::Content;
+use crate::content::{Content, Node, Object};
+use crate::interception::Variable;
 use crate::patch::{Patch, Pointer};
-use crate::pod::{Pod, list, text};
+use crate::pod::Pod;
 
 /// Everything one injection wants to see in a pod, computed from the pod without us.
 #[derive(Debug, Default)]
@@ -20,8 +17,8 @@ pub(crate) struct Additions<'a> {
     pub(crate) volumes: Vec<Content<'a>>,
     pub(crate) image_pull_secrets: Vec<Content<'a>>,
     /// Labels and annotations the pod does not have.
-    pub(crate) labels: Map<String, Value>,
-    pub(crate) annotations: Map<String, Value>,
+    pub(crate) labels: Object<'a>,
+    pub(crate) annotations: Object<'a>,
     pub(crate) variables: Vec<Variables>,
 }
 
@@ -31,7 +28,15 @@ pub(crate) struct Variables {
     /// `containers` or `initContainers`.
     pub(crate) list: &'static str,
     pub(crate) container: String,
-    pub(crate) add: Vec<(&'static str, Cow<'static, str>)>,
+    pub(crate) add: Vec<&'static Variable>,
+}
+
+fn names<'a>(items: &'a [Content<'_>]) -> Names<'a> {
+    items.iter().map(|item| item.node().name().into()).collect()
+}
+
+fn keys<'a>(members: &'a Object<'_>) -> Names<'a> {
+    members.iter().map(|(key, _)| (&**key).into()).collect()
 }
 
 /// A value of the pod has a type that no pod can have there.
@@ -41,47 +46,46 @@ pub(crate) struct WrongType(pub(crate) String);
 
 impl<'a> Additions<'a> {
     /// The names of everything in here, as the record lists them.
-    pub(crate) fn names(&self) -> Record {
-        let names = |items: &[Content<'_>]| {
-            items.iter().map(|item| item.node().name().to_owned()).collect()
-        };
+    pub(crate) fn names(&self) -> Record<'_> {
         let mut record = Record {
             init_containers: names(&self.init_containers),
             containers: names(&self.containers),
             volumes: names(&self.volumes),
             image_pull_secrets: names(&self.image_pull_secrets),
-            labels: self.labels.keys().cloned().collect(),
-            annotations: self.annotations.keys().cloned().collect(),
+            labels: keys(&self.labels),
+            annotations: keys(&self.annotations),
             ..Record::default()
         };
-        record.annotations.extend([STATUS.to_owned(), INJECTED.to_owned()]);
+        record.annotations.extend([STATUS.into(), INJECTED.into()]);
         for v in &self.variables {
-            let names = v.add.iter().map(|(n, _)| (*n).to_owned()).collect();
-            record.env.insert(format!("{}/{}", v.list, v.container), names);
+            let names = v.add.iter().map(|variable| variable.name.into()).collect();
+            record.env.insert([v.list, "/", &v.container].concat(), names);
         }
         record
     }
 
     /// What those parents in the `spec` of `pod` are that hold nothing and would be filled, by path;
     /// list items by name.
-    pub(crate) fn parents(&self, pod: Pod<'_>) -> Parents {
+    pub(crate) fn parents(&self, pod: Pod<'_>) -> Parents<'static> {
         let mut parents = Parents::new();
-        let mut note = |path: String, found: Option<&Value>| {
-            parents.extend(Was::of(found).map(|was| (path, was)));
-        };
         for v in self.variables.iter().filter(|v| !v.add.is_empty()) {
-            if let Some((_, container)) = position(list(pod.spec(), v.list), &v.container) {
-                note(format!("/spec/{}/{}/env", v.list, v.container), container.get("env"));
+            if let Some((_, container)) = pod.spec().list(v.list).named(&v.container)
+                && let Some(was) = Was::of(container.get("env"))
+            {
+                let path = ["/spec/", v.list, "/", &v.container, "/env"].concat();
+                parents.insert(path.into(), was);
             }
         }
-        for (key, items) in [
-            ("volumes", &self.volumes),
-            ("containers", &self.containers),
-            ("initContainers", &self.init_containers),
-            ("imagePullSecrets", &self.image_pull_secrets),
+        for (key, path, items) in [
+            ("volumes", "/spec/volumes", &self.volumes),
+            ("containers", "/spec/containers", &self.containers),
+            ("initContainers", "/spec/initContainers", &self.init_containers),
+            ("imagePullSecrets", "/spec/imagePullSecrets", &self.image_pull_secrets),
         ] {
-            if !items.is_empty() {
-                note(format!("/spec/{key}"), pod.spec().get(key));
+            if !items.is_empty()
+                && let Some(was) = Was::of(pod.spec().get(key))
+            {
+                parents.insert(path.into(), was);
             }
         }
         parents
@@ -90,13 +94,15 @@ impl<'a> Additions<'a> {
     /// Moves what is missing from the `spec` of `pod` into a patch: nothing that is there is
     /// touched or moved.
     pub(crate) fn take_spec_patch(&mut self, pod: Pod<'_>) -> Result<Patch<'a>, WrongType> {
-        let mut patch = Patch::empty();
+        // And some for labels and annotations.
+        let items = self.variables.iter().map(|v| v.add.len()).sum::<usize>() + self.volumes.len();
+        let mut patch = Patch::with_capacity(items + 12);
         let spec = Pointer::root().child("spec");
         for v in &self.variables {
-            let Some((i, container)) = position(list(pod.spec(), v.list), &v.container) else {
+            let Some((i, container)) = pod.spec().list(v.list).named(&v.container) else {
                 continue;
             };
-            let add = v.add.iter().map(|(n, value)| variable(n, value.clone())).collect();
+            let add = v.add.iter().map(|variable| Content::Literal(&variable.item)).collect();
             let at = spec.child(v.list).index(i).child("env");
             add_items(&mut patch, &at, container.get("env"), add, End::Back)?;
         }
@@ -108,8 +114,10 @@ impl<'a> Additions<'a> {
         ] {
             let (at, found) = (spec.child(key), pod.spec().get(key));
             for want in items.iter().filter(|_| key.ends_with("ontainers")) {
-                if let Some((i, have)) = position(list(pod.spec(), key), want.node().name()) {
-                    mend(&mut patch, &at.index(i), &want.to_value(), have)?;
+                if let Some((i, have)) =
+                    found.and_then(|list| list.items().named(want.node().name()))
+                {
+                    mend(&mut patch, &at.index(i), want.node(), have)?;
                 }
             }
             add_items(&mut patch, &at, found, std::mem::take(items), end)?;
@@ -128,7 +136,7 @@ enum End {
 fn add_items<'a>(
     patch: &mut Patch<'a>,
     at: &Pointer,
-    found: Option<&Value>,
+    found: Option<Node<'_>>,
     wanted: Vec<Content<'a>>,
     end: End,
 ) -> Result<(), WrongType> {
@@ -139,33 +147,39 @@ fn add_items<'a>(
         patch.add(at.clone(), Content::List(wanted));
         return Ok(());
     }
-    let items = found.and_then(Value::as_array).ok_or_else(|| WrongType(at.to_string()))?;
-    let missing = wanted.into_iter().filter(|w| position(items, w.node().name()).is_none());
+    let Some(Node::List(items)) = found else {
+        return Err(WrongType(at.to_string()));
+    };
+    let have: Vec<&str> = items.iter().map(Node::name).collect();
+    let missing = wanted.into_iter().filter(|w| !have.contains(&w.node().name()));
+    let back = at.end();
     for (i, item) in missing.enumerate() {
-        let place = if end == End::Front { at.index(i) } else { at.end() };
+        let place = if end == End::Front { at.index(i) } else { back.clone() };
         patch.add(place, item);
     }
     Ok(())
 }
 
 /// Sets members that the map does not have.
-pub(crate) fn set_members(
-    patch: &mut Patch<'_>,
+pub(crate) fn set_members<'a>(
+    patch: &mut Patch<'a>,
     at: &Pointer,
-    found: Option<&Value>,
-    wanted: Map<String, Value>,
+    found: Option<Node<'_>>,
+    wanted: Object<'a>,
 ) -> Result<(), WrongType> {
     if wanted.is_empty() {
         return Ok(());
     }
     if Was::of(found).is_some() {
-        patch.add(at.clone(), Value::Object(wanted));
+        patch.add(at.clone(), Content::Object(wanted));
         return Ok(());
     }
-    let map = found.and_then(Value::as_object).ok_or_else(|| WrongType(at.to_string()))?;
+    let Some(Node::Object(map)) = found else {
+        return Err(WrongType(at.to_string()));
+    };
     for (key, value) in wanted {
         match map.get(&key) {
-            Some(have) if *have == value => {}
+            Some(have) if have == value.node() => {}
             Some(_) => patch.replace(at.child(&key), value),
             None => patch.add(at.child(&key), value),
         }
@@ -175,45 +189,41 @@ pub(crate) fn set_members(
 
 /// Gives a container of ours back what another webhook dropped from it: a whole field, a
 /// variable, a mount or a port. What differs is somebody's decision and stays.
-fn mend(patch: &mut Patch<'_>, at: &Pointer, want: &Value, have: &Value) -> Result<(), WrongType> {
-    for (key, wanted) in want.as_object().into_iter().flatten() {
+fn mend(
+    patch: &mut Patch<'_>,
+    at: &Pointer,
+    want: Node<'_>,
+    have: Node<'_>,
+) -> Result<(), WrongType> {
+    for (key, wanted) in want.members().iter() {
         // Nothing is lost with an empty list: the API server drops it itself.
         if Was::of(Some(wanted)).is_some() {
             continue;
         }
         let at = at.child(key);
-        let identity = match key.as_str() {
+        let identity = match key {
             "env" => "name",
             "volumeMounts" => "mountPath",
             "ports" => "containerPort",
-            _ if have.get(key).is_none_or(Value::is_null) => {
-                patch.add(at, wanted.clone());
+            _ if !have.has(key) => {
+                patch.add(at, wanted.to_value());
                 continue;
             }
             _ => continue,
         };
         let found = have.get(key);
         if Was::of(found).is_some() {
-            patch.add(at, wanted.clone());
+            patch.add(at, wanted.to_value());
             continue;
         }
-        let found = found.and_then(Value::as_array).ok_or_else(|| WrongType(at.to_string()))?;
-        for item in wanted.as_array().into_iter().flatten() {
+        let Some(Node::List(found)) = found else {
+            return Err(WrongType(at.to_string()));
+        };
+        for item in wanted.items().iter() {
             if !found.iter().any(|f| f.get(identity) == item.get(identity)) {
-                patch.add(at.end(), item.clone());
+                patch.add(at.end(), item.to_value());
             }
         }
     }
     Ok(())
-}
-
-fn position<'a>(items: &'a [Value], wanted: &str) -> Option<(usize, &'a Value)> {
-    items.iter().enumerate().find(|(_, item)| text(item, "name") == wanted)
-}
-
-fn variable(name: &'static str, value: Cow<'static, str>) -> Content<'static> {
-    Content::Object(vec![
-        ("name".into(), Content::Text(name.into())),
-        ("value".into(), Content::Text(value)),
-    ])
 }

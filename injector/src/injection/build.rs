@@ -4,31 +4,28 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
-
 use super::additions::{Additions, Variables, set_members};
 use super::decision::Objection;
 use super::record::{Record, Was};
 use super::{context, resources, validity};
 use crate::annotations::{self, INJECTED, STATUS, Settings};
-use crate::content::Content;
+use crate::content::{Content, Node, Object};
 use crate::interception;
 use crate::outcome::{Injected, Summary};
 use crate::patch::{Patch, Pointer};
-use crate::pod::{Pod, name};
+use crate::pod::Pod;
 use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::request::RequestInfo;
-use crate::template::{Template, hex};
+use crate::template::Template;
 use crate::warning::warning;
 
 /// Everything that one rendering needs.
 pub(super) struct Build<'a, 't> {
     /// The pod as it came.
-    pub(super) pod: &'a Value,
+    pub(super) pod: Pod<'a>,
     /// The pod without us.
-    pub(super) base: &'a Value,
+    pub(super) base: Pod<'a>,
     pub(super) request: &'a RequestInfo,
     pub(super) policy: &'t Policy,
     pub(super) settings: &'a Settings,
@@ -39,52 +36,53 @@ pub(super) struct Build<'a, 't> {
 impl<'t> Build<'_, 't> {
     pub(super) fn fresh(&self) -> Result<Injected<'t>, Objection> {
         let (mut additions, mut warnings) = self.additions()?;
-        let base = Pod(self.base);
+        let base = self.base;
         let mut record = Record {
-            version: self.policy.version.clone(),
-            template: self.template.name().to_owned(),
-            hash: hash(self.template, self.policy),
+            version: self.policy.version.as_str().into(),
+            template: self.template.name().into(),
+            hash: self.policy.hash(self.template),
             parents: additions.parents(base),
             text: self.request.text.clone(),
             ..additions.names()
         };
         for key in [STATUS, INJECTED] {
-            if let Some(former) = base.annotations().and_then(|a| a.get(key)) {
-                record.replaced.insert(key.to_owned(), former.clone());
+            if let Some(former) = base.annotations().get(key) {
+                record.replaced.insert(key.to_owned(), former.to_value());
             }
         }
-        let mut parent = |path: &str, found: Option<&Value>| {
-            Was::of(found).is_some_and(|was| record.parents.insert(path.to_owned(), was).is_none())
+        let mut parent = |path: &'static str, found: Option<Node<'_>>| {
+            Was::of(found).is_some_and(|was| record.parents.insert(path.into(), was).is_none())
         };
-        if !parent("/metadata", self.base.get("metadata")) {
+        if !parent("/metadata", base.0.get("metadata")) {
             parent("/metadata/annotations", base.metadata().get("annotations"));
             if !additions.labels.is_empty() {
                 parent("/metadata/labels", base.metadata().get("labels"));
             }
         }
-        let mut patch = additions.take_spec_patch(Pod(self.pod)).map_err(patch_error)?;
+        let line = record.to_line();
+        let mut patch = additions.take_spec_patch(self.pod).map_err(patch_error)?;
         let mut annotations = std::mem::take(&mut additions.annotations);
-        annotations.insert(STATUS.to_owned(), "injected".into());
-        annotations.insert(INJECTED.to_owned(), record.to_line().into());
+        set(&mut annotations, STATUS, Content::Text("injected".into()));
+        set(&mut annotations, INJECTED, line.into());
         let labels = std::mem::take(&mut additions.labels);
-        annotate(&mut patch, Pod(self.pod), labels, annotations)?;
+        annotate(&mut patch, self.pod, labels, annotations)?;
         self.verify(&patch)?;
         warnings.extend(annotations::unknown_keys(base));
         Ok(self.injected(patch, &additions, &warnings, false))
     }
 
     /// What is missing of a sidecar that is there; `None` when nothing is.
-    pub(super) fn repair(&self, record: &Record) -> Result<Option<Injected<'t>>, Objection> {
+    pub(super) fn repair(&self, record: &Record<'_>) -> Result<Option<Injected<'t>>, Objection> {
         let (mut additions, _) = self.additions()?;
-        let (names, parents) = (additions.names(), additions.parents(Pod(self.pod)));
-        let mut patch = additions.take_spec_patch(Pod(self.pod)).map_err(patch_error)?;
+        let mut record = record.clone();
+        record.absorb(additions.names(), additions.parents(self.pod));
+        let line = record.to_line();
+        let mut patch = additions.take_spec_patch(self.pod).map_err(patch_error)?;
         if patch.is_empty() {
             return Ok(None);
         }
-        let mut record = record.clone();
-        record.absorb(names, parents);
-        let annotations = Map::from_iter([(INJECTED.to_owned(), record.to_line().into())]);
-        annotate(&mut patch, Pod(self.pod), Map::new(), annotations)?;
+        let annotations = vec![(INJECTED.into(), line.into())];
+        annotate(&mut patch, self.pod, Vec::new(), annotations)?;
         self.verify(&patch)?;
         Ok(Some(self.injected(patch, &additions, &[], true)))
     }
@@ -108,14 +106,9 @@ impl<'t> Build<'_, 't> {
 
     /// Renders the template and merges in what annotations and the pod's own containers say.
     fn additions(&self) -> Result<(Additions<'t>, Vec<String>), Objection> {
-        let base = Pod(self.base);
-        let variables = context::Variables {
-            pod: base,
-            request: self.request,
-            policy: self.policy,
-            settings: self.settings,
-            native: self.native,
-        };
+        let base = self.base;
+        let variables =
+            context::Variables::new(base, self.request, self.policy, self.settings, self.native);
         let rendered = self
             .template
             .render(&variables)
@@ -128,9 +121,10 @@ impl<'t> Build<'_, 't> {
         for (name, value) in &self.settings.env {
             set_variable(&mut sidecar, name, value);
         }
-        let absent = |of: &str, map: Map<String, Value>| -> Map<String, Value> {
-            let have = base.metadata().get(of).and_then(Value::as_object);
-            map.into_iter().filter(|(key, _)| have.is_none_or(|h| !h.contains_key(key))).collect()
+        let absent = |of: &str, mut members: Object<'t>| -> Object<'t> {
+            let have = base.metadata().at(of).members();
+            members.retain(|(key, _)| have.get(key).is_none());
+            members
         };
         let mut additions = Additions {
             init_containers: rendered.init_containers,
@@ -156,8 +150,11 @@ impl<'t> Build<'_, 't> {
             let name = Content::Text(name.into());
             secrets.push(Content::Object(vec![("name".into(), name)]));
         }
-        let own = crate::pod::list(Pod(self.base).spec(), "imagePullSecrets");
-        let mut seen: BTreeSet<String> = own.iter().map(|s| name(s).to_owned()).collect();
+        if secrets.is_empty() {
+            return secrets;
+        }
+        let own = self.base.spec().list("imagePullSecrets");
+        let mut seen: BTreeSet<String> = own.iter().map(|s| s.name().to_owned()).collect();
         secrets.retain(|secret| seen.insert(secret.node().name().to_owned()));
         secrets
     }
@@ -166,11 +163,11 @@ impl<'t> Build<'_, 't> {
     /// after a native sidecar.
     fn intercept(&self, additions: &mut Additions<'t>) -> Vec<String> {
         let mode = self.settings.interception.unwrap_or(self.policy.sidecar.interception);
-        let base = Pod(self.base);
-        let now = Pod(self.pod).init_containers();
-        let place = |wanted: &str| now.iter().position(|c| name(c) == wanted);
+        let base = self.base;
+        let now = self.pod.init_containers();
+        let place = |wanted: &str| now.named(wanted).map(|(at, _)| at);
         let ours = place(self.template.sidecar_name());
-        let after_ours = |c: &&Value| self.native && (ours.is_none() || place(name(c)) > ours);
+        let after_ours = |c: &Node<'_>| self.native && (ours.is_none() || place(c.name()) > ours);
         let init = base.init_containers().iter().filter(after_ours).map(|c| ("initContainers", c));
         let plain = base.containers().iter().map(|c| ("containers", c));
         let mut warnings = Vec::new();
@@ -178,7 +175,7 @@ impl<'t> Build<'_, 't> {
             let found = interception::variables(mode, container);
             warnings.extend(found.warnings);
             if !found.add.is_empty() {
-                let container = name(container).to_owned();
+                let container = container.name().to_owned();
                 additions.variables.push(Variables { list, container, add: found.add });
             }
         }
@@ -187,7 +184,7 @@ impl<'t> Build<'_, 't> {
 
     /// Applies the patch to our own copy and looks at the result, before anyone else does.
     fn verify(&self, patch: &Patch<'_>) -> Result<(), Objection> {
-        let draft = Content::patched(self.pod, patch).map_err(patch_error)?;
+        let draft = Content::patched(self.pod.0, patch).map_err(patch_error)?;
         validity::check(draft.node(), self.template.container_names()).map_err(patch_error)
     }
 }
@@ -197,27 +194,32 @@ fn patch_error(problem: impl std::fmt::Display) -> Objection {
 }
 
 /// Sets labels and annotations, with their parents where the pod has none.
-pub(super) fn annotate(
-    patch: &mut Patch<'_>,
+pub(super) fn annotate<'a>(
+    patch: &mut Patch<'a>,
     pod: Pod<'_>,
-    labels: Map<String, Value>,
-    annotations: Map<String, Value>,
+    labels: Object<'a>,
+    annotations: Object<'a>,
 ) -> Result<(), Objection> {
     let at = Pointer::root().child("metadata");
     if Was::of(pod.0.get("metadata")).is_some() {
-        let mut metadata = Map::new();
-        for (key, map) in [("labels", labels), ("annotations", annotations)] {
-            if !map.is_empty() {
-                metadata.insert(key.to_owned(), Value::Object(map));
-            }
-        }
-        patch.add(at, Value::Object(metadata));
+        let maps = [("labels", labels), ("annotations", annotations)].into_iter();
+        let maps = maps.filter(|(_, members)| !members.is_empty());
+        let metadata = maps.map(|(key, members)| (key.into(), Content::Object(members)));
+        patch.add(at, Content::Object(metadata.collect()));
         return Ok(());
     }
     for (key, map) in [("labels", labels), ("annotations", annotations)] {
         set_members(patch, &at.child(key), pod.metadata().get(key), map).map_err(patch_error)?;
     }
     Ok(())
+}
+
+/// Sets one member.
+fn set<'a>(members: &mut Object<'a>, key: &'static str, value: Content<'a>) {
+    match members.iter_mut().find(|(name, _)| name == key) {
+        Some((_, have)) => *have = value,
+        None => members.push((key.into(), value)),
+    }
 }
 
 /// A variable from the pod's annotation wins over the template's.
@@ -235,12 +237,4 @@ fn set_variable(sidecar: &mut Content<'_>, variable: &str, value: &str) {
         Some(have) => *have = item,
         None => env.push(item),
     }
-}
-
-/// What makes a sidecar: the template's text and the defaults that fill it, as 16 hex digits.
-pub(super) fn hash(template: &Template, policy: &Policy) -> String {
-    let mut digest = Sha256::new();
-    digest.update(template.hash());
-    digest.update(serde_json::to_vec(&policy.sidecar).expect("strings always serialize"));
-    hex(&digest.finalize()[..8])
 }

@@ -1,9 +1,8 @@
 //! Should this pod get a sidecar? The questions that need no template, in their fixed order.
 
-use serde_json::Value;
-
 use crate::annotations::{self, Ask};
-use crate::pod::{Pod, list, name, text};
+use crate::content::Node;
+use crate::pod::Pod;
 use crate::policy::{Policy, Unannotated};
 use crate::reason::Reason;
 use crate::request::RequestInfo;
@@ -88,7 +87,7 @@ fn ignored_namespace(_: Pod<'_>, request: &RequestInfo, policy: &Policy) -> Opti
 }
 
 fn mirror_pod(pod: Pod<'_>, _: &RequestInfo, _: &Policy) -> Option<Objection> {
-    pod.annotations()?.contains_key("kubernetes.io/config.mirror").then(|| {
+    pod.annotations().get("kubernetes.io/config.mirror").is_some().then(|| {
         let message = "a mirror pod only shows a static pod: annotate nothing there";
         Objection::new(Reason::MirrorPod, message)
     })
@@ -121,7 +120,7 @@ fn invalid_inject(pod: Pod<'_>, _: &RequestInfo, _: &Policy) -> Option<Objection
 }
 
 fn host_network(pod: Pod<'_>, _: &RequestInfo, _: &Policy) -> Option<Objection> {
-    (pod.spec().get("hostNetwork") == Some(&Value::Bool(true))).then(|| {
+    matches!(pod.spec().get("hostNetwork"), Some(Node::Bool(true))).then(|| {
         let message = "hostNetwork: the sidecar's ports would be the node's; remove hostNetwork";
         Objection::new(Reason::HostNetwork, message)
     })
@@ -129,8 +128,8 @@ fn host_network(pod: Pod<'_>, _: &RequestInfo, _: &Policy) -> Option<Objection> 
 
 fn windows(pod: Pod<'_>, _: &RequestInfo, _: &Policy) -> Option<Objection> {
     let spec = pod.spec();
-    let os = spec.get("os").map_or("", |os| name(os));
-    let selected = spec.get("nodeSelector").map_or("", |s| text(s, "kubernetes.io/os"));
+    let os = spec.at("os").name();
+    let selected = spec.at("nodeSelector").text("kubernetes.io/os");
     [os, selected].contains(&"windows").then(|| {
         Objection::new(Reason::Windows, "the pod runs on Windows, the sidecar only on Linux")
     })
@@ -140,23 +139,23 @@ fn windows(pod: Pod<'_>, _: &RequestInfo, _: &Policy) -> Option<Objection> {
 pub(crate) fn name_taken(pod: Pod<'_>, template: &Template) -> Option<Objection> {
     let taken = |message: String| Some(Objection::new(Reason::NameTaken, message));
     let ours = template.container_names();
-    if let Some(own) = pod.all_containers().map(name).find(|n| ours.iter().any(|o| o == n)) {
+    if let Some(own) = pod.all_containers().map(Node::name).find(|n| ours.iter().any(|o| o == n)) {
         return taken(format!("the pod has a container {own} that is not ours: rename it"));
     }
     let ours = template.volume_names();
-    if let Some(own) = pod.volumes().iter().map(name).find(|n| ours.iter().any(|o| o == n)) {
+    if let Some(own) = pod.volumes().iter().map(Node::name).find(|n| ours.iter().any(|o| o == n)) {
         return taken(format!("the pod has a volume {own} that is not ours: rename it"));
     }
-    for container in pod.containers().iter().chain(pod.init_containers()) {
-        for port in list(container, "ports") {
-            let number = port.get("containerPort").and_then(Value::as_u64);
-            let tcp = matches!(text(port, "protocol"), "" | "TCP");
+    for container in pod.containers().iter().chain(pod.init_containers().iter()) {
+        for port in container.list("ports").iter() {
+            let number = port.at("containerPort").as_u64();
+            let tcp = matches!(port.text("protocol"), "" | "TCP");
             if let Some((_, ours)) = template
                 .ports()
                 .iter()
-                .find(|(n, o)| (tcp && Some(*n) == number) || (!o.is_empty() && o == name(port)))
+                .find(|(n, o)| (tcp && Some(*n) == number) || (!o.is_empty() && o == port.name()))
             {
-                let (container, own) = (name(container), number.unwrap_or_default());
+                let (container, own) = (container.name(), number.unwrap_or_default());
                 return taken(format!(
                     "port {own} of container {container} clashes with the sidecar's port {ours}"
                 ));
@@ -171,5 +170,5 @@ pub(crate) fn runs_to_completion(pod: Pod<'_>, request: &RequestInfo) -> bool {
     let of_job = |kind: &str| matches!(kind, "Job" | "CronJob");
     request.workload.as_ref().is_some_and(|w| of_job(&w.kind))
         || pod.controller().is_some_and(|(kind, _)| of_job(kind))
-        || matches!(text(pod.spec(), "restartPolicy"), "Never" | "OnFailure")
+        || matches!(pod.spec().text("restartPolicy"), "Never" | "OnFailure")
 }

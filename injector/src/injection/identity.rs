@@ -1,6 +1,6 @@
 //! What the sidecar can know of its service without being told: defaults for its registration.
 
-use crate::pod::{Pod, list, text};
+use crate::pod::Pod;
 use crate::ports::SIDECAR_PORTS;
 use crate::request::RequestInfo;
 
@@ -13,13 +13,13 @@ pub(crate) fn default_service_name<'a>(pod: Pod<'a>, request: &'a RequestInfo) -
     if let Some(workload) = &request.workload {
         return Some(&workload.name);
     }
-    let generated = text(pod.metadata(), "generateName").trim_end_matches('-');
+    let generated = pod.metadata().text("generateName").trim_end_matches('-');
     let name = match pod.controller() {
         // A StatefulSet's pods have fixed names with an ordinal, its owner has none.
         Some(("ReplicaSet", owner)) => without_template_hash(owner, pod),
         Some(("Job", owner)) => without_schedule(owner),
         Some((_, owner)) => owner,
-        None if generated.is_empty() => match text(pod.metadata(), "name") {
+        None if generated.is_empty() => match pod.metadata().text("name") {
             "" => &request.name,
             name => name,
         },
@@ -53,9 +53,9 @@ fn without_schedule(name: &str) -> &str {
 /// The TCP ports the pod's own containers declare, in order, without ours: `8080,9000`.
 pub(crate) fn app_ports(pod: Pod<'_>) -> Option<String> {
     let mut ports: Vec<u64> = Vec::new();
-    for port in pod.containers().iter().flat_map(|c| list(c, "ports")) {
-        let tcp = matches!(text(port, "protocol"), "" | "TCP");
-        let number = port.get("containerPort").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    for port in pod.containers().iter().flat_map(|c| c.list("ports").iter()) {
+        let tcp = matches!(port.text("protocol"), "" | "TCP");
+        let number = port.at("containerPort").as_u64().unwrap_or(0);
         let ours = SIDECAR_PORTS.iter().any(|p| u64::from(*p) == number);
         if tcp && number != 0 && !ours && !ports.contains(&number) {
             ports.push(number);
@@ -73,7 +73,7 @@ mod tests {
 
     fn name_of(pod: &Value) -> Option<String> {
         let request = RequestInfo::pod_create("default");
-        default_service_name(Pod(pod), &request).map(str::to_owned)
+        default_service_name(Pod::of(pod), &request).map(str::to_owned)
     }
 
     fn owned(kind: &str, name: &str, labels: &Value) -> Value {
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(name_of(&json!({})), None);
         let mut request = RequestInfo::pod_create("default");
         request.workload = Some(Workload { kind: "Deployment".into(), name: "shop".into() });
-        assert_eq!(default_service_name(Pod(&json!({})), &request), Some("shop"));
+        assert_eq!(default_service_name(Pod::of(&json!({})), &request), Some("shop"));
     }
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
             {"ports": [{"containerPort": 8080, "protocol": "TCP"}, {"containerPort": 9000}, {"containerPort": 30101}]},
             {"ports": null}
         ]}});
-        assert_eq!(app_ports(Pod(&pod)).as_deref(), Some("8080,9000"));
-        assert_eq!(app_ports(Pod(&json!({}))), None);
+        assert_eq!(app_ports(Pod::of(&pod)).as_deref(), Some("8080,9000"));
+        assert_eq!(app_ports(Pod::of(&json!({}))), None);
     }
 }

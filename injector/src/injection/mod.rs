@@ -3,14 +3,11 @@
 //! The way of a pod reads top to bottom here: [`decision`] asks the questions that need no
 //! template, [`record`] tells what of the pod is ours already, [`build`] renders and patches.
 
-use std::borrow::Cow;
-
-use serde_json::{Map, Value};
-
-use self::build::{Build, annotate, hash};
+use self::build::{Build, annotate};
 use self::decision::Objection;
 use self::record::Record;
 use crate::annotations::{self, STATUS, Settings};
+use crate::content::{Content, Node};
 use crate::outcome::{Outcome, Rejected, Skipped};
 use crate::patch::Patch;
 use crate::pod::Pod;
@@ -21,7 +18,7 @@ use crate::warning::warning;
 
 mod additions;
 mod build;
-pub(crate) mod context;
+mod context;
 mod decision;
 mod identity;
 mod record;
@@ -46,18 +43,22 @@ pub use trial::load_template;
 /// outcome.patch().apply(&mut patched).unwrap();
 /// assert_eq!(patched["spec"]["initContainers"][0]["name"], "sidecar-mesher");
 /// ```
-pub fn inject<'p>(pod: &Value, request: &RequestInfo, policy: &'p Policy) -> Outcome<'p> {
-    decide(pod, request, policy, &mut |_| {})
+pub fn inject<'d, 'p>(
+    pod: impl Into<Node<'d>>,
+    request: &RequestInfo,
+    policy: &'p Policy,
+) -> Outcome<'p> {
+    decide(Pod::of(pod), request, policy, &mut |_| {})
 }
 
 /// As [`inject`], and tells `passed` of every question that found nothing against the sidecar.
-pub fn explain<'p>(
-    pod: &Value,
+pub fn explain<'d, 'p>(
+    pod: impl Into<Node<'d>>,
     request: &RequestInfo,
     policy: &'p Policy,
 ) -> (Vec<Reason>, Outcome<'p>) {
     let mut passed = Vec::new();
-    let outcome = decide(pod, request, policy, &mut |reason| passed.push(reason));
+    let outcome = decide(Pod::of(pod), request, policy, &mut |reason| passed.push(reason));
     (passed, outcome)
 }
 
@@ -72,45 +73,49 @@ pub struct Uninjected {
 
 /// Reads the record of `pod` and takes out everything it names; `None` when the pod has none, or
 /// one that its containers do not bear out.
-pub fn uninject(pod: &Value) -> Option<Uninjected> {
-    let view = Pod(pod);
-    let record = Record::read(view).filter(|r| r.agrees(view))?;
-    Some(Uninjected { patch: record.removal(view), text: record.text })
+pub fn uninject<'d>(pod: impl Into<Node<'d>>) -> Option<Uninjected> {
+    let pod = Pod::of(pod);
+    let record = Record::read(pod).filter(|r| r.agrees(pod))?;
+    Some(Uninjected { patch: record.removal(pod), text: record.text })
 }
 
 /// Whether `pod` has a sidecar of ours that `policy` would make otherwise today.
-pub fn is_stale(pod: &Value, policy: &Policy) -> bool {
-    let view = Pod(pod);
-    Record::read(view).filter(|r| r.agrees(view)).is_some_and(|record| {
-        policy.templates.get(&record.template).is_none_or(|t| hash(t, policy) != record.hash)
+pub fn is_stale<'d>(pod: impl Into<Node<'d>>, policy: &Policy) -> bool {
+    let pod = Pod::of(pod);
+    Record::read(pod).filter(|r| r.agrees(pod)).is_some_and(|record| {
+        policy.templates.get(&*record.template).is_none_or(|t| policy.hash(t) != record.hash)
     })
 }
 
 /// The version of the injector that made the sidecar of `pod`, by its record.
-pub(crate) fn made_by(pod: &Value) -> Option<String> {
-    Some(Record::read(Pod(pod))?.version).filter(|version| !version.is_empty())
+pub(crate) fn made_by<'d>(pod: impl Into<Node<'d>>) -> Option<String> {
+    let version = Record::read(Pod::of(pod))?.version;
+    (!version.is_empty()).then(|| version.into_owned())
 }
 
 fn decide<'p>(
-    pod: &Value,
+    pod: Pod<'_>,
     request: &RequestInfo,
     policy: &'p Policy,
     passed: &mut dyn FnMut(Reason),
 ) -> Outcome<'p> {
-    let view = Pod(pod);
-    if let Err(objection) = decision::gate(view, request, policy, passed) {
-        return refuse(view, policy, objection);
+    if let Err(objection) = decision::gate(pod, request, policy, passed) {
+        return refuse(pod, policy, objection);
     }
-    let stored = Record::read(view);
-    let base = without_us(pod, stored.as_ref());
-    let settings = Settings::read(Pod(&base), &policy.templates);
-    if let Some(record) = stored.as_ref().filter(|r| r.agrees(view)) {
-        if let Some(outcome) = present(pod, &base, record, &settings, request, policy) {
+    let stored = Record::read(pod);
+    let removal = stored.as_ref().map(|record| record.removal(pod));
+    // A removal is made from the pod it is applied to; should it not fit, the record is void.
+    let without_us = removal.as_ref().and_then(|patch| Content::patched(pod.0, patch).ok());
+    let base = without_us.as_ref().map_or(pod, Pod::of);
+    let settings = Settings::read(base, &policy.templates);
+    if let Some((record, removal)) = stored.as_ref().zip(removal.as_ref())
+        && record.agrees(pod)
+    {
+        if let Some(outcome) = present(pod, base, record, &settings, request, policy) {
             return outcome;
         }
-        let mut outcome = decide(&base, request, policy, passed);
+        let mut outcome = decide(base, request, policy, passed);
         if let Outcome::Injected(injected) = &mut outcome {
-            let removal = record.removal(view);
             let both = removal.operations().iter().chain(injected.patch.operations());
             injected.patch = both.cloned().collect();
         }
@@ -121,52 +126,39 @@ fn decide<'p>(
     let wanted = named.unwrap_or(&policy.default_template);
     let Some(template) = policy.templates.get(wanted) else {
         let message = format!("there is no template \"{wanted}\": check defaultTemplate");
-        return refuse(view, policy, Objection::new(Reason::TemplateError, message));
+        return refuse(pod, policy, Objection::new(Reason::TemplateError, message));
     };
-    if let Some(objection) = decision::name_taken(Pod(&base), template) {
-        return refuse(view, policy, objection);
+    if let Some(objection) = decision::name_taken(base, template) {
+        return refuse(pod, policy, objection);
     }
     passed(Reason::NameTaken);
     let settings = match settings {
         Ok(settings) => settings,
         Err(problem) => {
             let (key, reason) = (&problem.key, Reason::InvalidAnnotation);
-            return refuse(view, policy, Objection::of_annotation(reason, key, &problem.problem));
+            return refuse(pod, policy, Objection::of_annotation(reason, key, &problem.problem));
         }
     };
     passed(Reason::InvalidAnnotation);
     let native = settings.native.unwrap_or(policy.native_by_default);
-    if !native && decision::runs_to_completion(view, request) {
+    if !native && decision::runs_to_completion(pod, request) {
         let message = "the pod ends by itself, but a plain sidecar never does: the Job would hang; \
                        use Kubernetes 1.32+ or nativeSidecar: \"true\"";
-        return refuse(view, policy, Objection::new(Reason::JobWithoutNative, message));
+        return refuse(pod, policy, Objection::new(Reason::JobWithoutNative, message));
     }
     passed(Reason::JobWithoutNative);
-    let build = Build { pod, base: &base, request, policy, settings: &settings, template, native };
+    let build = Build { pod, base, request, policy, settings: &settings, template, native };
     match build.fresh() {
         Ok(injected) => Outcome::Injected(injected),
-        Err(objection) => refuse(view, policy, objection),
-    }
-}
-
-/// The pod as it was before us, by its record.
-fn without_us<'a>(pod: &'a Value, record: Option<&Record>) -> Cow<'a, Value> {
-    let Some(record) = record else {
-        return Cow::Borrowed(pod);
-    };
-    let mut base = pod.clone();
-    match record.removal(Pod(pod)).apply(&mut base) {
-        Ok(()) => Cow::Owned(base),
-        // A removal is made from the pod it is applied to; should it not fit, the record is void.
-        Err(_) => Cow::Borrowed(pod),
+        Err(objection) => refuse(pod, policy, objection),
     }
 }
 
 /// A pod that has our sidecar: nothing to do, missing pieces, or (`None`) to be made anew.
 fn present<'p>(
-    pod: &Value,
-    base: &Value,
-    record: &Record,
+    pod: Pod<'_>,
+    base: Pod<'_>,
+    record: &Record<'_>,
     settings: &Result<Settings, annotations::Problem>,
     request: &RequestInfo,
     policy: &'p Policy,
@@ -185,8 +177,7 @@ fn present<'p>(
     };
     let named = settings.template.as_ref().unwrap_or(&policy.default_template);
     let template = policy.templates.get(named);
-    let current =
-        template.filter(|t| t.name() == record.template && hash(t, policy) == record.hash);
+    let current = template.filter(|t| t.name() == record.template && policy.hash(t) == record.hash);
     let Some(template) = current else {
         return if policy.renew && template.is_some() { None } else { already() };
     };
@@ -195,7 +186,7 @@ fn present<'p>(
     match build.repair(record) {
         Ok(Some(injected)) => Some(Outcome::Injected(injected)),
         Ok(None) => already(),
-        Err(objection) => Some(refuse(Pod(pod), policy, objection)),
+        Err(objection) => Some(refuse(pod, policy, objection)),
     }
 }
 
@@ -242,9 +233,9 @@ fn status_patch(pod: Pod<'_>, reason: Reason) -> Patch<'static> {
         return Patch::empty();
     }
     let mut patch = Patch::empty();
-    let map = Map::from_iter([(STATUS.to_owned(), status.into())]);
+    let annotations = vec![(STATUS.into(), status.into())];
     // A pod whose annotations are no map is the API server's to refuse.
-    match annotate(&mut patch, pod, Map::new(), map) {
+    match annotate(&mut patch, pod, Vec::new(), annotations) {
         Ok(()) => patch,
         Err(_) => Patch::empty(),
     }

@@ -1,9 +1,7 @@
 //! Requests and limits of the sidecar, so that quotas and the pod's QoS class stay what they were.
 
-use serde_json::Value;
-
 use crate::annotations::Settings;
-use crate::content::Content;
+use crate::content::{Content, Node};
 use crate::pod::Pod;
 use crate::quantity::Quantity;
 
@@ -28,12 +26,12 @@ pub(crate) fn settle(sidecar: &mut Content<'_>, pod: Pod<'_>, settings: &Setting
             set(sidecar, side, resource, value);
         }
     }
-    let own = || pod.containers().iter().chain(pod.init_containers());
-    let all = |test: &dyn Fn(&Value) -> bool| own().next().is_some() && own().all(test);
+    let own = || pod.containers().iter().chain(pod.init_containers().iter());
+    let all = |test: &dyn Fn(Node<'_>) -> bool| own().next().is_some() && own().all(test);
     if all(&|c| quantity(c, "limits", "cpu").is_some()) && get(sidecar, "limits", "cpu").is_none() {
         set(sidecar, "limits", "cpu", CPU_LIMIT.to_owned());
     }
-    let guaranteed = |c: &Value| {
+    let guaranteed = |c: Node<'_>| {
         ["cpu", "memory"].iter().all(|resource| match quantity(c, "limits", resource) {
             // An absent request defaults to the limit.
             Some(limit) => quantity(c, "requests", resource).is_none_or(|r| r == limit),
@@ -77,16 +75,16 @@ pub(crate) fn settle(sidecar: &mut Content<'_>, pod: Pod<'_>, settings: &Setting
     }
 }
 
-fn quantity(container: &Value, side: &str, resource: &str) -> Option<Quantity> {
-    match container.get("resources")?.get(side)?.get(resource)? {
-        Value::String(text) => Quantity::parse(text),
-        Value::Number(number) => Quantity::parse(&number.to_string()),
+fn quantity(container: Node<'_>, side: &str, resource: &str) -> Option<Quantity> {
+    match container.at("resources").at(side).get(resource)? {
+        Node::Text(text) => Quantity::parse(text),
+        Node::Number(number) => Quantity::parse(&number.to_string()),
         _ => None,
     }
 }
 
 fn get(sidecar: &Content<'_>, side: &str, resource: &str) -> Option<String> {
-    let value = sidecar.node().get("resources").get(side).text(resource);
+    let value = sidecar.node().at("resources").at(side).text(resource);
     (!value.is_empty()).then(|| value.to_owned())
 }
 
@@ -98,17 +96,17 @@ fn set(sidecar: &mut Content<'_>, side: &'static str, resource: &'static str, va
 mod tests {
     use super::*;
     use crate::policy::Policy;
-    use serde_json::{Map, json};
+    use serde_json::{Map, Value, json};
 
     fn settled(annotations: &Value, own: &[Value]) -> Value {
         let containers: Vec<Value> =
             own.iter().map(|r| json!({"name": "a", "resources": r})).collect();
         let pod =
             json!({"metadata": {"annotations": annotations}, "spec": {"containers": containers}});
-        let settings = Settings::read(Pod(&pod), &Policy::builtin().templates).unwrap();
-        let mut sidecar = Content::Own(json!({"resources": {
+        let settings = Settings::read(Pod::of(&pod), &Policy::builtin().templates).unwrap();
+        let mut sidecar = Content::from(json!({"resources": {
             "requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}}));
-        settle(&mut sidecar, Pod(&pod), &settings);
+        settle(&mut sidecar, Pod::of(&pod), &settings);
         let r = &sidecar.to_value()["resources"];
         json!([
             r["requests"]["cpu"],

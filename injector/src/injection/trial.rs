@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::inject;
 use crate::annotations::PREFIX;
 use crate::outcome::Outcome;
-use crate::pod::{Pod, name};
+use crate::pod::{list, name};
 use crate::policy::{Discovery, Policy};
 use crate::request::RequestInfo;
 use crate::template::{Template, TemplateError};
@@ -64,11 +64,11 @@ fn try_one(policy: &Policy, pod: &Value) -> Result<(), (String, String)> {
     let typed: TypedPod =
         serde_json::from_value(result.clone()).map_err(|e| at(&format!("no valid pod: {e}")))?;
     let typed = serde_json::to_value(typed).map_err(|e| at(&e.to_string()))?;
-    for list in ["containers", "initContainers", "volumes"] {
-        let items = crate::pod::list(Pod(&result).spec(), list).iter().enumerate();
-        let own = crate::pod::list(Pod(pod).spec(), list);
+    for key in ["containers", "initContainers", "volumes"] {
+        let items = list(&result["spec"], key).iter().enumerate();
+        let own = list(&pod["spec"], key);
         for (i, item) in items.filter(|(_, item)| !own.iter().any(|o| name(o) == name(item))) {
-            let path = format!("/spec/{list}/{i}");
+            let path = format!("/spec/{key}/{i}");
             let known = typed.pointer(&path).unwrap_or(&Value::Null);
             if let Some(unknown) = unknown_field(item, known, name(item)) {
                 return Err((unknown, "Kubernetes knows no such field".to_owned()));

@@ -8,7 +8,6 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Request, Uri, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Body as HttpBody;
-use serde_json::Value;
 
 use super::body::{discard, receive};
 use super::budget::{Budget, Ticket};
@@ -16,6 +15,7 @@ use super::live::Live;
 use super::metrics::Metrics;
 use super::refusal::Refusal;
 use crate::admission::{Answer, Review, answer};
+use crate::content::Node;
 use crate::outcome::{Outcome, Rejected, Skipped};
 use crate::patch::Patch;
 use crate::policy::{OnError, Policy};
@@ -27,7 +27,7 @@ use crate::request::RequestInfo;
 const COSTLY: usize = 256 << 10;
 
 /// The decision about one pod: [`crate::inject()`], but for tests.
-pub(super) type Decide = for<'p> fn(&Value, &RequestInfo, &'p Policy) -> Outcome<'p>;
+pub(super) type Decide = for<'p> fn(Node<'_>, &RequestInfo, &'p Policy) -> Outcome<'p>;
 
 /// What every review needs.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl Reviews {
         // A fault in the core is ours, not the pod's: the connection lives on, and the operator's
         // choice of what to do with the pod applies.
         let (outcome, answer) = catch_unwind(AssertUnwindSafe(|| {
-            let outcome = (self.decide)(&review.object, &review.request, &policy);
+            let outcome = (self.decide)(Node::from(&review.object), &review.request, &policy);
             let answer = answer(review.version, &review.request.uid, &outcome);
             (outcome, answer)
         }))
@@ -141,7 +141,7 @@ impl Reviews {
 }
 
 /// One line for each decision. It names the pod, and nothing that the pod holds.
-fn log(review: &Review, outcome: &Outcome<'_>, answer: &Answer, started: Instant) {
+fn log(review: &Review<'_>, outcome: &Outcome<'_>, answer: &Answer, started: Instant) {
     let request = &review.request;
     tracing::info!(
         namespace = request.namespace,
@@ -218,6 +218,7 @@ mod tests {
     use crate::config::{Config, load_templates};
     use axum::http::StatusCode;
     use http_body_util::BodyExt;
+    use serde_json::Value;
     use std::path::Path;
 
     const REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview",
@@ -247,7 +248,7 @@ mod tests {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    fn skip<'p>(_: &Value, _: &RequestInfo, _: &'p Policy) -> Outcome<'p> {
+    fn skip<'p>(_: Node<'_>, _: &RequestInfo, _: &'p Policy) -> Outcome<'p> {
         Outcome::Skipped(Skipped {
             reason: Reason::NotRequested,
             message: String::new(),
@@ -257,7 +258,7 @@ mod tests {
         })
     }
 
-    fn panics<'p>(_: &Value, _: &RequestInfo, _: &'p Policy) -> Outcome<'p> {
+    fn panics<'p>(_: Node<'_>, _: &RequestInfo, _: &'p Policy) -> Outcome<'p> {
         panic!("on purpose")
     }
 

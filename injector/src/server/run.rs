@@ -94,7 +94,7 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
         longest_body: limits.body.bytes(),
         longest_time: limits.request_timeout,
         longest_receiving: limits.body_timeout,
-        decide: crate::inject,
+        decide: |pod, request, policy| crate::inject(pod, request, policy),
     });
     let workers = Arc::new(Workers::start().map_err(ServerError::Threads)?);
     let webhook_port = Port {

@@ -9,13 +9,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::content::Content;
-use crate::template::node::{Node, Place};
+use crate::content::{Content, Node as View, Object};
+use crate::template::expression::Place;
+use crate::template::node::Node;
+pub(crate) use crate::template::variable::{Fact, Variable};
 
+mod expression;
 mod node;
+mod variable;
 
 /// The template that ships, also `templates/mesher.yaml` of the source tree.
 pub const BUILTIN: &str = include_str!("../../../templates/mesher.yaml");
@@ -35,13 +39,10 @@ pub struct Template {
     tree: Node,
 }
 
-/// What the expressions of a template can name.
-pub(crate) trait Scope {
-    /// The value of `variable`; `None`: there is no such variable.
-    fn get(&self, variable: &str) -> Option<minijinja::Value>;
-
-    /// All of them, by name.
-    fn all(&self) -> minijinja::Value;
+/// What the variables hold.
+pub(crate) trait Scope<'p> {
+    /// What `variable` holds.
+    fn get(&self, variable: Variable) -> Fact<'_, 'p>;
 }
 
 /// What a template made for one pod.
@@ -53,8 +54,10 @@ pub(crate) struct Rendered<'a> {
     pub(crate) init_containers: Vec<Content<'a>>,
     pub(crate) volumes: Vec<Content<'a>>,
     pub(crate) image_pull_secrets: Vec<Content<'a>>,
-    pub(crate) labels: Map<String, Value>,
-    pub(crate) annotations: Map<String, Value>,
+    /// Strings.
+    pub(crate) labels: Object<'a>,
+    /// Strings.
+    pub(crate) annotations: Object<'a>,
 }
 
 /// The keys of a template, and what each holds.
@@ -117,8 +120,8 @@ impl Template {
             .collect();
         let mut environment = minijinja::Environment::new();
         environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-        environment.set_formatter(node::format);
-        environment.add_global("omit", node::omit());
+        environment.set_formatter(expression::format);
+        environment.add_global("omit", expression::omit());
         let tree = Node::compile(&tree, String::new(), &mut environment)
             .map_err(|(at, problem)| error(&at, problem))?;
         let hash = hex(&Sha256::digest(yaml.as_bytes()));
@@ -166,7 +169,10 @@ impl Template {
     }
 
     /// Fills in the leaves.
-    pub(crate) fn render(&self, scope: &dyn Scope) -> Result<Rendered<'_>, TemplateError> {
+    pub(crate) fn render<'t>(
+        &'t self,
+        scope: &dyn Scope<'t>,
+    ) -> Result<Rendered<'t>, TemplateError> {
         let error = |at: String, problem: String| TemplateError {
             template: self.name.clone(),
             at,
@@ -178,13 +184,13 @@ impl Template {
             return Err(error("document".into(), "rendered to nothing".into()));
         };
         let mut rendered = Rendered {
-            sidecar: Content::Own(Value::Null),
+            sidecar: Content::Null,
             containers: Vec::new(),
             init_containers: Vec::new(),
             volumes: Vec::new(),
             image_pull_secrets: Vec::new(),
-            labels: Map::new(),
-            annotations: Map::new(),
+            labels: Vec::new(),
+            annotations: Vec::new(),
         };
         for (key, value) in sections {
             let holds = SECTIONS.iter().find(|(known, _)| *known == key).map_or("", |s| s.1);
@@ -200,8 +206,8 @@ impl Template {
                 "imagePullSecrets" => {
                     rendered.image_pull_secrets = value.into_items().ok_or_else(wrong)?;
                 }
-                "labels" => rendered.labels = strings(&value).ok_or_else(wrong)?,
-                "annotations" => rendered.annotations = strings(&value).ok_or_else(wrong)?,
+                "labels" => rendered.labels = strings(value).ok_or_else(wrong)?,
+                "annotations" => rendered.annotations = strings(value).ok_or_else(wrong)?,
                 _ => return Err(wrong()),
             }
         }
@@ -219,11 +225,9 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// A map of strings, if it is one.
-fn strings(content: &Content<'_>) -> Option<Map<String, Value>> {
-    match content.to_value() {
-        Value::Object(map) if map.values().all(Value::is_string) => Some(map),
-        _ => None,
-    }
+fn strings(content: Content<'_>) -> Option<Object<'_>> {
+    let members = content.into_members()?;
+    members.iter().all(|(_, value)| matches!(value.node(), View::Text(_))).then_some(members)
 }
 
 impl fmt::Debug for Template {

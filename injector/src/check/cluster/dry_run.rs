@@ -91,7 +91,7 @@ async fn others(on: &mut Inspection<'_>, sieve: &Sieve) -> Result<Vec<String>, E
     let client = on.client.clone();
     let found = on.ask(about, client.request::<Value>(get(&path))).await?.found();
     let items = found.as_ref().map_or(&[][..], |found| list(found, "items"));
-    let names = items.iter().map(|item| text(Pod(item).metadata(), "name").to_owned());
+    let names = items.iter().map(|item| Pod::of(item).metadata().text("name").to_owned());
     Ok(names.collect())
 }
 
@@ -138,7 +138,7 @@ async fn judge(
     if crate::uninject(pod).is_some() {
         return;
     }
-    if let Some(reason) = status(Pod(pod)).strip_prefix("skipped:") {
+    if let Some(reason) = status(Pod::of(pod)).strip_prefix("skipped:") {
         let said = warnings.join("; ");
         let problem = format!("the injector gives a pod that asks no sidecar ({reason}): {said}");
         let remedy = Remedy::advice("see the injector's log and its configuration");

@@ -71,7 +71,7 @@ impl Injector {
 }
 
 fn label(deployment: &Value) -> String {
-    format!("deployment/{}", text(Pod(deployment).metadata(), "name"))
+    format!("deployment/{}", Pod::of(deployment).metadata().text("name"))
 }
 
 /// The container that is the injector, by its name, else the first.

@@ -57,7 +57,7 @@ impl<'a> Place<'a> {
     pub(super) fn note(&mut self, document: &Value) {
         for object in objects(document, &self.settings.namespace) {
             let value = document.pointer(object.at.as_str()).unwrap_or(&Value::Null);
-            match (object.kind.as_str(), Pod(value).controller()) {
+            match (object.kind.as_str(), Pod::of(value).controller()) {
                 ("Namespace", _) => self.namespaces.note(value),
                 ("Job", Some(controller)) => {
                     self.owners.note(&object.request.namespace, &object.name, controller);
@@ -121,13 +121,13 @@ impl<'a> Subject<'a> {
         object: &'a Object,
         place: &'a Place<'a>,
     ) -> Option<Self> {
-        let pod = Pod(object.pod_in(document)?);
+        let pod = Pod::of(object.pod_in(document)?);
         let whole = document.pointer(object.at.as_str())?;
         let is_pod = object.kind == "Pod";
         let phase = whole.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default();
         let ends = !whole.pointer("/metadata/deletionTimestamp").is_none_or(Value::is_null);
         let over = ends || (is_pod && ["Succeeded", "Failed"].contains(&phase));
-        if over || (!is_pod && Pod(whole).controller().is_some()) || is_done(object, whole) {
+        if over || (!is_pod && Pod::of(whole).controller().is_some()) || is_done(object, whole) {
             return None;
         }
         let owner = if is_pod {
@@ -145,7 +145,7 @@ impl<'a> Subject<'a> {
             outcome: crate::inject(pod.0, &object.request, &place.settings.policy),
             has_sidecar: crate::uninject(pod.0).is_some(),
             is_pod,
-            exists: !text(Pod(whole).metadata(), "uid").is_empty(),
+            exists: !Pod::of(whole).metadata().text("uid").is_empty(),
         })
     }
 

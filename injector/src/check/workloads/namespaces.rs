@@ -6,11 +6,11 @@ use super::sieve::{Sieve, labels};
 use crate::annotations::{INJECT, NO};
 use crate::check::Code;
 use crate::check::findings::{Draft, Remedy};
-use crate::pod::{Pod, text};
+use crate::pod::Pod;
 use crate::suggestion::closest;
 
 pub(super) fn check(source: &str, namespace: &Value, sieve: &Sieve) -> Option<Draft> {
-    let name = text(Pod(namespace).metadata(), "name");
+    let name = Pod::of(namespace).metadata().text("name");
     let mut labels = labels(namespace);
     labels.entry("kubernetes.io/metadata.name".into()).or_insert_with(|| name.to_owned());
     if sieve.enables(&labels) {

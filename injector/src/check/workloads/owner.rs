@@ -73,9 +73,9 @@ mod tests {
                 "labels": {"pod-template-hash": hash},
                 "ownerReferences": [{"kind": kind, "name": name, "controller": true}],
             }});
-            let owner = owners.of(Pod(&pod), "shop").map(|owner| owner.label());
+            let owner = owners.of(Pod::of(&pod), "shop").map(|owner| owner.label());
             assert_eq!(owner.as_deref(), Some(expected), "{kind} {name} {hash}");
         }
-        assert_eq!(owners.of(Pod(&json!({"metadata": {"name": "p"}})), "shop"), None);
+        assert_eq!(owners.of(Pod::of(&json!({"metadata": {"name": "p"}})), "shop"), None);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::owner::Owner;
 use crate::check::Fix;
-use crate::pod::{Pod, text};
+use crate::pod::Pod;
 
 /// How pods are replaced by such that the injector sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(crate) enum Renewal {
 impl Renewal {
     /// What replaces `pod`, which `owner` controls.
     pub(super) fn of(pod: Pod<'_>, owner: Option<&Owner>) -> Self {
-        let name = || text(pod.metadata(), "name").to_owned();
+        let name = || pod.metadata().text("name").to_owned();
         match owner {
             Some(owner) => match Self::of_workload(owner) {
                 Self::Delete(_) => Self::Delete([name()].into()),
@@ -104,7 +104,7 @@ mod tests {
             (None, "kubectl delete pod p --namespace shop, and create it again"),
         ] {
             let owner = owner.map(|kind| Owner { kind: kind.into(), name: "x".into() });
-            let fix = Renewal::of(Pod(&pod), owner.as_ref()).fix("shop");
+            let fix = Renewal::of(Pod::of(&pod), owner.as_ref()).fix("shop");
             assert!(fix.as_str().starts_with(expected), "{owner:?} {fix:?}");
             let command = matches!(fix, Fix::Command(_));
             assert_eq!(command, fix.as_str() == expected, "{owner:?}: advice is no command");

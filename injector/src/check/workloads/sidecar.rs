@@ -4,7 +4,6 @@ use super::{Renewal, Subject, sieve};
 use crate::annotations::status;
 use crate::check::Code;
 use crate::check::findings::{Draft, Remedy};
-use crate::pod::text;
 
 pub(super) fn check(subject: &Subject<'_>) -> Option<Draft> {
     if subject.has_sidecar {
@@ -47,7 +46,7 @@ fn why(subject: &Subject<'_>) -> String {
     if let Some(reason) = status(subject.pod).strip_prefix("skipped:") {
         return format!("has no sidecar: it was skipped ({reason}), and would get one now");
     }
-    let created = text(subject.pod.metadata(), "creationTimestamp");
+    let created = subject.pod.metadata().text("creationTimestamp");
     // The API server writes every time alike, so that text sorts as time does.
     let before =
         |time: Option<&str>| time.is_some_and(|time| !created.is_empty() && created < time);

@@ -10,6 +10,7 @@ use super::Subject;
 use crate::annotations::{INJECT, NO};
 use crate::check::findings::{Draft, Remedy};
 use crate::check::{Code, shipped};
+use crate::content::Node;
 use crate::pod::{Pod, text};
 
 /// The label that Kubernetes gives every namespace.
@@ -81,10 +82,9 @@ impl Sieve {
 /// The labels of an object.
 pub(crate) type Labels = BTreeMap<String, String>;
 
-pub(crate) fn labels(object: &Value) -> Labels {
-    let map = object.pointer("/metadata/labels").and_then(Value::as_object);
-    let pairs = map.into_iter().flatten();
-    pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+pub(crate) fn labels<'a>(object: impl Into<Node<'a>>) -> Labels {
+    let pairs = Pod::of(object).metadata().at("labels").members().iter();
+    pairs.filter_map(|(key, value)| Some((key.to_owned(), value.as_str()?.to_owned()))).collect()
 }
 
 /// What is known of the namespaces.
@@ -102,7 +102,7 @@ pub(super) struct Namespace {
 impl Namespaces {
     /// Takes down a namespace.
     pub(crate) fn note(&mut self, namespace: &Value) {
-        let name = text(Pod(namespace).metadata(), "name").to_owned();
+        let name = Pod::of(namespace).metadata().text("name").to_owned();
         let mut labels = labels(namespace);
         labels.entry(NAME.into()).or_insert_with(|| name.clone());
         self.0.insert(name, Namespace { labels, labelled: labelled(namespace) });
