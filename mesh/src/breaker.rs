@@ -68,6 +68,7 @@ pub struct Breaker {
     probe_at: AtomicU64,
     /// Second (32 bits), requests (16), failures (16); both counts stop at their highest.
     buckets: [AtomicU64; WINDOW],
+    turns: [AtomicU64; 3],
 }
 
 impl Breaker {
@@ -90,7 +91,10 @@ impl Breaker {
         // probe that never comes back does not keep the circuit open for ever.
         let next = millis(now + terms.sleep);
         match self.probe_at.compare_exchange(probe_at, next, Ordering::AcqRel, Ordering::Relaxed) {
-            Ok(_) => Permit::Probe,
+            Ok(_) => {
+                self.turned(BreakerState::HalfOpen);
+                Permit::Probe
+            }
             Err(_) => Permit::Refused,
         }
     }
@@ -104,10 +108,12 @@ impl Breaker {
                     bucket.store(0, Ordering::Relaxed);
                 }
                 self.probe_at.store(0, Ordering::Release);
+                self.turned(BreakerState::Closed);
                 return;
             }
             (Permit::Probe, false) => {
                 self.probe_at.store(millis(now + terms.sleep), Ordering::Release);
+                self.turned(BreakerState::Open);
                 return;
             }
             (Permit::Pass, _) => self.count(now, success),
@@ -119,8 +125,20 @@ impl Breaker {
         let over = failures * 100 >= requests * u64::from(terms.error_percent);
         if requests >= u64::from(terms.volume) && over {
             let until = millis(now + terms.sleep);
-            let _ = self.probe_at.compare_exchange(0, until, Ordering::AcqRel, Ordering::Relaxed);
+            let (set, unset) = (Ordering::AcqRel, Ordering::Relaxed);
+            if self.probe_at.compare_exchange(0, until, set, unset).is_ok() {
+                self.turned(BreakerState::Open);
+            }
         }
+    }
+
+    /// How often it has become this.
+    pub fn turns(&self, to: BreakerState) -> u64 {
+        self.turns[to as usize].load(Ordering::Relaxed)
+    }
+
+    fn turned(&self, to: BreakerState) {
+        self.turns[to as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// For the admin page and metrics.
@@ -217,6 +235,20 @@ mod tests {
             run(&breaker, at(0), good, bad);
             assert_eq!(breaker.state(at(0)), state, "{good} good, {bad} bad");
         }
+    }
+
+    #[test]
+    fn its_turns_are_counted() {
+        let breaker = Breaker::default();
+        let states = [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen];
+        let turns = |breaker: &Breaker| states.map(|state| breaker.turns(state));
+        run(&breaker, at(0), 0, 30);
+        assert_eq!(turns(&breaker), [0, 1, 0]);
+        for (now, success) in [(16_000, false), (32_000, true)] {
+            assert_eq!(breaker.admit(&TERMS, at(now)), Permit::Probe);
+            breaker.record(&TERMS, at(now), Permit::Probe, success);
+        }
+        assert_eq!(turns(&breaker), [1, 2, 2]);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::configuration::Reload;
 use crate::error::Error;
 use crate::lifecycle::{GOODBYE, Lifecycle, Phase};
 use crate::listener::{Port, Side, accept, bind};
+use crate::metrics::Connections;
 use crate::plan::{LocalPlan, Plans};
 use crate::profiling;
 use crate::settings::Settings;
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) tunnels: AtomicUsize,
     /// Threads that carry traffic.
     pub(crate) workers: usize,
+    /// What each of them counts of its connections.
+    pub(crate) connections: Box<[Connections]>,
     /// When the proxy started, for people; what is measured is measured by the clock.
     pub(crate) started: SystemTime,
     /// A line for each request.
@@ -175,6 +178,7 @@ impl Proxy {
             clock,
             tunnels: AtomicUsize::new(0),
             workers: count,
+            connections: std::iter::repeat_with(Connections::default).take(count).collect(),
             access_log,
             started: SystemTime::now(),
             standing: OnceLock::new(),

@@ -6,6 +6,7 @@ mod connections;
 mod grpc;
 mod half_dead;
 mod http2;
+mod metrics;
 mod namespaces;
 mod passthrough;
 mod profiles;

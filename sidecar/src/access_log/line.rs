@@ -151,3 +151,92 @@ fn is_word(text: &str) -> bool {
     let odd = |c: char| c.is_whitespace() || c.is_control() || "\"\\=".contains(c);
     !text.is_empty() && text != "-" && !text.contains(odd)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::{Duration, SystemTime};
+
+    use hyper::{Request, StatusCode, Version};
+    use mesh::GrpcStatus;
+
+    use super::Line;
+    use crate::access_log::{Begun, Sheets};
+    use crate::listener::Side;
+
+    fn line(request: &Request<()>, query: bool) -> Line {
+        let client = SocketAddr::from(([10, 0, 0, 9], 4711));
+        let begun = Begun { sampled: true, query };
+        let took = Duration::from_micros(12_345);
+        Line {
+            asked: Sheets::new(7).fill(begun, client, request),
+            side: Side::Provider,
+            ended: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000) + took,
+            took,
+            answer: Some((StatusCode::OK, Duration::from_millis(10))),
+            reason: None,
+            service: None,
+            resends: 1,
+            connect: None,
+            received: 5,
+            sent: 6,
+            call: None,
+            broken: None,
+        }
+    }
+
+    fn written(line: &Line) -> (String, String) {
+        let (mut text, mut json) = (Vec::new(), Vec::new());
+        line.text(&mut text);
+        line.json(&mut json);
+        (String::from_utf8(text).unwrap(), String::from_utf8(json).unwrap())
+    }
+
+    #[test]
+    fn text_and_json_say_the_same() {
+        let request =
+            Request::put("/a?b=c").header("host", "x:80").header("user-agent", "a b=\"c\"");
+        let (text, json) = written(&line(&request.body(()).unwrap(), true));
+        assert_eq!(
+            text,
+            "2023-11-14T22:13:20.000000Z side=provider protocol=HTTP/1.1 method=PUT authority=x:80 \
+             path=\"/a?b=c\" status=200 reason=- service=- app=- instance=- address=- resends=1 \
+             bytes_in=5 bytes_out=6 duration_ms=12.345 first_byte_ms=10.000 connect_ms=- \
+             client=10.0.0.9:4711 user_agent=\"a b=\\\"c\\\"\" request_id=- trace_id=- grpc_status=- \
+             broken_off=-\n"
+        );
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["path"], "/a?b=c");
+        assert_eq!(json["duration_ms"], 12.345);
+        assert_eq!(json["user_agent"], "a b=\"c\"");
+        assert_eq!(json["reason"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn no_request_can_write_a_line_of_its_own() {
+        let agent = hyper::header::HeaderValue::from_bytes(b"x\xff\ty status=500").unwrap();
+        let request = Request::get("/").header("user-agent", agent).body(()).unwrap();
+        let (text, json) = written(&line(&request, false));
+        assert_eq!((text.matches('\n').count(), json.matches('\n').count()), (1, 1));
+        assert!(text.contains("user_agent=\"x\u{fffd}\\ty status=500\""), "{text}");
+    }
+
+    #[test]
+    fn a_call_and_the_trace_it_belongs_to() {
+        for (name, value, expected) in [
+            ("traceparent", "00-4bf92f-00f0-01", "4bf92f"),
+            ("x-b3-traceid", "463ac35c", "463ac35c"),
+            ("b3", "80f198ee-e457b5a2-1", "80f198ee"),
+            ("b3", "0", "0"),
+            ("traceparent", "nonsense", ""),
+        ] {
+            let request = Request::post("/s/m").version(Version::HTTP_2).header(name, value);
+            let mut line = line(&request.body(()).unwrap(), false);
+            line.call = Some(GrpcStatus::UNAVAILABLE);
+            let json: serde_json::Value = serde_json::from_str(&written(&line).1).unwrap();
+            assert_eq!(json["trace_id"].as_str().unwrap_or_default(), expected, "{value}");
+            assert_eq!(json["grpc_status"], 14);
+            assert_eq!(json["protocol"], "grpc");
+        }
+    }
+}

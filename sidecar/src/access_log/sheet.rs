@@ -1,12 +1,13 @@
 //! What was asked, taken down when it was: the head of a request changes on its way.
 
 use std::cell::{Cell, RefCell};
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::header::{HOST, HeaderName, USER_AGENT};
 use hyper::{HeaderMap, Request, Version};
+
+use mesh::trace::TraceId;
 
 use super::Begun;
 use crate::plan::Endpoint;
@@ -116,14 +117,17 @@ impl Asked {
         let host = || headers.get(HOST).map_or(&b""[..], |host| host.as_bytes());
         let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
         put(&mut self.authority, authority.unwrap_or_else(host));
-        put(&mut self.path, uri.path().as_bytes());
-        if let Some(query) = uri.query().filter(|_| begun.query) {
-            let _ = write!(self.path, "?{query}");
-        }
+        let whole = uri.path_and_query().filter(|_| begun.query);
+        put(&mut self.path, whole.map_or(uri.path(), |whole| whole.as_str()).as_bytes());
         let field = |name: HeaderName| headers.get(name).map_or(&b""[..], |value| value.as_bytes());
         put(&mut self.user_agent, field(USER_AGENT));
         put(&mut self.request_id, field(REQUEST_ID));
         put(&mut self.trace_id, trace_id(headers));
+    }
+
+    /// This is its trace.
+    pub(crate) fn belongs_to(&mut self, trace: TraceId) {
+        self.trace_id = trace.to_string();
     }
 
     /// This one is to answer it.
@@ -153,4 +157,38 @@ fn trace_id(headers: &HeaderMap) -> &[u8] {
     };
     let part = |name, n| value(name).and_then(|value| Some(&value[nth(value, n)?]));
     part(TRACE_PARENT, 1).or_else(|| value(B3_TRACE)).or_else(|| part(B3, 0)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use hyper::Request;
+
+    use super::{LONGEST, Sheets};
+    use crate::access_log::Begun;
+
+    #[test]
+    fn draws_are_spread_evenly() {
+        for seed in [0, 1, u64::MAX] {
+            let sheets = Sheets::new(seed);
+            let below = (0..10_000).filter(|_| sheets.draw() < 250_000).count();
+            assert!((2_200..2_800).contains(&below), "{below} of 10000 with seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_sheet_that_is_used_again_says_nothing_of_before() {
+        let sheets = Sheets::new(1);
+        let client = SocketAddr::from(([127, 0, 0, 1], 1));
+        let begun = Begun { sampled: true, query: true };
+        let long = format!("/{}?x", "a".repeat(3000));
+        let first = Request::get(long).header("user-agent", "u").header("x-request-id", "i");
+        let asked = sheets.fill(begun, client, &first.body(()).unwrap());
+        assert!(asked.path.len() <= LONGEST, "{}", asked.path.len());
+        sheets.put(asked);
+        let asked = sheets.fill(begun, client, &Request::get("/b").body(()).unwrap());
+        assert_eq!((asked.path.as_str(), asked.user_agent.as_str()), ("/b", ""));
+        assert_eq!((asked.request_id.as_str(), asked.trace_id.as_str()), ("", ""));
+    }
 }

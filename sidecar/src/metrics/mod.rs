@@ -6,7 +6,9 @@
 //! that had none, it is shown as a gauge. All names and labels: `docs/metrics.md`.
 
 mod cells;
+mod circuit;
 mod codes;
+mod connections;
 mod counters;
 mod exposition;
 mod family;
@@ -27,6 +29,7 @@ use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
 
 pub(crate) use self::cells::Distribution;
+pub(crate) use self::connections::{Carried, Connections};
 pub(crate) use self::counters::{Broken, Counters, Part, RESENDS};
 pub(crate) use self::exposition::Format;
 use self::family::Writer;
@@ -53,7 +56,10 @@ impl Collector for Collected {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let shared = &self.0;
         let mut writer = Writer(encoder);
-        services::write(&mut writer, shared)?;
+        let asked = services::Asked::of(shared);
+        services::write(&mut writer, shared, &asked)?;
+        circuit::write(&mut writer, shared, &asked)?;
+        connections::write(&mut writer, shared)?;
         instances::write(&mut writer, shared.plans.registry(), shared.clock.now())?;
         start_time(&mut writer, shared)?;
         let compiled = shared.plans.compiled();

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::BreakerState;
+use mesh::{Breaker, BreakerState};
 
 use super::cells::{Count, Durations};
 use super::codes;
@@ -19,14 +19,14 @@ use crate::proxy::Shared;
 use crate::traffic::Reason;
 
 /// The services that were asked for, and what they are called.
-struct Asked {
+pub(super) struct Asked {
     services: Vec<Arc<ServiceState>>,
     /// Ours, which the original's metrics name.
     version: String,
 }
 
 impl Asked {
-    fn of(shared: &Shared) -> Self {
+    pub(super) fn of(shared: &Shared) -> Self {
         let registry = shared.plans.registry();
         let mut services = registry.services();
         services.retain(|service| registry.counts(service) && !service.counters.both().is_empty());
@@ -35,7 +35,7 @@ impl Asked {
     }
 
     /// Each with its name and application.
-    fn each<'a>(
+    pub(super) fn each<'a>(
         &'a self,
         registry: &'a Registry,
     ) -> impl Iterator<Item = (&'a str, &'a str, &'a Counters)> {
@@ -53,15 +53,16 @@ type Reads = fn(&Part) -> &Count;
 /// Durations of a worker's part.
 type Measures = fn(&Part) -> &Durations;
 /// The labels of what is told by side.
-type Sided<'a> = [(&'a str, &'a str); 3];
+pub(super) type Sided<'a> = [(&'a str, &'a str); 3];
+/// The labels of what a service has of each kind.
+type Named<'a> = [(&'a str, &'a str); 2];
 
 /// All of them.
-pub(super) fn write(writer: &mut Writer<'_>, shared: &Shared) -> fmt::Result {
-    let asked = Asked::of(shared);
+pub(super) fn write(writer: &mut Writer<'_>, shared: &Shared, asked: &Asked) -> fmt::Result {
     let registry = shared.plans.registry();
-    original(writer, &asked, registry)?;
-    by_side(writer, &asked, registry)?;
-    breakers(writer, &asked, shared.clock.now())
+    original(writer, asked, registry)?;
+    by_side(writer, asked, registry)?;
+    breakers(writer, asked, shared.clock.now())
 }
 
 /// By the names and labels of the original, whatever the side.
@@ -199,13 +200,29 @@ fn some(family: &mut Family<'_>, labels: Labels<'_>, count: u64) -> fmt::Result 
 }
 
 fn breakers(writer: &mut Writer<'_>, asked: &Asked, now: Duration) -> fmt::Result {
-    writer.gauge("circuit_open", "1: the breaker refuses, or has one request on trial", |family| {
+    let each = |put: &mut dyn FnMut(Named<'_>, &Breaker) -> fmt::Result| {
         asked.services.iter().try_for_each(|service| {
-            let open = service.breaker.state(now) != BreakerState::Closed;
-            let (name, app) = (&*service.key.name, &*service.key.scope);
-            let version = asked.version.as_str();
-            let labels = [("service_name", name), ("app", app), ("version", version)];
-            family.value(&labels, i64::from(open))
+            let labels = [("service_name", &*service.key.name), ("app", &*service.key.scope)];
+            put(labels, &service.breaker)
+        })
+    };
+    let help = "1: the breaker refuses, or has one request on trial";
+    writer.gauge("mesher_breaker_open", help, |family| {
+        each(&mut |labels, breaker| {
+            family.value(&labels, i64::from(breaker.state(now) != BreakerState::Closed))
+        })
+    })?;
+    let help = "How often a breaker became open, half open or closed";
+    writer.counter("mesher_breaker_turns", help, |family| {
+        each(&mut |[name, app], breaker| {
+            let states = [
+                ("open", BreakerState::Open),
+                ("half_open", BreakerState::HalfOpen),
+                ("closed", BreakerState::Closed),
+            ];
+            states.into_iter().try_for_each(|(word, state)| {
+                some(family, &[name, app, ("to", word)], breaker.turns(state))
+            })
         })
     })
 }

@@ -240,9 +240,13 @@ impl Observation {
     }
 
     /// Has a line written of it, if that is wanted of one that ended so.
-    fn log(&self, asked: Box<Asked>, took: Duration) {
+    fn log(&self, mut asked: Box<Asked>, took: Duration) {
         if !asked.sampled && !self.failed() {
             return self.worker.sheets.put(asked);
+        }
+        if let Some(trace) = self.trace() {
+            // It may have begun here.
+            asked.belongs_to(trace);
         }
         self.worker.shared.access_log.take(Box::new(Line {
             asked,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::census::Counts;
 use super::stream::Notes;
+use crate::metrics::Carried;
 use crate::settings::Limits;
 use crate::traffic::{Destination, Handover};
 
@@ -122,6 +123,17 @@ impl Connections {
             connection.count(&mut counts);
         }
         counts
+    }
+
+    /// What they have carried since this was last asked.
+    pub(crate) fn carried(&self) -> Carried {
+        let mut sum = Carried::default();
+        for connection in self.open.borrow().values() {
+            let Carried { received, sent } = connection.notes.carried.take();
+            sum.received += received;
+            sum.sent += sent;
+        }
+        sum
     }
 
     /// Ends those that have no request; the others as soon as it is answered.

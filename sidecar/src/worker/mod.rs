@@ -35,6 +35,7 @@ pub(crate) use self::stream::{Notes, Stream};
 use crate::access_log::Sheets;
 use crate::lifecycle::Phase;
 use crate::listener::Port;
+use crate::metrics;
 use crate::proxy::Shared;
 use crate::spans::Outbox;
 use crate::traffic;
@@ -188,12 +189,16 @@ impl Worker {
         let worker = Rc::clone(self);
         let load = Arc::clone(load);
         let (id, connection) = self.connections.add(client, self.shared.clock.now());
+        self.counts().opens(&port);
         tokio::task::spawn_local(async move {
+            let notes = Rc::clone(&connection.notes);
             // A socket that the event loop does not take is closed, and its client told thus.
             if let Ok(tcp) = TcpStream::from_std(tcp) {
                 traffic::serve(&worker, &port, connection, tcp).await;
             }
             worker.connections.remove(id);
+            worker.counts().closes(&port);
+            worker.counts().carry(notes.carried.take());
             load.fetch_sub(1, Ordering::Relaxed);
         });
     }
@@ -204,6 +209,7 @@ impl Worker {
         self.spans.empty();
         let limits = self.shared.settings().limits;
         let mut counts = self.connections.sweep(now, &limits);
+        self.counts().carry(self.connections.carried());
         std::future::poll_fn(|cx| {
             counts.idle_upstream = self.pool.sweep(now, limits.idle_timeout, cx);
             let shared = self.http2.sweep(now, limits.idle_timeout, cx);
@@ -229,6 +235,11 @@ impl Worker {
             self.connections.close();
             tokio::task::yield_now().await;
         }
+    }
+
+    /// What it counts of its connections.
+    fn counts(&self) -> &metrics::Connections {
+        &self.shared.connections[self.index]
     }
 
     /// Whether responses tell their clients to take another connection.

