@@ -24,7 +24,7 @@ struct Xtask {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Show the main job: a real API server whose pods get a sidecar
+    /// Show what it does: pods that get a sidecar, and services that call each other through theirs
     Demo(demo::Demo),
     /// Build what the tests need and run all of them, or those that match a filter
     Test(test::Test),

@@ -138,16 +138,22 @@ fn what_is_kept_can_be_stopped() -> Result<()> {
     is_built()?;
     let temporary = tempfile::tempdir()?;
     let output = demo(&["--keep"]).env("TMPDIR", temporary.path()).output()?;
-    check(&output, &["This stops the mesh"])?;
-    let said = String::from_utf8(output.stdout)?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let stop = said.lines().find_map(|line| line.trim().strip_prefix("kill "));
+    let Some(stop) = stop else { return check(&output, &["This stops the mesh"]) };
+    let stop = Pid::from_raw(stop.parse()?);
     let page = said.lines().map(str::trim).find(|line| line.starts_with("http://"));
-    let page = page.context("no page")?;
-    let mut get = Command::new(binary("mockserver")?);
-    let got = get.args(["get", "--no-proxy", "-q", page]).output()?;
-    ensure!(got.status.success(), "the page is gone: {got:?}");
-    let stop = said.lines().find_map(|line| line.trim().strip_prefix("kill ")).context("no pid")?;
-    kill(Pid::from_raw(stop.parse()?), Signal::SIGTERM)?;
-    all_gone(temporary.path())
+    let got = page.map(|page| {
+        let mut get = Command::new(binary("mockserver")?);
+        get.args(["get", "--no-proxy", "-q", page]).output().context("mockserver get")
+    });
+    // Before anything can fail: what was kept would stay.
+    kill(stop, Signal::SIGTERM)?;
+    all_gone(temporary.path())?;
+    check(&output, &["This stops the mesh"])?;
+    let got = got.context("no page")??;
+    ensure!(got.status.success(), "the page was gone: {got:?}");
+    Ok(())
 }
 
 /// Waits until neither processes nor files are left.

@@ -1,51 +1,22 @@
 //! The first call anybody makes, and the ways to say its port.
 
+use std::ffi::OsStr;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use e2e::mesh::{Mesh, PATIENCE};
-use testbed::{Guard, Server, binary};
+use testbed::network::Host;
+use testbed::{Guard, Network, Server, binary};
 
-/// A network of its own, where the usual ports are free.
-struct Namespace {
-    guard: Guard,
-    holder: Server,
-}
-
-impl Namespace {
-    /// `Err`: why this machine gives nobody a network of their own.
-    fn new() -> Result<Result<Self, String>> {
-        let guard = Guard::new()?;
-        let mut unshare = Command::new("unshare");
-        unshare.args(["--user", "--map-root-user", "--net", "bash", "-c"]);
-        unshare.arg("ip link set lo up && echo up && exec sleep 600");
-        let Ok(holder) = guard.spawn("namespace", &mut unshare) else {
-            return Ok(Err("unshare is not installed: apt-get install util-linux".to_owned()));
-        };
-        match holder.wait_until("up", PATIENCE, || holder.log().contains("up\n")) {
-            Ok(()) => Ok(Ok(Self { guard, holder })),
-            Err(error) => Ok(Err(format!("no network namespace can be made here: {error:#}"))),
-        }
+/// A program that runs where all ports are free, without a word about proxies.
+fn command(host: &Host, program: impl AsRef<OsStr>) -> Command {
+    let mut command = host.command(program);
+    for variable in ["http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY", "all_proxy"] {
+        command.env_remove(variable);
     }
-
-    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        let pid = self.holder.pid().to_string();
-        command.args(["--target", &pid, "--user", "--net", "--preserve-credentials", "--"]);
-        command.arg(program);
-        for variable in ["http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY", "all_proxy"] {
-            command.env_remove(variable);
-        }
-        command
-    }
-
-    fn start(&self, name: &str, change: impl FnOnce(&mut Command)) -> Result<Server> {
-        let mut command = self.command(binary(name)?);
-        change(&mut command);
-        self.guard.spawn(name, &mut command)
-    }
+    command
 }
 
 /// What a client prints, as soon as the call is answered.
@@ -64,17 +35,24 @@ fn prints(client: impl Fn() -> Result<Command>) -> Result<String> {
 /// The commands of the README, on the ports they have when nobody says otherwise.
 #[test]
 fn the_quick_start_works_as_it_is_written() -> Result<()> {
-    let namespace = match Namespace::new()? {
-        Ok(namespace) => namespace,
+    let guard = Guard::new()?;
+    let network = match Network::start(&guard)? {
+        Ok(network) => network,
         Err(reason) => {
             testbed::skip(&reason);
             return Ok(());
         }
     };
+    let host = network.host("machine")?;
+    let start = |name: &str, change: &dyn Fn(&mut Command)| -> Result<Server> {
+        let mut command = command(&host, binary(name)?);
+        change(&mut command);
+        guard.spawn(name, &mut command)
+    };
     let _servers = [
-        namespace.start("service-registry", |_| {})?,
-        namespace.start("mesher", |_| {})?,
-        namespace.start("mesher", |command| {
+        start("service-registry", &|_| {})?,
+        start("mesher", &|_| {})?,
+        start("mesher", &|command| {
             command
                 .env("SERVICE_NAME", "RESTServer")
                 .env("SERVICE_PORTS", "rest:8083")
@@ -83,7 +61,7 @@ fn the_quick_start_works_as_it_is_written() -> Result<()> {
                 .arg("--servicecomb.protocols.grpc.listenAddress=127.0.1.1:40101")
                 .arg("--servicecomb.protocols.rest-admin.listenAddress=127.0.1.1:30112");
         })?,
-        namespace.start("mockserver", |command| {
+        start("mockserver", &|command| {
             command.args(["-listenAddress", "127.0.0.1:8083"]);
         })?,
     ];
@@ -91,7 +69,7 @@ fn the_quick_start_works_as_it_is_written() -> Result<()> {
     let proxy = "http://127.0.0.1:30101";
     let expected = "GET /sayhello/peter HTTP/1.1";
     let said = prints(|| {
-        let mut command = namespace.command(binary("mockserver")?);
+        let mut command = command(&host, binary("mockserver")?);
         command.env("http_proxy", proxy).args(["get", url]);
         Ok(command)
     })?;
@@ -102,7 +80,7 @@ fn the_quick_start_works_as_it_is_written() -> Result<()> {
         return Ok(());
     }
     let said = prints(|| {
-        let mut command = namespace.command("curl");
+        let mut command = command(&host, "curl");
         command.env("http_proxy", proxy).args(["--silent", "--fail", url]);
         Ok(command)
     })?;
