@@ -32,7 +32,7 @@ impl Pointer {
         let more = key.as_bytes().iter().filter(|byte| special(byte)).count();
         let mut path = self.longer_by(key.len() + more);
         let mut rest = key;
-        while let Some(at) = rest.as_bytes().iter().position(|byte| special(byte)) {
+        while let Some(at) = rest.as_bytes().iter().position(special) {
             path.push_str(&rest[..at]);
             path.push_str(if rest.as_bytes()[at] == b'~' { "~0" } else { "~1" });
             rest = &rest[at + 1..];
