@@ -34,7 +34,7 @@ use crate::traffic::Marks;
 use crate::worker::{Census, Message, Remote, workers};
 
 /// How long the end of a proxy may be held up by spans that are still to be delivered.
-const FLUSH: Duration = Duration::from_secs(3);
+const FLUSH: Duration = Duration::from_secs(5);
 
 /// What all threads read.
 #[derive(Debug)]

@@ -461,6 +461,13 @@ impl Settings {
         keep("admin", &mut self.admin, &running.admin, &mut kept);
         keep("workers", &mut self.workers, &running.workers, &mut kept);
         keep("log", &mut self.log, &running.log, &mut kept);
+        // A collector goes on knowing us as others do.
+        if let (Some(new), Some(old)) = (&mut self.tracing, &running.tracing)
+            && kept.contains(&"identity")
+        {
+            new.export.service.clone_from(&old.export.service);
+            new.export.attributes.clone_from(&old.export.attributes);
+        }
         // Which files, what they hold and whom they make us trust may change; that there is TLS is
         // what others were told when we registered.
         let fixed = [Use::ConsumerSide, Use::ProviderSide, Use::Admin, Use::ServiceCenter];
