@@ -1,5 +1,6 @@
 //! Files, environment and flags, and what becomes of them.
 
+mod access_log;
 mod command_line;
 mod egress;
 mod faults;
