@@ -2,9 +2,14 @@
 //! `cargo xtask bench` makes them anew.
 
 pub mod allocations;
+pub mod latencies;
+#[cfg(feature = "injector")]
 pub mod load;
+#[cfg(feature = "injector")]
 pub mod pods;
 pub mod process;
+pub mod proxy;
 pub mod report;
+#[cfg(feature = "injector")]
 pub mod server;
 pub mod undisturbed;

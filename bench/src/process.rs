@@ -24,6 +24,14 @@ impl Cpu {
         parse(&stat, u32::try_from(hertz)?)
     }
 
+    /// The same of several processes.
+    pub fn of_all(pids: &[u32]) -> Result<Self> {
+        pids.iter().try_fold(Self::default(), |sum, pid| {
+            let one = Self::of(*pid)?;
+            Ok(Self { user: sum.user + one.user, system: sum.system + one.system })
+        })
+    }
+
     /// What came since it was `before`.
     #[must_use]
     pub fn since(self, before: Self) -> Self {
@@ -51,6 +59,32 @@ fn parse(stat: &str, hertz: u32) -> Result<Cpu> {
         Ok(Duration::from_secs(ticks) / hertz)
     };
     Ok(Cpu { user: time(14)?, system: time(15)? })
+}
+
+/// A process and all that it has started.
+pub fn tree(pid: u32) -> Vec<u32> {
+    let mut pids = vec![pid];
+    let mut at = 0;
+    while let Some(pid) = pids.get(at).copied() {
+        at += 1;
+        // Who has just ended has no children.
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.unwrap_or_default();
+        pids.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+    }
+    pids
+}
+
+/// Memory of several processes that is in RAM, in bytes. What they share counts once, which is
+/// less than the sum of what each has.
+pub fn proportional(pids: &[u32]) -> Result<u64> {
+    pids.iter().try_fold(0, |sum, pid| {
+        let path = format!("/proc/{pid}/smaps_rollup");
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+        let kilobytes = line.context("the kernel tells no Pss")?.trim().trim_end_matches(" kB");
+        Ok(sum + (kilobytes.parse::<u64>()? << 10))
+    })
 }
 
 /// Memory of a process that is in RAM, in bytes.

@@ -1,99 +1,35 @@
 //! `cargo xtask bench`: measurements.
 
-use std::path::PathBuf;
+mod injector;
+mod proxy;
 
-use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use anyhow::Result;
+use clap::{Args, Subcommand};
 
-use crate::cargo;
+use self::injector::Injector;
+use self::proxy::Proxy;
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-`injector` first measures one pod in a process (criterion, some two minutes), from the smallest to
-one of 1.5 MiB: skip, inject, inject again, and the whole review from bytes to bytes.
-Then it starts the release build and puts it under load over TLS and HTTP/2, in turn with a server
-that does the same without deciding: as much as it takes on 1, 16 and 128 connections; half of that
-at a fixed rate, once beside whatever else the machine does, and once under a real-time policy that
-keeps it out (where that is allowed, by CAP_SYS_NICE); and 100,000 reviews while templates, certificates and authorities change, of which
-none may fail. That takes some five minutes.
-Before, it builds: with link-time optimisation some ten minutes of processor time, the first time.
-Results are printed, and land in target/bench/ and target/criterion/. bench/README.md says what
-they were, and how to read them. On a machine that does something else, only the figures for each
-second of processor time mean anything.")]
 pub(crate) struct Bench {
-    /// What to measure
+    #[command(subcommand)]
     what: What,
-    /// Of the measurements in a process, only those whose name contains this
-    filter: Option<String>,
-    /// Only one of the two parts
-    #[arg(long)]
-    only: Option<Part>,
-    /// How often the load is repeated; results are the middle one and the spread
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Seconds of each measurement under load
-    #[arg(long, default_value_t = 4.0)]
-    seconds: f64,
-    /// Another release build of the same program to measure beside this one
-    #[arg(long, value_name = "PROGRAM")]
-    against: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Subcommand)]
 enum What {
     /// The sidecar injector
-    Injector,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Part {
-    /// One pod in a process
-    Process,
-    /// The running program
-    Load,
+    Injector(Injector),
+    /// mesher's data path, beside nginx, haproxy and Envoy
+    Proxy(Proxy),
 }
 
 impl Bench {
     /// Runs the measurements, which tell their progress and results themselves.
     pub(crate) fn run(&self) -> Result<()> {
-        let What::Injector = self.what;
-        if self.only != Some(Part::Load) {
-            let mut command = cargo::command();
-            command.args(["bench", "--package", "bench", "--bench", "inject", "--"]);
-            cargo::run(command.args(&self.filter))?;
+        match &self.what {
+            What::Injector(injector) => injector.run(),
+            What::Proxy(proxy) => proxy.run(),
         }
-        if self.only != Some(Part::Process) {
-            self.load()?;
-        }
-        Ok(())
     }
-
-    fn load(&self) -> Result<()> {
-        let generator = ["--profile", "bench", "--package", "bench", "--bin", "injector-load"];
-        let generator = program(&generator, "injector-load")?;
-        let measured = ["--release", "--package", "injector", "--package", "bench"];
-        let measured = [&measured[..], &["--bin", "sidecar-injector", "--bin", "floor"]].concat();
-        let built = cargo::build_only(&measured)?;
-        let mut command = std::process::Command::new(generator);
-        command
-            .current_dir(cargo::root())
-            .arg("--injector")
-            .arg(built.program("sidecar-injector")?)
-            .arg("--floor")
-            .arg(built.program("floor")?)
-            .arg("--results")
-            .arg(cargo::root().join("target/bench"))
-            .args(["--rounds", &self.rounds.to_string()])
-            .args(["--seconds", &self.seconds.to_string()]);
-        if let Some(other) = &self.against {
-            let other = other.canonicalize();
-            command.arg("--against").arg(other.context("--against: no such program")?);
-        }
-        cargo::run(&mut command)
-    }
-}
-
-fn program(selection: &[&str], name: &str) -> Result<PathBuf> {
-    Ok(cargo::build_only(selection)?.program(name)?.to_owned())
 }

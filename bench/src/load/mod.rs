@@ -9,7 +9,6 @@
 
 mod closed;
 mod connection;
-mod latencies;
 mod open;
 
 use std::net::SocketAddr;
@@ -22,9 +21,9 @@ use tokio::runtime::{Builder, Runtime};
 
 pub use closed::closed;
 pub use connection::Connection;
-pub use latencies::Latencies;
 pub use open::{Pace, open};
 
+pub use crate::latencies::Latencies;
 use crate::process::Cpu;
 
 /// Who is asked, and what.

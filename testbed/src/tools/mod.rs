@@ -25,6 +25,8 @@ pub enum Purpose {
     /// `cargo xtask test` holds ours against it, or looks at ours with it. Where it cannot be had,
     /// those tests are skipped.
     Comparison,
+    /// `cargo xtask bench` measures it beside ours; what only is measured, that is.
+    Measurement,
     /// `cargo xtask lint` runs it.
     Lint,
 }
@@ -103,6 +105,15 @@ pub const TOOLS: &[Tool] = &[
         about: "Debian's nginx",
         purpose: Purpose::Comparison,
         recipe: Recipe::Unpacked { package: "nginx", programs: &[("nginx", "usr/sbin/nginx")] },
+    },
+    Tool {
+        name: "haproxy",
+        about: "Debian's haproxy",
+        purpose: Purpose::Measurement,
+        recipe: Recipe::Gathered {
+            packages: &["haproxy"],
+            programs: &[("haproxy", "usr/sbin/haproxy")],
+        },
     },
     Tool {
         name: "chromium",

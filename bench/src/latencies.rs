@@ -13,7 +13,7 @@ impl Latencies {
         Self(all)
     }
 
-    /// The latency that `share` (0 to 1) of all reviews did not exceed.
+    /// The latency that `share` (0 to 1) of all did not exceed.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

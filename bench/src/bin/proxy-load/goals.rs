@@ -1,0 +1,110 @@
+//! What mesher is to reach, and whether it did.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::OURS;
+use super::cells::{Cell, DIRECT, over, paired};
+use super::counts::{Counted, SYSTEM_CALLS};
+use super::two_workers::Resident;
+
+/// A goal and what came of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Goal {
+    wanted: String,
+    /// NaN, written as null: it was not measured.
+    measured: f64,
+    /// `None`: it was not measured.
+    reached: Option<bool>,
+}
+
+impl Goal {
+    fn at_least(least: f64, wanted: impl Into<String>, measured: f64) -> Self {
+        Self::new(wanted, measured, measured >= least)
+    }
+
+    fn at_most(most: f64, wanted: impl Into<String>, measured: f64) -> Self {
+        Self::new(wanted, measured, measured <= most)
+    }
+
+    fn new(wanted: impl Into<String>, measured: f64, reached: bool) -> Self {
+        let reached = (!measured.is_nan()).then_some(reached);
+        Self { wanted: wanted.into(), measured, reached }
+    }
+}
+
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wanted, measured, reached } = self;
+        match reached {
+            Some(true) => write!(f, "reached       {wanted}: {measured:.2}"),
+            Some(false) => write!(f, "missed        {wanted}: {measured:.2}"),
+            None => write!(f, "not measured  {wanted}"),
+        }
+    }
+}
+
+/// All of them.
+pub(crate) fn all(cells: &[Cell], counted: &[Counted], memory: &[Resident]) -> Vec<Goal> {
+    let mut goals = Vec::new();
+    for connections in [16, 128] {
+        let ratio = |scenario: &str, peer: &str| {
+            let here = closed(cells, scenario, connections);
+            paired(&here, OURS, peer, |ours, it| ours.per_cpu_second / it.per_cpu_second).median
+        };
+        let wanted = |least: &str, scenario: &str, peer: &str| {
+            format!(
+                "{scenario} on {connections} connections: at least {least} times {peer}'s requests \
+                 for a second of CPU time"
+            )
+        };
+        for (least, text, scenario, peer) in [
+            (0.95, "0.95", "get-0", "nginx"),
+            (1.0, "1", "get-0", "haproxy"),
+            (4.0, "4", "get-0", "Envoy"),
+            (3.0, "3", "grpc-unary", "Envoy"),
+        ] {
+            goals.push(Goal::at_least(least, wanted(text, scenario, peer), ratio(scenario, peer)));
+        }
+        let user = |proxy: &str| {
+            let here = closed(cells, "get-0", connections);
+            over(here.into_iter().filter(|cell| cell.proxy == proxy), |c| c.user_micros).median
+        };
+        goals.push(Goal::at_most(
+            2.0,
+            format!(
+                "get-0 on {connections} connections: at most 2 µs in user space above the floor"
+            ),
+            user(OURS) - user("floor"),
+        ));
+    }
+    let paced: Vec<&Cell> =
+        cells.iter().filter(|cell| cell.due > 0.0 && cell.scenario == "get-0").collect();
+    let added = |proxy: &str| {
+        paired(&paced, proxy, DIRECT, |it, direct| it.latencies[1] - direct.latencies[1]).median
+    };
+    let nginx = added("nginx");
+    goals.push(Goal::at_most(
+        nginx,
+        format!("get-0 at a fixed rate: an added p99 of at most nginx's {nginx:.3} ms"),
+        if nginx.is_nan() { f64::NAN } else { added(OURS) },
+    ));
+    let own = memory.iter().find(|one| one.proxy == OURS);
+    let (idle, active) = own.map_or((f64::NAN, f64::NAN), |one| (one.idle, one.active));
+    goals.push(Goal::at_most(12.0, "at most 12 MB resident when idle", idle));
+    goals.push(Goal::at_most(25.0, "at most 25 MB resident on 1,000 active connections", active));
+    let calls = counted
+        .iter()
+        .find(|one| one.proxy == OURS && one.scenario == "get-0" && one.what == SYSTEM_CALLS);
+    let calls = calls.and_then(|one| one.each.as_ref().ok().copied()).unwrap_or(f64::NAN);
+    goals.push(Goal::at_most(4.4, "get-0: at most 4.4 system calls for a request", calls));
+    goals
+}
+
+fn closed<'a>(cells: &'a [Cell], scenario: &str, connections: usize) -> Vec<&'a Cell> {
+    let here = |cell: &&Cell| {
+        cell.due == 0.0 && cell.scenario == scenario && cell.connections == connections
+    };
+    cells.iter().filter(here).collect()
+}
