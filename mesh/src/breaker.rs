@@ -72,8 +72,8 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// Asks for leave.
-    pub fn admit(&self, terms: &BreakerTerms, now: Duration) -> Permit {
+    /// Asks for leave. The time is asked for only where it matters.
+    pub fn admit(&self, terms: &BreakerTerms, now: impl FnOnce() -> Duration) -> Permit {
         if !terms.enabled || terms.force_closed {
             return Permit::Pass;
         }
@@ -84,6 +84,7 @@ impl Breaker {
         if probe_at == 0 {
             return Permit::Pass;
         }
+        let now = now();
         if millis(now) < probe_at {
             return Permit::Refused;
         }
@@ -245,7 +246,7 @@ mod tests {
         run(&breaker, at(0), 0, 30);
         assert_eq!(turns(&breaker), [0, 1, 0]);
         for (now, success) in [(16_000, false), (32_000, true)] {
-            assert_eq!(breaker.admit(&TERMS, at(now)), Permit::Probe);
+            assert_eq!(breaker.admit(&TERMS, || at(now)), Permit::Probe);
             breaker.record(&TERMS, at(now), Permit::Probe, success);
         }
         assert_eq!(turns(&breaker), [1, 2, 2]);
@@ -265,13 +266,13 @@ mod tests {
         let breaker = Breaker::default();
         run(&breaker, at(0), 0, 20);
         assert_eq!(breaker.probe_in(at(14_000)), Some(at(1_000)));
-        assert_eq!(breaker.admit(&TERMS, at(14_999)), Permit::Refused);
+        assert_eq!(breaker.admit(&TERMS, || at(14_999)), Permit::Refused);
         assert_eq!(breaker.probe_in(at(15_000)), None, "one is due");
-        assert_eq!(breaker.admit(&TERMS, at(15_000)), Permit::Probe);
-        assert_eq!(breaker.admit(&TERMS, at(15_001)), Permit::Refused, "one at a time");
+        assert_eq!(breaker.admit(&TERMS, || at(15_000)), Permit::Probe);
+        assert_eq!(breaker.admit(&TERMS, || at(15_001)), Permit::Refused, "one at a time");
         breaker.record(&TERMS, at(16_000), Permit::Probe, false);
-        assert_eq!(breaker.admit(&TERMS, at(30_999)), Permit::Refused);
-        assert_eq!(breaker.admit(&TERMS, at(31_000)), Permit::Probe);
+        assert_eq!(breaker.admit(&TERMS, || at(30_999)), Permit::Refused);
+        assert_eq!(breaker.admit(&TERMS, || at(31_000)), Permit::Probe);
         breaker.record(&TERMS, at(31_001), Permit::Probe, true);
         assert_eq!(breaker.state(at(31_001)), BreakerState::Closed);
         assert_eq!(breaker.probe_in(at(31_001)), None);
@@ -282,8 +283,8 @@ mod tests {
     fn a_probe_that_never_comes_back_is_followed_by_another() {
         let breaker = Breaker::default();
         run(&breaker, at(0), 0, 20);
-        assert_eq!(breaker.admit(&TERMS, at(15_000)), Permit::Probe);
-        assert_eq!(breaker.admit(&TERMS, at(30_000)), Permit::Probe);
+        assert_eq!(breaker.admit(&TERMS, || at(15_000)), Permit::Probe);
+        assert_eq!(breaker.admit(&TERMS, || at(30_000)), Permit::Probe);
     }
 
     #[test]
@@ -291,11 +292,11 @@ mod tests {
         let breaker = Breaker::default();
         run(&breaker, at(0), 0, 20);
         let closed = BreakerTerms { force_closed: true, ..TERMS };
-        assert_eq!(breaker.admit(&closed, at(1)), Permit::Pass);
+        assert_eq!(breaker.admit(&closed, || at(1)), Permit::Pass);
         let open = BreakerTerms { force_open: true, ..TERMS };
-        assert_eq!(Breaker::default().admit(&open, at(1)), Permit::Refused);
+        assert_eq!(Breaker::default().admit(&open, || at(1)), Permit::Refused);
         let off = BreakerTerms { enabled: false, ..TERMS };
-        assert_eq!(breaker.admit(&off, at(1)), Permit::Pass);
+        assert_eq!(breaker.admit(&off, || at(1)), Permit::Pass);
     }
 
     proptest! {

@@ -24,16 +24,16 @@ impl Eviction {
         (left > 0).then(|| Duration::from_millis(left))
     }
 
-    /// Whether it may be chosen.
-    pub fn usable(&self, now: Duration) -> bool {
+    /// Whether it may be chosen. The time is asked for only where it matters.
+    pub fn usable(&self, now: impl FnOnce() -> Duration) -> bool {
         let until = self.until.load(Ordering::Relaxed);
-        until == 0 || millis(now) >= until
+        until == 0 || millis(now()) >= until
     }
 
     /// No connection came about. Failures of requests that were under way together count once:
     /// `true` where this is what it is left out for.
     pub fn failed(&self, now: Duration) -> bool {
-        if !self.usable(now) {
+        if !self.usable(|| now) {
             return false;
         }
         let before = self.failures.fetch_add(1, Ordering::Relaxed).min(16);
@@ -71,12 +71,12 @@ mod tests {
         let endpoint = Eviction::default();
         let mut now = at(100);
         for out in [1, 2, 4, 8, 16, 30, 30] {
-            assert!(endpoint.usable(now));
+            assert!(endpoint.usable(|| now));
             endpoint.failed(now);
-            assert!(!endpoint.usable(now + at(out - 1) + Duration::from_millis(999)), "{out}");
+            assert!(!endpoint.usable(|| now + at(out - 1) + Duration::from_millis(999)), "{out}");
             now += at(out);
         }
-        assert!(endpoint.usable(now));
+        assert!(endpoint.usable(|| now));
     }
 
     #[test]
@@ -88,14 +88,14 @@ mod tests {
             endpoint.out_for(Duration::from_millis(5_250)),
             Some(Duration::from_millis(750))
         );
-        assert!(endpoint.usable(at(6)));
+        assert!(endpoint.usable(|| at(6)));
         assert_eq!(endpoint.out_for(at(6)), None);
         endpoint.succeeded();
         endpoint.failed(at(6));
-        assert!(endpoint.usable(at(7)));
+        assert!(endpoint.usable(|| at(7)));
         endpoint.failed(at(7));
-        assert!(!endpoint.usable(at(8)));
+        assert!(!endpoint.usable(|| at(8)));
         endpoint.succeeded();
-        assert!(endpoint.usable(at(8)), "somebody got through after all");
+        assert!(endpoint.usable(|| at(8)), "somebody got through after all");
     }
 }

@@ -7,9 +7,11 @@
 //! program, not by the C library's unwinder, which is not made to be called from there.
 
 use std::collections::HashMap;
+use std::fs;
 use std::net::TcpListener;
 use std::path::Path as Folder;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -32,6 +34,17 @@ const SECONDS: u64 = 30;
 const LONGEST: u64 = 120;
 /// Where files can be written in a container whose own file system can't be.
 const SHARED_MEMORY: &str = "/dev/shm";
+
+/// What the profiler's table takes, from the first profile to the end of the process: as measured, of
+/// a release build, with what is read to find the names.
+const TABLE: u64 = 80 << 20;
+/// What is to be left for everything else beside it.
+const SPARE: u64 = 16 << 20;
+/// The limit of the container, by version of control groups.
+const LIMITS: [&str; 2] =
+    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+/// The table is there.
+static TABLE_IS_THERE: AtomicBool = AtomicBool::new(false);
 
 /// What Go programs have here besides.
 const OF_GO: [&str; 9] =
@@ -112,7 +125,11 @@ impl Running {
         if !has_folder() {
             return Err(Refusal::NoFolder);
         }
+        if !TABLE_IS_THERE.load(Ordering::Relaxed) {
+            has_memory(limit(), own())?;
+        }
         let guard = ProfilerGuardBuilder::default().frequency(FREQUENCY).build()?;
+        TABLE_IS_THERE.store(true, Ordering::Relaxed);
         Ok(Self { guard, _turn: turn })
     }
 
@@ -132,6 +149,29 @@ fn has_folder() -> bool {
         || (usable(shared) && tempfile::env::override_temp_dir(shared).is_ok())
 }
 
+/// Refuses what would end the process, and the application's connections with it.
+fn has_memory(limit: Option<u64>, own: u64) -> Result<(), Refusal> {
+    let left = limit.unwrap_or(u64::MAX).saturating_sub(own);
+    if left < TABLE + SPARE {
+        return Err(Refusal::Memory { left: left >> 20 });
+    }
+    Ok(())
+}
+
+/// Bytes that the container may have; `None`: nobody says.
+fn limit() -> Option<u64> {
+    // Version 2 says `max` where there is no limit, version 1 a number larger than any memory.
+    LIMITS.iter().find_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok())
+}
+
+/// Bytes in RAM that no file can give back.
+fn own() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kilobytes.map_or(0, |count| count << 10)
+}
+
 /// Why there is no profile.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
@@ -141,6 +181,12 @@ enum Refusal {
     Busy,
     #[error("neither the folder for temporary files nor {SHARED_MEMORY} can be written: mount one")]
     NoFolder,
+    #[error(
+        "a profile takes {} MiB, and of the container's memory {left} MiB are left: give it a \
+         larger limit, in a pod by the annotation sidecar.mesher.io/memoryLimit",
+        (TABLE + SPARE) >> 20
+    )]
+    Memory { left: u64 },
     #[error("the profiler failed: {0}")]
     Profiler(rpprof::Error),
     #[error("the profiler broke off: the log says why")]
@@ -161,8 +207,37 @@ impl IntoResponse for Refusal {
         let status = match self {
             Self::Length => StatusCode::BAD_REQUEST,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::Memory { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoFolder | Self::Profiler(_) | Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, format!("{self}\n")).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{has_memory, own};
+
+    #[test]
+    fn a_profile_that_does_not_fit_is_refused() {
+        let mib = |count: u64| count << 20;
+        for (limit, own, fits) in [
+            (None, mib(4000), true),
+            (Some(mib(128)), mib(1), true),
+            (Some(mib(128)), mib(32), true),
+            (Some(mib(128)), mib(33), false),
+            (Some(mib(64)), 0, false),
+            (Some(mib(64)), mib(100), false),
+            (Some(u64::MAX), mib(100), true),
+        ] {
+            assert_eq!(has_memory(limit, own).is_ok(), fits, "{own} of {limit:?}");
+        }
+        let told = has_memory(Some(mib(128)), mib(50)).unwrap_err().to_string();
+        assert!(told.contains("96 MiB") && told.contains("78 MiB"), "{told}");
+    }
+
+    #[test]
+    fn this_process_has_memory_of_its_own() {
+        assert!(own() > 0);
     }
 }

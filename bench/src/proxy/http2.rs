@@ -26,11 +26,13 @@ const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// A header block for the first message on a connection, and for all that follow.
+/// A header block for the first message on a connection, and for all that follow; and for a peer
+/// that keeps no table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Block {
     first: Vec<u8>,
     then: Vec<u8>,
+    plain: Vec<u8>,
 }
 
 impl Block {
@@ -38,17 +40,19 @@ impl Block {
     /// `later` others are entered after these (RFC 7541 §6).
     pub(super) fn new(indexed: &[u8], fields: &[(&str, &str)], later: usize) -> Self {
         let mut first: Vec<u8> = indexed.iter().map(|index| 0x80 | index).collect();
-        let mut then = first.clone();
+        let (mut then, mut plain) = (first.clone(), first.clone());
         for (at, (name, value)) in fields.iter().enumerate() {
-            first.push(0x40);
-            for text in [name, value] {
-                first.push(u8::try_from(text.len()).expect("a field of the load is short"));
-                first.extend_from_slice(text.as_bytes());
+            for (block, kind) in [(&mut first, 0x40), (&mut plain, 0)] {
+                block.push(kind);
+                for text in [name, value] {
+                    block.push(u8::try_from(text.len()).expect("a field of the load is short"));
+                    block.extend_from_slice(text.as_bytes());
+                }
             }
             let index = 62 + later + fields.len() - 1 - at;
             then.push(0x80 | u8::try_from(index).expect("there are few fields"));
         }
-        Self { first, then }
+        Self { first, then, plain }
     }
 }
 
@@ -79,6 +83,8 @@ pub(super) struct Session {
     unacknowledged: u32,
     heads: usize,
     trailers: usize,
+    /// The peer keeps no table; `Some(false)`: it was not told yet that this is known.
+    plain: Option<bool>,
 }
 
 impl Session {
@@ -101,6 +107,7 @@ impl Session {
             unacknowledged: 0,
             heads: 0,
             trailers: 0,
+            plain: None,
         };
         // INITIAL_WINDOW_SIZE; then that of the connection.
         let mut settings = vec![0, 4];
@@ -119,15 +126,26 @@ impl Session {
     pub(super) fn send_head(&mut self, stream: u32, block: &Block) {
         let first = self.heads == 0;
         self.heads += 1;
-        let block = if first { &block.first } else { &block.then };
-        self.frame(HEADERS, END_HEADERS, stream, block);
+        self.send_block(stream, block, first, END_HEADERS);
     }
 
     pub(super) fn send_trailers(&mut self, stream: u32, block: &Block) {
         let first = self.trailers == 0;
         self.trailers += 1;
-        let block = if first { &block.first } else { &block.then };
-        self.frame(HEADERS, END_HEADERS | END_STREAM, stream, block);
+        self.send_block(stream, block, first, END_HEADERS | END_STREAM);
+    }
+
+    fn send_block(&mut self, stream: u32, block: &Block, first: bool, flags: u8) {
+        match self.plain {
+            None if first => self.frame(HEADERS, flags, stream, &block.first),
+            None => self.frame(HEADERS, flags, stream, &block.then),
+            Some(true) => self.frame(HEADERS, flags, stream, &block.plain),
+            Some(false) => {
+                // RFC 7541 §6.3: the table has no room from now on.
+                self.plain = Some(true);
+                self.frame(HEADERS, flags, stream, &[&[0x20], &block.plain[..]].concat());
+            }
+        }
     }
 
     /// Sends a body that the peer takes, `message` by `message`.
@@ -197,9 +215,13 @@ impl Session {
             SETTINGS if flags & ACK == 0 => {
                 for setting in payload.chunks_exact(6) {
                     let (name, value) = setting.split_at(2);
-                    if name == [0, 4] {
-                        let value = value.try_into().map_err(|_| Wrong::Frame)?;
-                        self.stream_window = i64::from(u32::from_be_bytes(value));
+                    let value = u32::from_be_bytes(value.try_into().map_err(|_| Wrong::Frame)?);
+                    match name {
+                        // HEADER_TABLE_SIZE; what is not used at all fits into any other.
+                        [0, 1] if value < 4096 => self.plain = Some(false),
+                        // INITIAL_WINDOW_SIZE
+                        [0, 4] => self.stream_window = i64::from(value),
+                        _ => {}
                     }
                 }
                 self.frame(SETTINGS, ACK, 0, &[]);

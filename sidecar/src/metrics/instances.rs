@@ -59,7 +59,7 @@ pub(super) fn write(writer: &mut Writer<'_>, registry: &Registry, now: Duration)
     let help = "1: it is left out for a while, as it could not be connected to";
     writer.gauge("mesher_instance_evicted", help, |family| {
         each(&mut |labels, endpoint| {
-            family.value(labels, i64::from(!endpoint.eviction.usable(now)))
+            family.value(labels, i64::from(!endpoint.eviction.usable(|| now)))
         })
     })?;
     let help = "Instances that have no series, as there are too many";

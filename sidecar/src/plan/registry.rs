@@ -80,7 +80,7 @@ pub(crate) struct EndpointId {
 }
 
 /// Names one endpoint's connections in the pools of all workers; never used again for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PoolId(u32);
 
 /// One address that takes requests.

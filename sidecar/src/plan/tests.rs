@@ -61,7 +61,7 @@ async fn a_breaker_that_was_open_before_a_push_is_open_after_it() {
     endpoints(&plans, "b", 2).await;
     let after = plans.known("b").unwrap();
     assert_eq!(after.state.breaker.state(now), BreakerState::Open);
-    assert_eq!(after.state.breaker.admit(&terms, now), Permit::Refused);
+    assert_eq!(after.state.breaker.admit(&terms, || now), Permit::Refused);
     let route = |service: &Arc<super::ServicePlan>| Arc::clone(service.route(Protocol::Rest, None));
     let same = Arc::ptr_eq(&route(&before).endpoints[0], &route(&after).endpoints[0]);
     assert!(same, "an endpoint that stayed keeps its pool and its eviction");

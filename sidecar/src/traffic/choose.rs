@@ -39,7 +39,7 @@ impl Choice {
             // In the order of preference.
             Kind::Local | Kind::Outside => 0,
         };
-        let now = here.worker.shared.clock.now();
+        let now = || here.worker.shared.clock.now();
         let usable = |index: usize| route.endpoints[index].eviction.usable(now);
         let index = mesh::choose(turn, count, avoid, usable)?;
         let endpoint = Arc::clone(&route.endpoints[index]);

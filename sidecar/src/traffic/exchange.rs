@@ -3,13 +3,14 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Waker};
 
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::header::UPGRADE;
 use hyper::{HeaderMap, Request, Response};
 use mesh::{Failure, Protocol};
+use tokio::task::coop::unconstrained;
 
 use super::Here;
 use super::body::{BodyFault, Playing};
@@ -55,7 +56,7 @@ pub(crate) async fn exchange(
         let answered = Box::pin(http2::exchange(here, route, choice, request, seen)).await;
         return answered.map(Answered::Http2);
     }
-    let mut connection = match checkout(here, route, choice, &request, attempt).await {
+    let mut connection = match checkout(here, route, choice, &request, attempt) {
         Some(connection) => connection,
         None => match Box::pin(connect(here, route, choice, seen)).await {
             Ok(connection) => connection,
@@ -66,11 +67,13 @@ pub(crate) async fn exchange(
         },
     };
     connection.notes.received.set(false);
-    // The request also goes through the connection's driver; one waker serves both.
-    let mut sent = pin!(connection.sender.try_send_request(request));
+    // The request also goes through the connection's driver, and so does the response: as that is
+    // asked right after, it has nobody to wake, and the task is not run once more for nothing. Nor
+    // may it be put off by the budget of the task, as only the waker would then know of it.
+    let mut sent = pin!(unconstrained(connection.sender.try_send_request(request)));
     let answered = poll_fn(|cx| {
         connection.driver.drive(cx);
-        sent.as_mut().poll(cx)
+        sent.as_mut().poll(&mut nobody())
     });
     match answered.await {
         Ok(response) => Ok(Answered::Http1(response, connection)),
@@ -93,7 +96,7 @@ async fn connect(
 }
 
 /// A pooled connection that is fit for the request.
-async fn checkout(
+fn checkout(
     here: &Here<'_>,
     route: &Route,
     choice: &Choice,
@@ -113,11 +116,16 @@ async fn checkout(
         let mut connection = here.worker.pool.take(choice.endpoint.pool)?;
         // What may not be sent twice is worth the question to the system.
         connection.notes.probe.set(!idempotent);
-        let open = poll_fn(|cx| Poll::Ready(connection.is_open(cx))).await;
-        if open {
+        // It is moved on once more when it has the request, and waits for something then.
+        if connection.is_open(&mut nobody()) {
             return Some(connection);
         }
     }
+}
+
+/// What is polled so, wakes nobody.
+fn nobody() -> Context<'static> {
+    Context::from_waker(Waker::noop())
 }
 
 /// What the failure of a request says about whether it was processed, and to its sender.

@@ -50,11 +50,13 @@ struct Judge {
 /// Whether a request is a call. What is called `application/grpc-web` is not: it is for HTTP/1 too,
 /// and its trailers are in the body.
 pub(crate) fn is_call(version: Version, headers: &HeaderMap) -> bool {
+    if version != Version::HTTP_2 {
+        return false;
+    }
     let Some(content) = headers.get(CONTENT_TYPE) else { return false };
     let content = content.as_bytes();
     let known = WORD.as_bytes();
-    version == Version::HTTP_2
-        && content.len() >= known.len()
+    content.len() >= known.len()
         && content[..known.len()].eq_ignore_ascii_case(known)
         && matches!(content.get(known.len()), None | Some(b'+' | b';'))
 }

@@ -23,6 +23,7 @@ mod framing;
 mod grpc;
 mod headers;
 mod http2;
+mod kept;
 mod observation;
 mod reason;
 mod refusal;
@@ -49,12 +50,15 @@ use self::body::RequestBody;
 use self::choose::Choice;
 pub(crate) use self::connection::serve;
 pub(crate) use self::context::Marks;
+pub(crate) use self::deadline::Alarm;
 use self::deadline::in_time;
 pub(crate) use self::destination::Destination;
 use self::exchange::exchange;
 use self::grpc::Call;
+pub(crate) use self::headers::Ports;
 use self::headers::VIA;
 pub(crate) use self::http2::Pool as SharedConnections;
+use self::kept::Kept;
 use self::observation::Observation;
 pub(crate) use self::reason::Reason;
 use self::refusal::{Refusal, rescue};
@@ -153,7 +157,7 @@ async fn forward(
     let route = seen.goes(route);
 
     // May it go there at all?
-    let permit = route.state.breaker.admit(&terms, shared.clock.now());
+    let permit = route.state.breaker.admit(&terms, || shared.clock.now());
     if permit == Permit::Refused {
         return Err(Refusal::CircuitOpen { service: Arc::clone(&route.state.key.name) });
     }
@@ -168,6 +172,8 @@ async fn forward(
         if let Some(protocols) = upgrade {
             upgrade::ask(&mut head, protocols);
         }
+        // It has a view of the buffer that the next head is to be read into.
+        drop(destination);
     }
 
     let call = call.as_deref_mut();
@@ -176,7 +182,7 @@ async fn forward(
     let moved = || call.is_none() && body.moved();
     let answered = {
         let sent = pin!(send(here, route, head, &body, call.as_deref(), seen));
-        in_time(limit, moved, sent).await
+        in_time(here.connection.alarm(), limit, moved, sent).await
     };
     let answered = answered.unwrap_or_else(|| {
         let awaited = call.is_none() && body.is_awaited();
@@ -237,7 +243,7 @@ async fn send(
         choice.check_loop(here)?;
         seen.chooses(&choice.endpoint);
         attempts += 1;
-        let copy = head.clone();
+        let kept = Kept::of(&head);
         let request = Request::from_parts(head, body.play());
         let attempt = exchange(here, route, &choice, request, attempts, seen).await;
 
@@ -260,19 +266,19 @@ async fn send(
             match resend(failure, idempotent, attempts, body.is_whole()) {
                 Resend::Again => {
                     let next = Choice::make(here, route, Some((&choice, failure)))?;
+                    let head = kept.head()?;
                     seen.resent(failure);
-                    Some(next)
+                    Some((next, head))
                 }
                 Resend::GiveUp => None,
             }
         });
-        let Some(next) = next else {
+        let Some((next, again)) = next else {
             body.keep_no_longer();
             let answered = attempt.map_err(|(_, refusal)| refusal)?;
             return response::finish(here, route, choice, answered, upgrade);
         };
-        choice = next;
-        head = copy;
+        (choice, head) = (next, again);
         if let Some(call) = call {
             call.write_left(&mut head);
         }

@@ -14,7 +14,7 @@ use super::census::Counts;
 use super::stream::Notes;
 use crate::metrics::Carried;
 use crate::settings::Limits;
-use crate::traffic::{Destination, Handover};
+use crate::traffic::{Alarm, Destination, Handover};
 
 /// The table.
 #[derive(Debug, Default)]
@@ -46,6 +46,8 @@ pub(crate) struct Connection {
     /// Where it leads, if a CONNECT said so.
     inside: OnceCell<Box<Destination>>,
     waker: RefCell<Option<Waker>>,
+    /// For its requests, one after the other.
+    alarm: Alarm,
 }
 
 /// What a connection is told from outside of its task.
@@ -102,6 +104,7 @@ impl Connections {
             handover: RefCell::default(),
             inside: OnceCell::new(),
             waker: RefCell::default(),
+            alarm: Alarm::default(),
         });
         self.open.borrow_mut().insert(id, Rc::clone(&connection));
         (id, connection)
@@ -191,6 +194,11 @@ impl Connection {
     pub(crate) fn handover(self: &Rc<Self>) -> Option<(Handover, InFlight)> {
         let to = self.handover.borrow_mut().take()?;
         Some((*to, InFlight(Rc::clone(self))))
+    }
+
+    /// What its one task can be woken by. `None`: each request has a task of its own.
+    pub(crate) fn alarm(&self) -> Option<&Alarm> {
+        (!self.is_multiplexed()).then_some(&self.alarm)
     }
 
     /// HTTP/2 is spoken on it.

@@ -58,6 +58,7 @@ pub(crate) struct Worker {
     pub(crate) coarse_now: Cell<Duration>,
     /// What requests are taken down on that may be logged.
     pub(crate) sheets: Sheets,
+    pub(crate) ports: traffic::Ports,
     /// Who makes a TLS session waits for a turn.
     pub(crate) handshakes: Semaphore,
     /// Spans that have ended.
@@ -116,6 +117,7 @@ impl Remote {
                 http2: traffic::SharedConnections::default(),
                 coarse_now: now,
                 sheets: Sheets::new(seed(index)),
+                ports: traffic::Ports::default(),
                 handshakes: Semaphore::new(HANDSHAKES),
                 spans,
                 connections: Connections::default(),

@@ -1,7 +1,7 @@
 //! Idle connections to endpoints. Each worker has its own, so there is nothing to lock.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::task::Context;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::traffic::Http1;
 
 /// The last one put in is the first taken out: few stay warm, and the rest grows old and ends.
 #[derive(Debug, Default)]
-pub(crate) struct Pool(RefCell<HashMap<PoolId, Vec<Idle>>>);
+pub(crate) struct Pool(RefCell<BTreeMap<PoolId, Vec<Idle>>>);
 
 #[derive(Debug)]
 struct Idle {

@@ -19,8 +19,26 @@ const SERVE: &str = "MESHER_COSTS_SERVE";
 /// Before its address, in the output of that copy.
 const LISTENING: &str = "listening on ";
 
+/// What a thread asked of the system.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counted {
+    pub(crate) calls: u64,
+    /// Those that wake another thread: one that waits for a lock, or for its event loop. Sockets
+    /// are written to by other calls. `None`: this processor's registers are not known here.
+    pub(crate) wakes: Option<u64>,
+}
+
 /// A process that is killed when this is dropped.
 pub(crate) struct Served(Child);
+
+impl Served {
+    /// Ends it by a signal that leaves time for a last word.
+    pub(crate) fn end(&mut self) {
+        let pid = Pid::from_raw(self.0.id().try_into().expect("a process id"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("it runs");
+        self.0.wait().expect("it ends");
+    }
+}
 
 impl Drop for Served {
     fn drop(&mut self) {
@@ -33,7 +51,12 @@ impl Drop for Served {
 /// A proxy in a process of its own: this program again.
 pub(crate) fn spawn(application: SocketAddr) -> (Served, SocketAddr) {
     let program = env::current_exe().expect("this program's path");
-    let mut child = Command::new(program)
+    start(application, &mut Command::new(program))
+}
+
+/// The same by a command whose last argument is this program.
+pub(crate) fn start(application: SocketAddr, command: &mut Command) -> (Served, SocketAddr) {
+    let mut child = command
         .args(["--exact", "serve", "--nocapture"])
         .env(SERVE, application.to_string())
         .stdout(Stdio::piped())
@@ -62,7 +85,10 @@ pub(crate) fn serve_if_asked() {
 
 /// The system calls that the worker makes while `load` runs. The error says what this machine
 /// does not allow.
-pub(crate) fn count(served: &Served, load: impl FnOnce() + Send + 'static) -> Result<u64, String> {
+pub(crate) fn count(
+    served: &Served,
+    load: impl FnOnce() + Send + 'static,
+) -> Result<Counted, String> {
     let worker = worker(served.0.id());
     let denied = |errno: Errno| format!("ptrace is not allowed here: {errno}");
     ptrace::seize(worker, ptrace::Options::PTRACE_O_TRACESYSGOOD).map_err(denied)?;
@@ -70,11 +96,15 @@ pub(crate) fn count(served: &Served, load: impl FnOnce() + Send + 'static) -> Re
     let done = Arc::new(AtomicBool::new(false));
     let tell = Arc::clone(&done);
     let mut load = Some(load);
-    let mut stops = 0;
+    let (mut stops, mut wakes) = (0, Some(0));
     let mut running = None;
     loop {
         match waitpid(worker, Some(WaitPidFlag::__WALL)) {
-            Ok(WaitStatus::PtraceSyscall(_)) => stops += 1,
+            Ok(WaitStatus::PtraceSyscall(_)) => {
+                stops += 1;
+                let is_wake = number(worker).map(|number| WAKES.contains(&number));
+                wakes = wakes.zip(is_wake).map(|(count, is_wake)| count + u64::from(is_wake));
+            }
             Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => panic!("the proxy ended"),
             Ok(_) => {}
             Err(errno) => panic!("waiting for the worker: {errno}"),
@@ -94,7 +124,22 @@ pub(crate) fn count(served: &Served, load: impl FnOnce() + Send + 'static) -> Re
     }
     running.expect("it was started").join().expect("every request is answered");
     // Each call stops twice, before and after.
-    Ok(stops / 2)
+    Ok(Counted { calls: stops / 2, wakes: wakes.map(|stops| stops / 2) })
+}
+
+/// A lock or a condition, and the counter by which an event loop is woken.
+const WAKES: [i64; 2] = [nix::libc::SYS_futex, nix::libc::SYS_write];
+
+/// The call that a thread has stopped at.
+#[cfg(target_arch = "x86_64")]
+fn number(thread: Pid) -> Option<i64> {
+    i64::try_from(ptrace::getregs(thread).ok()?.orig_rax).ok()
+}
+
+/// The call that a thread has stopped at.
+#[cfg(not(target_arch = "x86_64"))]
+fn number(_: Pid) -> Option<i64> {
+    None
 }
 
 /// Says at its end, also after a panic, that the load is done.

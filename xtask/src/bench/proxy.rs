@@ -62,7 +62,8 @@ impl Proxy {
         }
         let built = cargo::build_only(&selection)?;
         // It only says where the backends are.
-        let registry = cargo::build_program("registry", "service-registry")?;
+        let registry = ["--package", "registry", "--bin", "service-registry"];
+        let registry = cargo::build_only(&registry)?.program("service-registry")?.to_owned();
         let mut command = Command::new(built.program("proxy-load")?);
         command
             .current_dir(cargo::root())

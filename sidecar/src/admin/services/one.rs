@@ -141,7 +141,7 @@ impl Service {
             protocol: protocol.as_str(),
             port: *port,
             endpoints: route.endpoints.len(),
-            usable: route.endpoints.iter().filter(|it| it.eviction.usable(view.now)).count(),
+            usable: route.endpoints.iter().filter(|it| it.eviction.usable(|| view.now)).count(),
         });
         let states = if most == 0 { HashMap::new() } else { states(plan) };
         let instances = all.iter().take(most).map(|instance| Instance {
@@ -217,7 +217,7 @@ impl Brief {
         };
         for endpoint in endpoints {
             brief.endpoint_count += 1;
-            brief.evicted_count += usize::from(!endpoint.eviction.usable(view.now));
+            brief.evicted_count += usize::from(!endpoint.eviction.usable(|| view.now));
             brief.in_flight += endpoint.in_flight.load(Ordering::Relaxed);
             brief.connections += endpoint.connections.load(Ordering::Relaxed);
         }

@@ -1,7 +1,7 @@
 //! The shared connections of a worker. Each worker has its own, so there is nothing to lock.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -24,7 +24,7 @@ pub(crate) type Connecting =
 
 /// For every endpoint its connections: one as long as that is enough.
 #[derive(Default)]
-pub(crate) struct Pool(RefCell<HashMap<PoolId, Connections>>);
+pub(crate) struct Pool(RefCell<BTreeMap<PoolId, Connections>>);
 
 #[derive(Default)]
 struct Connections {

@@ -44,8 +44,9 @@ pub(crate) async fn serve(
     stream: Stream,
 ) {
     connection.multiplexes();
+    // In a box, as each goes through several hands before it has a task, and is large.
     let service = service_fn(|request| {
-        answer(Rc::clone(worker), Arc::clone(port), Rc::clone(connection), request)
+        Box::pin(answer(Rc::clone(worker), Arc::clone(port), Rc::clone(connection), request))
     });
     let builder = builder(&worker.shared.settings().limits);
     let mut http = builder.serve_connection(TokioIo::new(stream), service);
