@@ -167,8 +167,14 @@ impl Sidecar {
 
     /// Runs `mesher drain` beside it.
     pub fn drain(&self) -> Result<Output> {
+        self.beside(&["drain"])
+    }
+
+    /// Runs a command of `mesher` beside it, as `kubectl exec` would.
+    pub fn beside(&self, arguments: &[&str]) -> Result<Output> {
         let admin = format!("--servicecomb.protocols.rest-admin.listenAddress={}", self.admin);
-        let mut drain = Command::new(binary("mesher")?);
-        drain.env_clear().args(["drain", &admin]).output().context("mesher drain")
+        let mut command = Command::new(binary("mesher")?);
+        command.env_clear().args(arguments).arg(&admin);
+        command.output().with_context(|| format!("mesher {}", arguments.join(" ")))
     }
 }

@@ -118,3 +118,33 @@ async fn route_rules_are_shown_as_they_are_in_force() -> Result<()> {
     assert_eq!(rules("orders").await?.status, 404);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_status_in_a_terminal() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let application = mesh.mockserver("orders", &[])?;
+    let _orders = mesh.sidecar("orders").serving("orders", application.port).start()?;
+    let caller = mesh.sidecar("caller").variable("SERVICE_NAME", "front").start()?;
+    mesh.registry.wait_for("orders", &["UP"]).await?;
+    assert_eq!(caller.get("http://orders/").await?.status, 200);
+    assert_eq!(caller.get("http://nobody/").await?.status, 502);
+    let run = |arguments: &[&str]| {
+        let output = tokio::task::block_in_place(|| caller.beside(arguments))?;
+        let text = String::from_utf8(output.stdout)?;
+        anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok::<_, anyhow::Error>(text)
+    };
+    let text = run(&["status"])?;
+    for part in ["front 0.0.1 of default: serving", "sc connected, 1 services, 1 instances"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    let row = text.lines().find(|line| line.starts_with("default/orders"));
+    let cells: Vec<_> = row.unwrap_or_default().split("  ").map(str::trim).collect();
+    assert!(cells.contains(&"1 of 1") && cells.contains(&"1"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&run(&["status", "-o", "json"])?)?;
+    assert_eq!(json["status"]["phase"], "serving");
+    assert_eq!(json["services"]["services"][0]["key"], "default/orders");
+    let none = run(&["status", "--search", "no such"])?;
+    assert!(!none.contains("default/orders"), "{none}");
+    Ok(())
+}

@@ -268,6 +268,19 @@ async fn the_admin_port_has_a_tag_of_its_own_and_loopback_stays_plain() {
     let (loopback, pod) = (admin[0], admin[1]);
     let mut plain = Client::connect(loopback).await;
     assert_eq!(plain.get("/healthz").await.status, 200);
+    let status = plain.get("/v1/mesher/status").await.body;
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    let certificates = status["certificates"].as_array().expect("a list");
+    let tags = certificates.iter().map(|shown| shown["tag"].as_str());
+    assert_eq!(tags.collect::<Vec<_>>(), [Some(""), Some("ServiceB.rest-admin.Provider")]);
+    for shown in certificates {
+        assert!(shown["expiresInSeconds"].as_f64().is_some_and(|left| left > 0.0), "{shown}");
+        assert_eq!(shown["names"], serde_json::json!(["ServiceB"]));
+        assert!(shown.get("fault").is_none(), "{shown}");
+    }
+    let listeners = status["listeners"].as_array().expect("a list").iter();
+    let admin_ports = listeners.filter(|one| one["side"] == "admin").map(|one| one["tls"] == true);
+    assert_eq!(admin_ports.collect::<Vec<_>>(), [false, true]);
     let dialer = Dialer::new(&authority, &VERSIONS);
     let mut secured = dialer.dial(pod, "ServiceB").await.expect("a session");
     assert_eq!(secured.get("/healthz").await.status, 200);
