@@ -51,7 +51,6 @@ async fn metrics_tell_of_the_registry_and_of_the_configuration() -> Result<()> {
         "mesher_config_last_reload_successful 1",
         "mesher_config_restart_needed 0",
         "mesher_discovery_stale_since_timestamp_seconds 0.0",
-        "# EOF",
     ])
     .await?;
     write("mesher:\n  passthrough: perhaps\n")?;
