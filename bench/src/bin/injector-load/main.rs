@@ -47,6 +47,9 @@ struct Arguments {
     /// Seconds of each measurement
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
+    /// Reviews a second of the open loop, instead of half of the most
+    #[arg(long)]
+    rate: Option<f64>,
     /// Where the results go
     #[arg(long)]
     results: PathBuf,
@@ -89,7 +92,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let allocations = allocations::allocations();
     print!("{allocations}");
     let (most, mut tables) = closed_loop::throughput(&runtime, &servers, arguments)?;
-    let half = most.rate / 2.0;
+    let half = arguments.rate.unwrap_or(most.rate / 2.0);
     let mut paced = open_loop::at_half(&runtime, &servers, arguments, half)?;
     print!("{}", paced.table);
     tables.push(paced.table.clone());
