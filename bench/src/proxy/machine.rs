@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{Backlog, listen};
 
 use super::backend::Backend;
 use super::client::Client;
@@ -132,6 +133,8 @@ impl Machine {
         for spoken in [Spoken::Http1, Spoken::Http1, Spoken::Grpc, Spoken::Grpc] {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             listener.set_nonblocking(true)?;
+            // The standard library has 128 wait at most.
+            listen(&listener, Backlog::MAXALLOWABLE)?;
             machine.backends.push((spoken, listener.local_addr()?));
             machine.put(Slot::Listener(listener, spoken))?;
         }
@@ -435,6 +438,24 @@ mod tests {
                 assert!(run.latencies.quantile(1.0) > Duration::ZERO, "{name}");
             }
         }
+        Ok(())
+    }
+
+    /// All connections of a run are made before the first of them is accepted.
+    #[test]
+    fn many_connections_come_at_once() -> Result<()> {
+        let mut machine = Machine::new()?;
+        let call = Rc::new(Call::of(SCENARIOS[0]));
+        let run = machine.run(&Load {
+            target: machine.backends(Spoken::Http1)[0],
+            call: &call,
+            connections: 300,
+            pace: Pace::Closed,
+            warm_up: Duration::ZERO,
+            until: Until::Requests(1000),
+            watched: &[],
+        })?;
+        assert_eq!((run.well, run.ill, run.unanswered), (1000, 0, 0));
         Ok(())
     }
 
