@@ -87,6 +87,8 @@ pub enum Until {
 pub struct Run {
     /// Requests that were answered as they should be.
     pub well: usize,
+    /// Of these, those whose answer came while it was counted: what `elapsed` and `cpu` belong to.
+    pub in_time: usize,
     /// Requests that were answered otherwise.
     pub ill: usize,
     /// Requests of a fixed rate that were never answered.
@@ -200,6 +202,7 @@ impl Machine {
         }
         let (from, cpu) = counting.context("the run ended before it was counted")?;
         let (elapsed, cpu) = (from.elapsed(), Cpu::of_all(load.watched)?.since(cpu));
+        let in_time = progress.well;
         // What was due in time belongs to it, however late it is answered.
         let open = matches!(load.pace, Pace::Open(_));
         progress.counts = open;
@@ -212,6 +215,7 @@ impl Machine {
         let unanswered = if open { progress.busy + progress.due.len() } else { 0 };
         Ok(Run {
             well: progress.well,
+            in_time,
             ill: progress.ill,
             unanswered,
             elapsed,
@@ -456,6 +460,24 @@ mod tests {
             watched: &[],
         })?;
         assert_eq!((run.well, run.ill, run.unanswered), (1000, 0, 0));
+        Ok(())
+    }
+
+    /// More than can be answered is answered after the end: no rate may count that.
+    #[test]
+    fn what_comes_late_is_no_throughput() -> Result<()> {
+        let mut machine = Machine::new()?;
+        let call = Rc::new(Call::of(SCENARIOS[0]));
+        let run = machine.run(&Load {
+            target: machine.backends(Spoken::Http1)[0],
+            call: &call,
+            connections: 3,
+            pace: Pace::Open(1_000_000.0),
+            warm_up: Duration::ZERO,
+            until: Until::Time(Duration::from_millis(30)),
+            watched: &[],
+        })?;
+        assert!(run.in_time < run.well, "{} of {}", run.in_time, run.well);
         Ok(())
     }
 

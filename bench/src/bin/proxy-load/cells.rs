@@ -77,7 +77,7 @@ impl Cell {
 
     fn of(name: &str, kind: Kind, run: &Run) -> Self {
         let failed = run.ill + run.unanswered;
-        let well = u32::try_from(run.well).map_or(f64::INFINITY, f64::from);
+        let well = u32::try_from(run.in_time).map_or(f64::INFINITY, f64::from);
         let seconds = |time: Duration| time.as_secs_f64();
         let void = (failed > 0 && !kind.lenient)
             .then(|| format!("{} answered otherwise, {} not at all", run.ill, run.unanswered));
