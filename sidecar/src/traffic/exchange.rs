@@ -22,6 +22,10 @@ use super::upstream::{self, Account, Http1};
 use crate::plan::{Kind, Route};
 use crate::tls;
 
+/// Bytes that an endpoint may say before the head of its response is whole. hyper limits the head,
+/// but reads interim responses as long as there are any, and everybody else of the worker waits.
+const AWAITED: usize = 256 << 10;
+
 /// What an endpoint answered: the head, and what brings the rest.
 #[derive(Debug)]
 pub(crate) enum Answered {
@@ -38,8 +42,7 @@ impl Answered {
     }
 }
 
-/// What went wrong, for the
-/// decision about another attempt, and for the client.
+/// What went wrong, for the decision about another attempt, and for the client.
 pub(crate) type Attempt = Result<Answered, (Failure, Refusal)>;
 
 /// Makes one attempt.
@@ -67,6 +70,7 @@ pub(crate) async fn exchange(
         },
     };
     connection.notes.received.set(false);
+    connection.notes.awaited.set(Some(AWAITED));
     // The request also goes through the connection's driver, and so does the response: as that is
     // asked right after, it has nobody to wake, and the task is not run once more for nothing. Nor
     // may it be put off by the budget of the task, as only the waker would then know of it.
@@ -76,7 +80,10 @@ pub(crate) async fn exchange(
         sent.as_mut().poll(&mut nobody())
     });
     match answered.await {
-        Ok(response) => Ok(Answered::Http1(response, connection)),
+        Ok(response) => {
+            connection.notes.awaited.set(None);
+            Ok(Answered::Http1(response, connection))
+        }
         Err(error) => Err(classify(error, &connection)),
     }
 }
@@ -141,7 +148,7 @@ fn classify(mut error: TrySendError<Request<Playing>>, connection: &Http1) -> (F
         (Failure::Unknown, Refusal::TlsFailed)
     } else if connection.reused && !connection.notes.received.get() {
         (Failure::ReusedConnectionDied, Refusal::Reset)
-    } else if error.is_parse() {
+    } else if error.is_parse() || connection.notes.is_idle_talk() {
         (Failure::Unknown, Refusal::BadResponse)
     } else {
         (Failure::Unknown, Refusal::Reset)

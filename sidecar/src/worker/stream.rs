@@ -32,6 +32,8 @@ pub(crate) struct Notes {
     pub(crate) probe: Cell<bool>,
     /// Bytes since this was last taken.
     pub(crate) carried: Cell<Carried>,
+    /// Bytes that may still come while the head of a response is waited for; `None`: any number.
+    pub(crate) awaited: Cell<Option<usize>>,
     /// What counts it as open, where it is one to an endpoint.
     pub(crate) counted: OnceCell<Box<Counted>>,
 }
@@ -42,6 +44,14 @@ impl Notes {
         carried.received += received as u64;
         carried.sent += sent as u64;
         self.carried.set(carried);
+        if let Some(left) = self.awaited.get() {
+            self.awaited.set(Some(left.saturating_sub(received)));
+        }
+    }
+
+    /// Whether so much was said without a response that there won't be one.
+    pub(crate) fn is_idle_talk(&self) -> bool {
+        self.awaited.get() == Some(0)
     }
 }
 
@@ -167,6 +177,10 @@ impl AsyncRead for Stream {
             }
             self.notes.received.set(true);
             return Poll::Ready(Ok(()));
+        }
+        if self.notes.is_idle_talk() {
+            let reason = "interim responses without an end";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
         }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buf);

@@ -17,14 +17,13 @@ use h2::client::{self, SendRequest};
 use h2::{Ping, PingPong};
 
 use super::{CONNECTION_WINDOW, STREAM_WINDOW};
+use crate::traffic::refusal::Refusal;
 use crate::worker::{Notes, Stream};
 
 /// The most that is kept of a request's body that the endpoint does not read.
 const SEND_BUFFER: usize = 256 << 10;
 /// Bytes of a response's head, with its trailers.
 const HEAD: u32 = 64 << 10;
-/// Streams that an endpoint is expected to allow until it says how many.
-const STREAMS: usize = 100;
 /// An endpoint that says nothing for so long while somebody waits is asked whether it is there.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long it may take to answer that.
@@ -67,21 +66,30 @@ struct Driver {
 #[derive(Debug)]
 pub(crate) struct Lease(Rc<Shared>);
 
-/// Begins to speak HTTP/2. What is wrong with the endpoint shows with the first request.
+/// Begins to speak HTTP/2, and waits until the endpoint has said how many streams it allows: what
+/// is sent before is a guess, and what is one too many is refused, all at once.
 pub(crate) async fn handshake(
     stream: Stream,
     notes: Rc<Notes>,
     now: Duration,
-) -> Result<Rc<Shared>, h2::Error> {
+) -> Result<Rc<Shared>, Refusal> {
     let mut builder = client::Builder::new();
     builder
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .initial_max_send_streams(STREAMS)
+        .initial_max_send_streams(0)
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(HEAD);
-    let (sender, mut connection) = builder.handshake(stream).await?;
+    let (sender, mut connection) =
+        builder.handshake(stream).await.map_err(|error| said_otherwise(&error))?;
+    poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+        _ if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
+        Poll::Ready(Ok(())) => Poll::Ready(Err(Refusal::Reset)),
+        Poll::Ready(Err(error)) => Poll::Ready(Err(said_otherwise(&error))),
+        Poll::Pending => Poll::Pending,
+    })
+    .await?;
     let pings = connection.ping_pong();
     let driver = Rc::new(Driver {
         connection: RefCell::new(Some(Box::new(connection))),
@@ -104,6 +112,12 @@ pub(crate) async fn handshake(
         idle_since: Cell::new(None),
         life: RefCell::new(Life { pings, heard: now, asked: None }),
     }))
+}
+
+/// Why an endpoint did not begin to speak HTTP/2.
+fn said_otherwise(error: &h2::Error) -> Refusal {
+    tracing::debug!(%error, "no HTTP/2 with an endpoint");
+    if error.is_io() { Refusal::Reset } else { Refusal::BadResponse }
 }
 
 impl Driver {

@@ -11,6 +11,7 @@ use hyper::header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use hyper::{Request, Response, Version};
 use mesh::{Failure, GrpcStatus};
+use tokio::time::timeout;
 
 use super::client::{Lease, Shared, handshake};
 use super::download::Download;
@@ -123,8 +124,10 @@ async fn open(
     let opened = async {
         let account = Account { worker: &worker, side, route: &route };
         let (stream, notes) = connect(account, &endpoint).await?;
-        let now = worker.shared.clock.now();
-        handshake(stream, notes, now).await.map_err(|_| Refusal::Reset)
+        let shared = &worker.shared;
+        let begun = handshake(stream, notes, shared.clock.now());
+        let limit = shared.settings().limits.connect_timeout;
+        timeout(limit, begun).await.unwrap_or(Err(Refusal::ConnectTimeout))
     }
     .await;
     worker.http2.came(endpoint.pool, opened.as_ref().ok());

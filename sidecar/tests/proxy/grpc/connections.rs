@@ -72,6 +72,18 @@ async fn as_many_streams_as_the_instance_allows() {
 }
 
 #[tokio::test]
+async fn nothing_is_sent_before_the_instance_said_how_much_it_takes() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("an address");
+    let mut settings = settings("ServiceA");
+    settings.limits.connect_timeout = Duration::from_millis(100);
+    let addresses = [silent.local_addr().expect("bound")];
+    let (_consumer, address) = start(settings, vec![service_of(Protocol::Grpc, "b", &addresses)]);
+    let mut client = Client::connect(address).await;
+    let answer = client.request(call("http://b/s/m"), "hello").await;
+    assert_eq!(status(&answer), (Some("14"), Some("connect_timeout")), "{answer:?}");
+}
+
+#[tokio::test]
 async fn what_was_not_looked_at_is_sent_once_more() {
     // The first is refused each time; a peer of ours that drains says so in a word.
     for how in ["refused", "draining"] {
