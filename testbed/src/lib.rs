@@ -8,7 +8,8 @@
 //! - [`Guard`] starts any other process so that it ends with its owner.
 //! - [`write_kustomization`] and [`Cluster::account_kubeconfig`] install a program
 //!   of this machine as if it ran in the cluster; [`installation`] does so with the injector.
-//! - [`binary()`] says where the project's own programs are, [`skip()`] marks a test
+//! - [`binary()`] says where the project's own programs are, [`image()`] where their images,
+//!   [`skip()`] marks a test
 //!   that this machine cannot run.
 //!
 //! # One control plane for the tests of a process
@@ -46,7 +47,7 @@ mod server;
 mod skip;
 pub mod tools;
 
-pub use binary::{binary, binary_variable};
+pub use binary::{IMAGES, binary, binary_variable, image};
 pub use cluster::{Cluster, ClusterOptions};
 pub use guard::Guard;
 pub use kustomization::{combine_components, write_kustomization};

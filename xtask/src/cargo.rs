@@ -89,10 +89,21 @@ pub(crate) fn programs(packages: &[(&str, &'static str)]) -> Result<Programs> {
 
 /// Builds what these arguments of `cargo build` select.
 pub(crate) fn build_only(selection: &[&str]) -> Result<Built> {
+    build_at(root(), selection, &[])
+}
+
+/// The same in another checkout, and with more in its environment.
+pub(crate) fn build_at(
+    root: &Path,
+    selection: &[&str],
+    environment: &[(&str, String)],
+) -> Result<Built> {
     let mut cargo = command();
     cargo
+        .current_dir(root)
         .arg("build")
         .args(selection)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit());
     let output = cargo.output().context("cannot run cargo")?;

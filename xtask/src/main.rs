@@ -3,6 +3,7 @@
 mod bench;
 mod cargo;
 mod demo;
+mod images;
 mod lint;
 mod test;
 mod tools;
@@ -32,6 +33,8 @@ enum Task {
     Lint(lint::Lint),
     /// Measure the speed of a part
     Bench(bench::Bench),
+    /// Make container images of our programs, without a container engine
+    Images(images::Images),
     /// Build the pinned servers and tools that tests and checks run
     Tools(tools::Tools),
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Task::Test(test) => test.run(),
         Task::Lint(lint) => lint.run().map(done),
         Task::Bench(bench) => bench.run().map(done),
+        Task::Images(images) => images.run().map(done),
         Task::Tools(tools) => tools.run().map(done),
     };
     result.unwrap_or_else(|error| {

@@ -4,7 +4,7 @@ mod outcome;
 mod suite;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use clap::Args;
 use testbed::tools::Purpose;
 
 use crate::cargo::{self, Built};
+use crate::images::{self, Effort};
 use crate::tools;
 use outcome::Outcome;
 use suite::Suite;
@@ -38,7 +39,10 @@ impl Test {
             tools::ensure_for(Purpose::Test)
         })?;
         let built = stages.time("build", cargo::build)?;
-        let outcomes = stages.time("tests", || self.run_suites(built))?;
+        let images = self.needs_images(&built)?;
+        let images =
+            images.then(|| stages.time("images", || make_images(cargo::root()))).transpose()?;
+        let outcomes = stages.time("tests", || self.run_suites(built, images.as_deref()))?;
 
         let mut total = Outcome::default();
         for outcome in outcomes {
@@ -62,7 +66,27 @@ impl Test {
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn run_suites(&self, built: Built) -> Result<Vec<Outcome>> {
+    /// Whether a test will run that starts pods on a node.
+    fn needs_images(&self, built: &Built) -> Result<bool> {
+        let on_a_node = built.suites.iter().filter(|suite| suite.name.ends_with(ON_A_NODE));
+        // Without root there is no node, and those tests are skipped.
+        for suite in on_a_node.filter(|_| nix::unistd::geteuid().is_root()) {
+            let mut list = Command::new(&suite.path);
+            list.arg("--list").args(self.filter_within(&suite.name));
+            let list = list.output().with_context(|| format!("listing {}", suite.name))?;
+            if String::from_utf8_lossy(&list.stdout).contains(": test") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What chooses among the tests of a suite; nothing where all of them run.
+    fn filter_within(&self, suite: &str) -> Option<&str> {
+        self.filter.as_deref().filter(|filter| !suite.contains(filter))
+    }
+
+    fn run_suites(&self, built: Built, images: Option<&Path>) -> Result<Vec<Outcome>> {
         let logs = cargo::root().join("target/test-logs");
         fs::create_dir_all(&logs)?;
         let skips = tempfile::NamedTempFile::new()?;
@@ -84,15 +108,22 @@ impl Test {
                 suite.command.env(testbed::binary_variable(program), path);
             }
             suite.command.env(testbed::SKIPS, skips.path());
-            if let Some(filter) = &self.filter
-                && !suite.name.contains(filter.as_str())
-            {
-                suite.command.arg(filter);
-            }
+            suite.command.envs(images.map(|folder| (testbed::IMAGES, folder)));
+            suite.command.args(self.filter_within(&suite.name));
             outcomes.push(suite.run(&logs, skips.path())?);
         }
         Ok(outcomes)
     }
+}
+
+/// How the suites are called whose tests start pods on a node.
+const ON_A_NODE: &str = "::node";
+
+/// Makes the images that those pods are started from, and says in which folder they are.
+fn make_images(root: &Path) -> Result<PathBuf> {
+    let folder = root.join("target/static/images");
+    images::write(&folder, &[], Effort::Quick)?;
+    Ok(folder)
 }
 
 /// The examples in the documentation, which only cargo can run.
