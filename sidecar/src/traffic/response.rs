@@ -19,7 +19,7 @@ use super::exchange::Answered;
 use super::framing;
 use super::grpc::{self, Call};
 use super::headers::{ERROR, remove_hop_by_hop};
-use super::http2::Download;
+use super::http2::{Download, Gathered};
 use super::observation::Observation;
 use super::reason::Reason;
 use super::refusal::Refusal;
@@ -76,7 +76,11 @@ pub(crate) fn finish(
 }
 
 /// Makes a response of one that came by HTTP/2, which has nothing for one connection only.
-fn stream(route: &Route, choice: Choice, response: Response<Download>) -> Response<ResponseBody> {
+fn stream(
+    route: &Route,
+    choice: Choice,
+    response: Response<Gathered<Download>>,
+) -> Response<ResponseBody> {
     let (mut head, incoming) = response.into_parts();
     if route.kind != Kind::Service {
         head.headers.remove(ERROR);
@@ -108,7 +112,7 @@ enum Content {
     /// What an endpoint sends.
     Pumped(Pump),
     /// The same by HTTP/2, and the choice that counts as busy for as long.
-    Streamed(Box<(Download, Choice)>),
+    Streamed(Box<(Gathered<Download>, Choice)>),
 }
 
 /// A response broke off.

@@ -7,6 +7,7 @@
 mod client;
 mod download;
 mod exchange;
+mod gathered;
 mod pool;
 mod server;
 mod upload;
@@ -15,6 +16,7 @@ use hyper::rt::Executor;
 
 pub(crate) use self::download::Download;
 pub(crate) use self::exchange::exchange;
+pub(crate) use self::gathered::Gathered;
 pub(crate) use self::pool::Pool;
 pub(crate) use self::server::{normalize, serve};
 

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http_body::Body;
 
+use super::gathered::Gathered;
 use crate::traffic::body::{BodyFault, Playing};
 
 /// Reads of the client no faster than the endpoint does.
 #[derive(Debug)]
 pub(super) struct Upload {
-    body: Playing,
+    body: Gathered<Playing>,
     stream: SendStream<Bytes>,
 }
 
@@ -23,7 +24,7 @@ pub(super) struct Detached(Option<tokio::task::AbortHandle>);
 
 impl Upload {
     pub(super) fn new(body: Playing, stream: SendStream<Bytes>) -> Self {
-        Self { body, stream }
+        Self { body: Gathered::new(body), stream }
     }
 
     /// Sends what can be sent. That the endpoint wants no more is no fault: its response says why.
