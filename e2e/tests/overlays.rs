@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use testbed::{Cluster, combine_components, tools};
 
 /// Each component may be left out: all their combinations.
-const COMPONENTS: [&str; 3] = ["ha", "strict", "cert-manager"];
+const COMPONENTS: [&str; 4] = ["ha", "strict", "cert-manager", "healing-evict"];
 
 /// A cluster in which everything may be created that the manifests name.
 fn prepared() -> Result<Kubectl<'static>> {
@@ -81,7 +81,7 @@ fn every_overlay_is_accepted_as_it_is_written() -> Result<()> {
         restricted(kubectl, &what, &objects)?;
         tried += 1;
     }
-    assert!(tried >= 4, "{tried} overlays");
+    assert!(tried >= 5, "{tried} overlays");
     Ok(())
 }
 
@@ -105,13 +105,20 @@ fn components_combine() -> Result<()> {
         let webhook = &find("MutatingWebhookConfiguration").context("no webhook")?["webhooks"][0];
         let policy = if names.contains(&"strict") { "Fail" } else { "Ignore" };
         assert_eq!(webhook["failurePolicy"], policy, "{what}");
-        assert_eq!(
-            find("ValidatingAdmissionPolicy").is_some(),
-            names.contains(&"strict"),
-            "{what}"
-        );
+        let has = |name: &str| {
+            objects.iter().any(|object| {
+                object["kind"] == "ValidatingAdmissionPolicy" && object["metadata"]["name"] == name
+            })
+        };
+        assert_eq!(has("sidecar-injector"), names.contains(&"strict"), "{what}");
+        let heals = names.contains(&"healing-evict");
+        assert_eq!(has("sidecar-injector-healing"), heals, "{what}");
         let deployment = &find("Deployment").context("no Deployment")?["spec"];
         assert_eq!(deployment["replicas"], if names.contains(&"ha") { 2 } else { 1 }, "{what}");
+        let environment = &deployment["template"]["spec"]["containers"][0]["env"];
+        let evicts = json!({"name": "SIDECAR_INJECTOR_HEAL", "value": "evict"});
+        let said = environment.as_array().is_some_and(|all| all.contains(&evicts));
+        assert_eq!(said, heals, "{what}");
         let volumes = deployment["template"]["spec"]["volumes"].to_string();
         let files = names.contains(&"cert-manager");
         assert_eq!(volumes.contains("sidecar-injector-tls"), files, "{what}");

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod content;
 pub mod discovery;
+pub mod healing;
 pub mod injection;
 pub mod interception;
 pub mod kubernetes;

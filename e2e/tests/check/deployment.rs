@@ -27,6 +27,7 @@ fn faults_of_the_deployment_are_found_and_their_fixes_help() -> Result<()> {
         kubectl.run(&format!("{line} -n {NAME} -p {status}"))
     };
     with_cert_manager(live)?;
+    healing(live)?;
     for overlay in ["overlays/strict", "overlays/ha", "base"] {
         kubectl.run(&format!("apply -k {}", checkout("manifests").join(overlay).display()))?;
         live.gone(Code::WebhookDrift)?;
@@ -91,6 +92,23 @@ fn with_cert_manager(live: Live<'_>) -> Result<()> {
     live.gone(Code::WebhookDrift)?;
     live.gone(Code::RightMissing)?;
     kubectl.run(&format!("delete deployment {NAME} -n {NAME}"))?;
+    Ok(())
+}
+
+/// Its rights are needed where the Deployment says that it heals, and no sooner.
+fn healing(live: Live<'_>) -> Result<()> {
+    let kubectl = Kubectl(live.cluster);
+    kubectl.run(&format!("apply -k {}", checkout("manifests/overlays/healing").display()))?;
+    live.gone(Code::WebhookDrift)?;
+    live.gone(Code::RightMissing)?;
+    kubectl.run("delete clusterrolebinding sidecar-injector-healing-evict")?;
+    let found = live.mended(Code::RightMissing)?;
+    let problem = found["problem"].as_str().context("no problem")?;
+    ensure!(problem.contains("create pods/eviction"), "{found:#}");
+    ensure!(!problem.contains("list pods") && !problem.contains("leases"), "{found:#}");
+    kubectl.run("delete clusterrolebinding sidecar-injector-healing-report")?;
+    let found = live.planted(Code::RightMissing)?;
+    ensure!(found["problem"].to_string().contains("list pods"), "{found:#}");
     Ok(())
 }
 

@@ -129,7 +129,8 @@ codes! {
          otherwise.",
         "use the program of its version, or update it";
     RightMissing, "right_missing", Error,
-        "The injector's ServiceAccount lacks a right of `manifests/base/rbac.yaml`.",
+        "The injector's ServiceAccount lacks a right of `manifests/base/rbac.yaml`, or, where it \
+         heals, of its component's.",
         "apply that file again";
     ConfigurationInvalid, "configuration_invalid", Error,
         "The injector's ConfigMap or a template cannot be used: the injector goes on with the last \

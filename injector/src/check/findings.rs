@@ -39,7 +39,7 @@ impl Remedy {
         Self::Fix(Fix::Advice(text.into()))
     }
 
-    fn finish(self, namespace: &str) -> Fix {
+    pub(super) fn finish(self, namespace: &str) -> Fix {
         match self {
             Self::Fix(fix) => fix,
             Self::Renew(None, renewal) => renewal.fix(namespace),

@@ -10,7 +10,7 @@ mod finding;
 mod findings;
 mod manifests;
 mod shipped;
-mod workloads;
+pub(crate) mod workloads;
 
 pub use code::Code;
 pub use finding::{Finding, Fix, NotChecked, Report, Severity};

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use crate::config::Heal;
 use crate::manifest::read;
 use crate::pod::{list, text};
 
@@ -34,10 +35,35 @@ pub(super) struct Right {
     pub(super) namespaced: bool,
 }
 
-/// Every right that `manifests/base/rbac.yaml` gives.
-pub(super) fn rights() -> Vec<Right> {
-    let roles = objects(include_str!("../../../manifests/base/rbac.yaml"));
-    roles.iter().flat_map(of_role).collect()
+/// A manifest that gives rights, and every right in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rights {
+    /// Its path in the checkout.
+    pub(super) file: &'static str,
+    pub(super) all: Vec<Right>,
+}
+
+/// The rights of each manifest that an installation needs which heals so.
+pub(super) fn rights(heal: Heal) -> Vec<Rights> {
+    let of = |file, text| Rights { file, all: objects(text).iter().flat_map(of_role).collect() };
+    let base = of("manifests/base/rbac.yaml", include_str!("../../../manifests/base/rbac.yaml"));
+    let report = || {
+        of(
+            "manifests/components/healing-report/rbac.yaml",
+            include_str!("../../../manifests/components/healing-report/rbac.yaml"),
+        )
+    };
+    let evict = || {
+        of(
+            "manifests/components/healing-evict/rbac.yaml",
+            include_str!("../../../manifests/components/healing-evict/rbac.yaml"),
+        )
+    };
+    match heal {
+        Heal::Off => vec![base],
+        Heal::Report => vec![base, report()],
+        Heal::Evict => vec![base, report(), evict()],
+    }
 }
 
 /// The rights of a Role or ClusterRole; none of what binds them.
@@ -77,11 +103,15 @@ mod tests {
         assert_eq!(text(webhook(), "name"), "sidecar-injector.mesher.io");
         let has = |verb: &str, resource: &str, name: &str| {
             let matches = |r: &Right| r.verb == verb && r.resource == resource && r.name == name;
-            assert!(rights().iter().any(matches), "{verb} {resource} {name}");
+            let given = rights(Heal::Evict);
+            let mut given = given.iter().flat_map(|file| &file.all);
+            assert!(given.any(matches), "{verb} {resource} {name}");
         };
         has("create", "secrets", "");
         has("watch", "secrets", "sidecar-injector-certificates");
         has("patch", "mutatingwebhookconfigurations", "sidecar-injector");
+        has("watch", "pods", "");
+        has("create", "pods/eviction", "");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::policy::{OnError, OnInvalid, SidecarDefaults};
 
 mod duration;
 mod file;
+mod healing;
 mod lease;
 mod overrides;
 mod size;
@@ -24,6 +25,7 @@ mod tls;
 mod validate;
 
 pub use file::ConfigError;
+pub use healing::{Heal, Healing};
 pub use lease::Lease;
 pub use overrides::Overrides;
 pub use size::Size;
@@ -47,6 +49,8 @@ pub struct Config {
     pub tls: Tls,
     /// The cluster that calls this injector.
     pub kubernetes: Kubernetes,
+    /// What is done about pods that asked for a sidecar and have none.
+    pub healing: Healing,
     /// A folder of templates (`NAME.yaml` each) or one file; absent: only the built-in template
     /// `mesher`. Taken over while running.
     pub templates: Option<PathBuf>,
@@ -321,6 +325,7 @@ impl Config {
             ("operations", self.operations != running.operations),
             ("tls", self.tls != running.tls),
             ("kubernetes", self.kubernetes != running.kubernetes),
+            ("healing", self.healing != running.healing),
             ("limits", self.limits != running.limits),
             ("drain", self.drain != running.drain),
             ("log", self.log != running.log),

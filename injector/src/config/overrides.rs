@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, FromArgMatches};
 
-use super::{Config, ConfigError, LogFormat, LogLevel, NativeSidecar, TlsMode};
+use super::{Config, ConfigError, Heal, LogFormat, LogLevel, NativeSidecar, TlsMode};
 
 /// Flags that override the configuration file; each has an environment variable, over which the
 /// flag wins.
@@ -105,6 +105,10 @@ pub struct Overrides {
     #[arg(long, value_name = "URL", env = "SIDECAR_INJECTOR_URL", help_heading = "Cluster")]
     url: Option<String>,
 
+    /// What to do about pods that asked for a sidecar and have none, as no injector answered when
+    /// they were created [default: off]
+    #[arg(long, value_name = "MODE", env = "SIDECAR_INJECTOR_HEAL", help_heading = "Pods")]
+    heal: Option<Heal>,
     /// Folder of templates, or one file [default: only the built-in template]
     #[arg(long, value_name = "PATH", env = "SIDECAR_INJECTOR_TEMPLATES", help_heading = "Pods")]
     templates: Option<PathBuf>,
@@ -196,6 +200,7 @@ impl Overrides {
         set(&mut config.kubernetes.service, self.service.as_ref());
         set(&mut config.kubernetes.webhook_configuration, self.webhook_configuration.as_ref());
         set_option(&mut config.kubernetes.url, self.url.as_ref());
+        set(&mut config.healing.mode, self.heal.as_ref());
         set_option(&mut config.templates, self.templates.as_ref());
         set(&mut config.policy.sidecar.image, self.image.as_ref());
         set(&mut config.policy.native_sidecar, self.native.as_ref());

@@ -46,6 +46,9 @@ impl Config {
         if let Err((key, problem)) = self.kubernetes.lease.check() {
             wrong(&format!("kubernetes.lease.{key}"), problem)?;
         }
+        if let Err((key, problem)) = self.healing.check(self.kubernetes.enabled) {
+            wrong(&format!("healing.{key}"), problem)?;
+        }
         let limits = &self.limits;
         for (key, count) in [
             ("limits.connections", limits.connections),
@@ -174,6 +177,14 @@ mod tests {
             ("kubernetes: {lease: {duration: 10s}}", "kubernetes.lease.renew: "),
             ("kubernetes: {lease: {retry: 10s}}", "kubernetes.lease.retry: "),
             ("kubernetes: {lease: {identity: ''}}", "kubernetes.lease.identity: "),
+            (
+                "healing: {mode: report}\nkubernetes: {enabled: false}\n\
+                 tls: {mode: files, folder: f}",
+                "healing.mode: ",
+            ),
+            ("healing: {settle: 2days}", "healing.settle: "),
+            ("healing: {interval: 10ms}", "healing.interval: "),
+            ("healing: {backoff: 2h}", "healing.backoff: "),
             ("tls: {leaf: {lifetime: 1h, renewAfter: 1h}}", "tls.leaf: "),
             ("tls: {leaf: {lifetime: 1000years, renewAfter: 1h}}", "tls.leaf: "),
             ("tls: {authority: {lifetime: 2days, renewAfter: 30h}}", "tls.authority: "),
@@ -189,6 +200,7 @@ mod tests {
             assert!(error.starts_with(key), "{text}: {error}");
         }
         checked("").unwrap();
+        checked("healing: {mode: off, settle: 0s}").unwrap();
         let seconds = "tls: {authority: {lifetime: 30s, renewAfter: 20s}, \
                        leaf: {lifetime: 8s, renewAfter: 3s}, settle: 2s}";
         let terms = checked(seconds).unwrap().tls.terms();

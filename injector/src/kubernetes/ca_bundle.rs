@@ -15,7 +15,6 @@
 use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 
-use certs::store::explain;
 use certs::{Backoff, Bundle, Pace, Trust};
 use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -26,7 +25,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::{Error, Settings, call};
+use super::{Error, Settings, call, interrupted};
 
 /// Owner of `caBundle` in the object's managed fields.
 const MANAGER: &str = "sidecar-injector-ca";
@@ -268,16 +267,6 @@ pub(crate) fn is_ours(entry: &str, webhooks: &[String]) -> bool {
     webhooks.iter().any(|name| {
         entry.strip_suffix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     })
-}
-
-fn interrupted(error: &watcher::Error) -> String {
-    match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => explain(error),
-        watcher::Error::WatchError(status) => status.message.clone(),
-        watcher::Error::NoResourceVersion => error.to_string(),
-    }
 }
 
 fn heard<T>(state: &watch::Sender<CaBundle>, event: Option<Result<T, watcher::Error>>) {

@@ -17,8 +17,12 @@ use std::time::Duration;
 
 use certs::Trust;
 use certs::store::explain;
+use hyper::http::Request;
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use kube::core::Status;
+use kube::runtime::watcher;
+use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -75,15 +79,26 @@ pub enum Error {
 impl Error {
     /// Whether another writer was faster, or the object is gone: read again.
     fn is_conflict(&self) -> bool {
-        matches!(self, Self::Api { source, .. }
-            if matches!(&**source, kube::Error::Api(status) if status.code == 409))
+        self.status().is_some_and(|status| status.code == 409)
+    }
+
+    /// What the API server said against it; `None` where it said nothing.
+    pub(crate) fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Api { source, .. } => match &**source {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 }
 
 fn remedy(error: &kube::Error) -> &'static str {
     match error {
         kube::Error::Api(status) if status.code == 403 => {
-            "; give the service account what manifests/base/rbac.yaml names"
+            "; give the service account what manifests/base/rbac.yaml names, and for healing \
+             rbac.yaml of its component"
         }
         kube::Error::Api(status) if status.code == 401 => "; check the token or client certificate",
         kube::Error::Api(_) => "",
@@ -91,8 +106,32 @@ fn remedy(error: &kube::Error) -> &'static str {
     }
 }
 
+/// Why a watch is interrupted.
+pub(crate) fn interrupted(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => format!("{}{}", explain(error), remedy(error)),
+        watcher::Error::WatchError(status) => status.message.clone(),
+        watcher::Error::NoResourceVersion => error.to_string(),
+    }
+}
+
+/// A request for what is at `path` of the API.
+pub(crate) fn get(path: &str) -> Request<Vec<u8>> {
+    Request::get(path).body(Vec::new()).expect("paths of the API are paths")
+}
+
+/// A request that posts `body` to `path` of the API.
+pub(crate) fn post(path: &str, body: &Value) -> Request<Vec<u8>> {
+    Request::post(path)
+        .header("content-type", "application/json")
+        .body(body.to_string().into_bytes())
+        .expect("paths of the API are paths")
+}
+
 /// One call, with its deadline.
-async fn call<T>(
+pub(crate) async fn call<T>(
     doing: &'static str,
     answer: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, Error> {
@@ -129,16 +168,29 @@ pub async fn connect_as(kubeconfig: Option<&Path>, context: Option<&str>) -> Res
 /// Makes a client: of the file `kubeconfig`, else of `KUBECONFIG` or `~/.kube/config`, else of the
 /// pod's service account. Nothing is sent yet.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> {
-    let config = match kubeconfig {
-        Some(path) => {
-            let file = Kubeconfig::read_from(path).map_err(|e| Error::Config(e.to_string()))?;
-            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-                .await
-                .map_err(|e| Error::Config(e.to_string()))?
-        }
-        None => Config::infer().await.map_err(|e| Error::Config(e.to_string()))?,
-    };
+    let config = configuration(kubeconfig).await?;
     Client::try_from(config).map_err(|e| Error::Config(e.to_string()))
+}
+
+/// As [`connect`], for who has to hear of every refusal: the client of [`connect`] sends by itself
+/// again what was answered with 429, and so keeps to itself that a disruption budget forbids
+/// something.
+pub(crate) async fn connect_without_retry() -> Result<Client, Error> {
+    let mut config = configuration(None).await?;
+    config.default_retry = false;
+    Client::try_from(config).map_err(|e| Error::Config(e.to_string()))
+}
+
+async fn configuration(kubeconfig: Option<&Path>) -> Result<Config, Error> {
+    let wrong = |e: &dyn std::fmt::Display| Error::Config(e.to_string());
+    match kubeconfig {
+        Some(path) => {
+            let file = Kubeconfig::read_from(path).map_err(|e| wrong(&e))?;
+            let options = KubeConfigOptions::default();
+            Config::from_custom_kubeconfig(file, &options).await.map_err(|e| wrong(&e))
+        }
+        None => Config::infer().await.map_err(|e| wrong(&e)),
+    }
 }
 
 /// Which objects are ours.

@@ -6,9 +6,11 @@ use certs::Trust;
 use tokio::sync::watch;
 
 use super::certificate;
+use super::healing;
 use super::live::Live;
 use super::run::ServerError;
 use crate::config::Config;
+use crate::healing::{Healing, State};
 use crate::kubernetes::{
     ApiServer, CaBundle, Candidacy, Election, Keeper, Leadership, Settings, connect,
 };
@@ -24,13 +26,15 @@ pub(super) fn own_namespace(config: &Config, client: Option<&kube::Client>) -> O
     said.or_else(|| client.map(|client| client.default_namespace().to_owned()))
 }
 
-/// Stands for election where several replicas share what one has to write.
+/// Stands for election where one of several replicas has to do something: to write what they share,
+/// or to look for pods without their sidecar.
 pub(super) fn stand(
     config: &Config,
     namespace: &str,
     client: Option<&kube::Client>,
 ) -> Option<Election> {
-    let client = client.filter(|_| certificate::is_shared(config))?.clone();
+    let wanted = certificate::is_shared(config) || healing::is_wanted(config);
+    let client = client.filter(|_| wanted)?.clone();
     let candidacy: Candidacy = config.kubernetes.lease.candidacy(namespace);
     Some(Election::stand(client, candidacy))
 }
@@ -48,6 +52,7 @@ pub(super) fn keep(
         webhooks: config.kubernetes.webhooks.clone(),
         ..Settings::default()
     };
+    let election = election.filter(|_| certificate::is_shared(config));
     Keeper::start(client, settings, serving.status(), election.map(Election::leads), trust)
 }
 
@@ -69,14 +74,21 @@ pub(super) struct ClusterState {
     pub(super) ca_bundle: watch::Receiver<CaBundle>,
     /// `None`: this replica shares with no other.
     pub(super) leadership: Option<watch::Receiver<Leadership>>,
+    /// `None`: nobody looks for pods without their sidecar.
+    pub(super) healing: Option<watch::Receiver<State>>,
 }
 
 impl ClusterState {
-    pub(super) fn of(keeper: &Keeper, election: Option<&Election>) -> Self {
+    pub(super) fn of(
+        keeper: &Keeper,
+        election: Option<&Election>,
+        healing: Option<&Healing>,
+    ) -> Self {
         Self {
             api_server: keeper.api_server(),
             ca_bundle: keeper.ca_bundle(),
             leadership: election.map(Election::leadership),
+            healing: healing.map(Healing::state),
         }
     }
 }

@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::handshake::Failure;
+use crate::healing::{Attempt, State};
 use crate::kubernetes::State as CaBundleState;
 use crate::outcome::Outcome;
 use crate::reason::Reason;
@@ -34,6 +35,7 @@ pub(super) struct Metrics {
     duration: Histogram,
     pub(super) gauges: Gauges,
     pub(super) connections: ConnectionCounters,
+    pub(super) healing: HealingMetrics,
 }
 
 /// Gauges that are set when somebody asks, not on the way of a request.
@@ -50,6 +52,14 @@ pub(super) struct Gauges {
     pub(super) ready: Gauge,
     pub(super) leader: Gauge,
     ca_bundle: Family<StateLabel, Gauge>,
+}
+
+/// What becomes of pods that asked and have no sidecar.
+#[derive(Debug, Clone, Default)]
+pub(super) struct HealingMetrics {
+    looking: Gauge,
+    lacking: Family<ReasonLabel, Gauge>,
+    attempts: Family<ResultLabel, Counter>,
 }
 
 /// What happens to connections.
@@ -77,6 +87,16 @@ struct FailureLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Code {
     code: u16,
 }
@@ -89,6 +109,7 @@ impl Metrics {
         let decisions = Family::<Decision, Counter>::default();
         let (patch_bytes, duration) = (Histogram::new(PATCH_SIZES), Histogram::new(DURATIONS));
         let (gauges, connections) = (Gauges::default(), ConnectionCounters::default());
+        let healing = HealingMetrics::default();
         registry.register("requests", "Requests for a review, by status", requests.clone());
         registry.register("decisions", "Reviews, by decision", decisions.clone());
         registry.register("patch_bytes", "Length of patches before base64", patch_bytes.clone());
@@ -100,6 +121,7 @@ impl Metrics {
         );
         gauges.register(&mut registry);
         connections.register(&mut registry);
+        healing.register(&mut registry);
 
         let decision = |decision| decisions.get_or_create_owned(&Decision { decision });
         Self {
@@ -110,6 +132,7 @@ impl Metrics {
             duration,
             gauges,
             connections,
+            healing,
             registry,
         }
     }
@@ -204,6 +227,47 @@ impl Gauges {
             self.leader.clone(),
         );
         to.register("ready", "1 when /readyz says so", self.ready.clone());
+    }
+}
+
+impl HealingMetrics {
+    /// Counts an attempt to evict a pod.
+    pub(super) fn attempted(&self, attempt: Attempt) {
+        self.attempts.get_or_create(&ResultLabel { result: attempt.as_str() }).inc();
+    }
+
+    /// Shows what was found. A reason that is gone is 0; who does not look knows of none.
+    pub(super) fn show(&self, state: &State) {
+        self.looking.set(state.complete.into());
+        // Two replicas may both have looked once: only what one sees now is to be counted.
+        self.lacking.clear();
+        for (reason, count) in &state.lacking {
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.lacking.get_or_create(&ReasonLabel { reason }).set(count);
+        }
+    }
+
+    fn register(&self, to: &mut Registry) {
+        to.register(
+            "healing_looking",
+            "1 where this replica leads and sees every pod: without it, \
+             pods_without_sidecar says nothing",
+            self.looking.clone(),
+        );
+        to.register(
+            "pods_without_sidecar",
+            "Pods that asked for a sidecar and have none, by reason; `sidecar_missing`: it would get \
+             one now",
+            self.lacking.clone(),
+        );
+        to.register(
+            "healing_attempts",
+            "Attempts to evict a pod so that it comes back with its sidecar, by what became of them",
+            self.attempts.clone(),
+        );
+        for attempt in Attempt::ALL {
+            let _ = self.attempts.get_or_create(&ResultLabel { result: attempt.as_str() });
+        }
     }
 }
 

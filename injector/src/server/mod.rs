@@ -11,6 +11,7 @@ mod certificate;
 mod cluster;
 mod connections;
 mod handshake;
+mod healing;
 mod lifecycle;
 mod live;
 mod logging;

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::budget::Budget;
 use super::cluster::ClusterState;
 use super::connections::Connections;
+use super::healing;
 use super::live::Live;
 use super::metrics::Metrics;
 use super::readiness::Readiness;
@@ -92,6 +93,7 @@ fn cluster_status(cluster: &ClusterState) -> serde_json::Value {
         "version": server.version.map(|(major, minor)| format!("{major}.{minor}")),
         "versionError": server.error,
         "lease": cluster.leadership.as_ref().map(|leadership| leadership_status(&leadership.borrow())),
+        "healing": healing::status(cluster.healing.as_ref()),
         "caBundle": bundle.state.as_str(),
         "caBundleSince": seconds(bundle.since),
         "caBundleError": match &bundle.state {
@@ -136,6 +138,9 @@ impl Operations {
             let leads = cluster.leadership.as_ref().is_none_or(|state| state.borrow().leading);
             gauges.leader.set(leads.into());
             gauges.ca_bundle(&cluster.ca_bundle.borrow().state);
+            if let Some(healing) = &cluster.healing {
+                self.metrics.healing.show(&healing.borrow());
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use super::budget::Budget;
 use super::certificate;
 use super::cluster::{self, ClusterState};
 use super::connections::Connections;
+use super::healing;
 use super::lifecycle::{Lifecycle, Phase, Signals};
 use super::live::Live;
 use super::metrics::{ConnectionCounters, Metrics};
@@ -80,9 +81,16 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
     let serving = certificate::serving(&config, namespace, client.as_ref(), replica)?;
     let keeper =
         client.map(|client| cluster::keep(&config, client, &serving, election.as_ref(), told));
-    let cluster_state = keeper.as_ref().map(|keeper| ClusterState::of(keeper, election.as_ref()));
-
     let metrics = Arc::new(Metrics::new());
+    let healing = match (&keeper, &election) {
+        (Some(keeper), Some(election)) if healing::is_wanted(&config) => {
+            Some(healing::start(&config, namespace, keeper, election, &live, &metrics).await?)
+        }
+        _ => None,
+    };
+    let cluster_state =
+        keeper.as_ref().map(|keeper| ClusterState::of(keeper, election.as_ref(), healing.as_ref()));
+
     let limits = Arc::new(config.limits.clone());
     let budget = Budget::new(limits.in_flight, limits.memory.bytes());
     let lifecycle = Lifecycle::new();
@@ -145,6 +153,7 @@ pub async fn run(config: Config, overrides: Overrides) -> Result<(), ServerError
     let signal = signals.next().await;
     tracing::info!(signal, delay = ?drain.delay, "leaving: not ready, still serving");
     lifecycle.enter(Phase::Leaving);
+    drop(healing);
     // Another writes from now on; until the end this replica takes up what that one has written.
     let resigned = tokio::spawn(async move {
         if let Some(election) = election {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use certs::store::explain;
-use hyper::http::Request;
 use kube::Client;
 use serde_json::Value;
 
 use super::SOURCE;
 use crate::check::findings::{Draft, Findings, Remedy};
 use crate::check::{Code, NotChecked, Report};
+use crate::kubernetes::{get, post};
 
 /// How long one call may take: a page of a list takes the API server a while.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -173,17 +173,6 @@ impl<'a> Inspection<'a> {
             _ => Err(Error::Unreachable(said)),
         }
     }
-}
-
-pub(super) fn get(path: &str) -> Request<Vec<u8>> {
-    Request::get(path).body(Vec::new()).expect("paths of the API are paths")
-}
-
-pub(super) fn post(path: &str, body: &Value) -> Request<Vec<u8>> {
-    Request::post(path)
-        .header("content-type", "application/json")
-        .body(body.to_string().into_bytes())
-        .expect("paths of the API are paths")
 }
 
 /// `text` as one word of a shell's command line.

@@ -5,7 +5,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::Options;
-use super::api::{About, Error, Inspection, get, post};
+use super::api::{About, Error, Inspection};
 use super::injector::Injector;
 use super::served;
 use super::webhook::{Called, Webhook};
@@ -13,6 +13,7 @@ use crate::annotations::{INJECT, status};
 use crate::check::Code;
 use crate::check::findings::Remedy;
 use crate::check::workloads::Sieve;
+use crate::kubernetes::{get, post};
 use crate::pod::{Pod, list, text};
 
 const WHAT: &str = "whether the API server gets an answer from the injector";

@@ -3,12 +3,13 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{About, Error, Inspection, Reply, get};
+use super::api::{About, Error, Inspection, Reply};
 use super::policy::Known;
 use super::{Options, SOURCE};
 use crate::check::Code;
 use crate::check::findings::Remedy;
 use crate::check::workloads::{Place, Sieve};
+use crate::kubernetes::get;
 use crate::pod::text;
 
 /// Objects of one page.

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use futures::{AsyncBufReadExt, TryStreamExt};
 
-use super::api::{About, Error, Inspection, Reply, get};
+use super::api::{About, Error, Inspection, Reply};
 use super::webhook::Webhook;
 use crate::check::Code;
 use crate::check::findings::Remedy;
+use crate::kubernetes::get;
 
 /// Calls that took longer than this, in seconds, are slow. One of the metric's own bounds.
 const SLOW: &str = "0.5";

@@ -4,10 +4,12 @@
 //! Objects that exist are told by their uid, and only a pod that exists can lack its sidecar
 //! already. One file per concern: what stands in [`annotations`], what the core would answer
 //! ([`decision`]), whether the API server would ask at all ([`sieve`]), what the pods have
-//! ([`sidecar`]), whose they are ([`owner`]) and what renews them ([`renewal`]).
+//! ([`sidecar`]), whose they are ([`owner`]) and what renews them ([`renewal`]). [`lack`] is all of
+//! that about one pod in a word, for who follows a cluster.
 
 mod annotations;
 mod decision;
+mod lack;
 mod namespaces;
 mod owner;
 mod renewal;
@@ -17,7 +19,8 @@ mod sieve;
 use serde_json::Value;
 
 pub(super) use self::renewal::Renewal;
-pub(super) use self::sieve::{Namespaces, Sieve};
+pub(super) use self::sieve::Namespaces;
+pub(crate) use self::sieve::Sieve;
 
 use self::owner::{Owner, Owners};
 use super::Code;
@@ -28,20 +31,20 @@ use crate::pod::{Pod, text};
 
 /// What holds for all objects of a check.
 #[derive(Debug)]
-pub(super) struct Place<'a> {
+pub(crate) struct Place<'a> {
     pub(super) settings: &'a Settings,
     /// Whether `settings` hold the policy of the place, and not only a likely one.
     pub(super) knows_policy: bool,
     pub(super) sieve: Sieve,
     pub(super) namespaces: Namespaces,
     /// When the webhook configuration was made, where that is known.
-    pub(super) webhook_since: Option<String>,
+    pub(crate) webhook_since: Option<String>,
     /// Who made the Jobs.
     owners: Owners,
 }
 
 impl<'a> Place<'a> {
-    pub(super) fn new(settings: &'a Settings, sieve: Sieve) -> Self {
+    pub(crate) fn new(settings: &'a Settings, sieve: Sieve) -> Self {
         Self {
             settings,
             knows_policy: true,
@@ -54,7 +57,7 @@ impl<'a> Place<'a> {
 
     /// Takes down what a document says of the place: its namespaces, and who made its Jobs. To be
     /// done before its objects, and all others of the place, are checked.
-    pub(super) fn note(&mut self, document: &Value) {
+    pub(crate) fn note(&mut self, document: &Value) {
         for object in objects(document, &self.settings.namespace) {
             let value = document.pointer(object.at.as_str()).unwrap_or(&Value::Null);
             match (object.kind.as_str(), Pod::of(value).controller()) {

@@ -1,5 +1,4 @@
-//! What happens when the injector or its webhook configuration goes away and comes back. Each
-//! scenario has a cluster of its own to break.
+//! The injector or its webhook configuration goes away and comes back.
 
 use anyhow::Result;
 use e2e::audit::creation;
