@@ -4,30 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::instance::{Endpoint, Instance, Protocol};
+use crate::route::Subset;
 use crate::service::Service;
-use crate::version::VersionRule;
-
-/// What a request asks of an endpoint, as far as it is known before the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scope {
-    /// What is to be spoken.
-    pub protocol: Protocol,
-    /// Which versions; the default route wants the latest.
-    pub versions: VersionRule,
-}
 
 impl Service {
-    /// The endpoints that may take requests of `scope`, by instance id: each instance's first of
-    /// the protocol for each port of the service.
-    pub fn eligible(&self, scope: Scope) -> Vec<(Arc<Instance>, Endpoint)> {
+    /// The endpoints of a subset that may take requests of a protocol, by instance id: each
+    /// instance's first of the protocol for each port of the service.
+    pub fn eligible(
+        &self,
+        protocol: Protocol,
+        subset: &Subset,
+    ) -> Vec<(Arc<Instance>, Endpoint)> {
         let Some(latest) = self.latest() else { return Vec::new() };
         let mut found = Vec::new();
         for instance in self.instances() {
-            if !instance.status.serves() || !scope.versions.admits(instance.version, latest) {
+            if !instance.status.serves() || !subset.admits(instance, latest) {
                 continue;
             }
             let first = found.len();
-            for endpoint in instance.endpoints.iter().filter(|e| e.protocol == scope.protocol) {
+            for endpoint in instance.endpoints.iter().filter(|e| e.protocol == protocol) {
                 let seen = found[first..].iter();
                 let ports = |(_, e): &(_, Endpoint)| e.service_port == endpoint.service_port;
                 if !seen.clone().any(ports) {
@@ -95,7 +90,8 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Scope, choose};
+    use super::choose;
+    use crate::route::Subset;
     use crate::{Endpoint, Instance, InstanceId, Protocol, Service, ServiceKey, Status, Tags};
 
     fn endpoint(protocol: Protocol, port: u16, service_port: Option<u16>) -> Endpoint {
@@ -122,8 +118,8 @@ mod tests {
             ],
         );
         let ids = |versions: &str, protocol| {
-            let scope = Scope { protocol, versions: versions.parse().unwrap() };
-            let found = service.eligible(scope);
+            let subset = Subset { versions: versions.parse().unwrap(), tags: Tags::new() };
+            let found = service.eligible(protocol, &subset);
             found.iter().map(|(i, _)| i.id.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(ids("latest", Protocol::Rest), ["b"]);
@@ -141,9 +137,9 @@ mod tests {
         ];
         let service =
             Service::new(ServiceKey::new("ns", "s"), [instance("a", "0", Status::Up, endpoints)]);
-        let scope = Scope { protocol: Protocol::Rest, versions: "0+".parse().unwrap() };
-        let ports: Vec<u16> =
-            service.eligible(scope).iter().map(|(_, e)| e.address.port()).collect();
+        let any = Subset { versions: "0+".parse().unwrap(), tags: Tags::new() };
+        let found = service.eligible(Protocol::Rest, &any);
+        let ports: Vec<u16> = found.iter().map(|(_, e)| e.address.port()).collect();
         assert_eq!(ports, [9080, 9081]);
     }
 

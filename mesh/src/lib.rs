@@ -12,6 +12,7 @@ mod eviction;
 mod grpc;
 mod instance;
 mod resend;
+pub mod route;
 mod service;
 mod service_key;
 mod snapshot;
@@ -19,7 +20,7 @@ pub mod trace;
 mod version;
 
 pub use breaker::{Breaker, BreakerState, BreakerTerms, Permit};
-pub use choice::{RoundRobin, Scope, choose};
+pub use choice::{RoundRobin, choose};
 pub use destination::{Authority, BadAuthority, Passthrough, Unclaimed, ungoverned};
 pub use egress::{BadEgressHost, Egress, EgressPort};
 pub use eviction::Eviction;

@@ -34,7 +34,7 @@ impl fmt::Display for Version {
 
 /// Which versions of a service are wanted. service-center ignores the rule it is sent, so whoever
 /// asks has to apply it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum VersionRule {
     /// `latest`: the highest that has an instance.
     #[default]

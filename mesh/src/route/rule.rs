@@ -1,0 +1,75 @@
+//! One rule.
+
+use super::request_match::{Asked, RequestMatch};
+use super::subset::Subset;
+use crate::service::Tags;
+
+/// Where some of the requests for a service go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Whose requests it is about.
+    pub caller: Caller,
+    /// Which of them: those that any of these admits; none: all.
+    pub matches: Vec<RequestMatch>,
+    /// Between whom they are shared out, by weight.
+    pub targets: Vec<Target>,
+}
+
+/// Who makes requests. A proxy knows that of its own application when it reads the rules, and
+/// leaves out those that are about others.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Caller {
+    /// The service; `None`: any.
+    pub service: Option<Box<str>>,
+    /// What it has to be tagged with.
+    pub tags: Tags,
+}
+
+/// A share of the requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its share, of the sum of all weights.
+    pub weight: u32,
+    /// Which instances get it.
+    pub subset: Subset,
+}
+
+impl Rule {
+    /// Whether it is about a request of one it is about.
+    pub fn admits(&self, asked: &impl Asked) -> bool {
+        self.matches.is_empty() || self.matches.iter().any(|one| one.admits(asked))
+    }
+}
+
+impl Caller {
+    /// Whether `service` with these tags is one it is about.
+    pub fn admits(&self, service: &str, tags: &Tags) -> bool {
+        self.service.as_deref().is_none_or(|name| name == service)
+            && self.tags.iter().all(|(name, value)| tags.get(name) == Some(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Caller;
+    use crate::Tags;
+
+    #[test]
+    fn a_rule_is_about_some_callers() {
+        let tags = |pairs: &[(&str, &str)]| -> Tags {
+            pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+        };
+        let us = tags(&[("version", "1.0"), ("app", "sales")]);
+        for (service, wanted, admitted) in [
+            (None, tags(&[]), true),
+            (Some("ServiceA"), tags(&[]), true),
+            (Some("ServiceB"), tags(&[]), false),
+            (Some("ServiceA"), tags(&[("app", "sales")]), true),
+            (None, tags(&[("version", "2.0")]), false),
+            (None, tags(&[("zone", "1")]), false),
+        ] {
+            let caller = Caller { service: service.map(Into::into), tags: wanted };
+            assert_eq!(caller.admits("ServiceA", &us), admitted, "{caller:?}");
+        }
+    }
+}
