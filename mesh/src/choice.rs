@@ -10,11 +10,7 @@ use crate::service::Service;
 impl Service {
     /// The endpoints of a subset that may take requests of a protocol, by instance id: each
     /// instance's first of the protocol for each port of the service.
-    pub fn eligible(
-        &self,
-        protocol: Protocol,
-        subset: &Subset,
-    ) -> Vec<(Arc<Instance>, Endpoint)> {
+    pub fn eligible(&self, protocol: Protocol, subset: &Subset) -> Vec<(Arc<Instance>, Endpoint)> {
         let Some(latest) = self.latest() else { return Vec::new() };
         let mut found = Vec::new();
         for instance in self.instances() {
@@ -54,20 +50,23 @@ impl RoundRobin {
 /// is, the one whose turn it is after all: a guess that all are down may be wrong, and an error
 /// is certain. `None` only when there is none, or `avoid` is the only one.
 ///
-/// `avoid` is the one that has just failed this request.
+/// `avoid` is the one that has just failed this request. Where less than `panic`, of a hundred, can
+/// be used, whether they can is not looked at: the few would break down under the load of all.
 ///
 /// ```
 /// use mesh::choose;
-/// assert_eq!(choose(5, 3, None, |_| true), Some(2));
-/// assert_eq!(choose(5, 3, Some(2), |_| true), Some(0));
-/// assert_eq!(choose(5, 3, None, |i| i == 1), Some(1));
-/// assert_eq!(choose(5, 3, None, |_| false), Some(2));
-/// assert_eq!(choose(5, 1, Some(0), |_| true), None);
+/// assert_eq!(choose(5, 3, None, 0, |_| true), Some(2));
+/// assert_eq!(choose(5, 3, Some(2), 0, |_| true), Some(0));
+/// assert_eq!(choose(5, 3, None, 0, |i| i == 1), Some(1));
+/// assert_eq!(choose(5, 3, None, 50, |i| i == 1), Some(2));
+/// assert_eq!(choose(5, 3, None, 0, |_| false), Some(2));
+/// assert_eq!(choose(5, 1, Some(0), 0, |_| true), None);
 /// ```
 pub fn choose(
     turn: usize,
     count: usize,
     avoid: Option<usize>,
+    panic: u8,
     usable: impl Fn(usize) -> bool,
 ) -> Option<usize> {
     let mut last_resort = None;
@@ -78,6 +77,12 @@ pub fn choose(
         }
         if usable(index) {
             return Some(index);
+        }
+        if last_resort.is_none() && panic > 0 {
+            let well = (0..count).filter(|index| usable(*index)).count();
+            if well * 100 < usize::from(panic) * count {
+                return Some(index);
+            }
         }
         last_resort = last_resort.or(Some(index));
     }
@@ -150,7 +155,7 @@ mod tests {
             usable in proptest::collection::vec(any::<bool>(), 0..20),
             avoid in proptest::option::of(0..20_usize),
         ) {
-            let found = choose(turn, usable.len(), avoid, |i| usable[i]);
+            let found = choose(turn, usable.len(), avoid, 0, |i| usable[i]);
             let good = |i: &usize| usable[*i] && Some(*i) != avoid;
             if (0..usable.len()).any(|i| good(&i)) {
                 prop_assert!(good(&found.unwrap()));
@@ -162,7 +167,7 @@ mod tests {
         fn turns_are_shared_out_evenly(count in 1..9_usize, start in 0..1000_usize) {
             let mut taken = vec![0; count];
             for turn in start..start + 3 * count {
-                taken[choose(turn, count, None, |_| true).unwrap()] += 1;
+                taken[choose(turn, count, None, 0, |_| true).unwrap()] += 1;
             }
             prop_assert!(taken.iter().all(|times| *times == 3));
         }

@@ -33,13 +33,25 @@ impl Eviction {
     /// No connection came about. Failures of requests that were under way together count once:
     /// `true` where this is what it is left out for.
     pub fn failed(&self, now: Duration) -> bool {
+        self.failed_for(now, FIRST, LONGEST)
+    }
+
+    /// The same, where it is left out for other times than those of this file.
+    pub fn failed_for(&self, now: Duration, first: Duration, longest: Duration) -> bool {
         if !self.usable(|| now) {
             return false;
         }
         let before = self.failures.fetch_add(1, Ordering::Relaxed).min(16);
-        let out = FIRST.saturating_mul(1 << before).min(LONGEST);
+        let out = first.saturating_mul(1 << before).min(longest);
         self.until.store(millis(now + out), Ordering::Relaxed);
         true
+    }
+
+    /// It is not left out any more, and well: the next failure is a first one again.
+    pub fn recovered(&self, now: impl FnOnce() -> Duration) {
+        if self.failures.load(Ordering::Relaxed) > 0 && self.usable(now) {
+            self.failures.store(0, Ordering::Relaxed);
+        }
     }
 
     /// A connection came about.

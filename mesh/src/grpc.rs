@@ -30,6 +30,8 @@ impl GrpcStatus {
     pub const UNAVAILABLE: Self = Self(14);
     /// What was answered is damaged.
     pub const DATA_LOSS: Self = Self(15);
+    /// Who calls did not say who it is.
+    pub const UNAUTHENTICATED: Self = Self(16);
 
     /// The status in `grpc-status`. What is no number counts as UNKNOWN, as clients do.
     ///
@@ -56,6 +58,18 @@ impl GrpcStatus {
             // INADEQUATE_SECURITY
             0xc => Self::PERMISSION_DENIED,
             _ => Self::INTERNAL,
+        }
+    }
+
+    /// What a status of HTTP is to a call ("HTTP to gRPC Status Code Mapping" of the gRPC project).
+    pub fn of_http(status: u16) -> Self {
+        match status {
+            400 => Self::INTERNAL,
+            401 => Self::UNAUTHENTICATED,
+            403 => Self::PERMISSION_DENIED,
+            404 => Self::UNIMPLEMENTED,
+            429 | 502..=504 => Self::UNAVAILABLE,
+            _ => Self::UNKNOWN,
         }
     }
 

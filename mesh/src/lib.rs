@@ -4,14 +4,18 @@
 //! them into what a request needs. Nothing here waits, reads a clock or draws a random number:
 //! time and randomness come in as arguments, so each decision is tested by a table or a property.
 
+pub mod balance;
 mod breaker;
 mod choice;
 mod destination;
 mod egress;
 mod eviction;
+mod fault;
 mod grpc;
 mod instance;
+mod rate;
 mod resend;
+mod retry;
 pub mod route;
 mod service;
 mod service_key;
@@ -24,9 +28,12 @@ pub use choice::{RoundRobin, choose};
 pub use destination::{Authority, BadAuthority, Passthrough, Unclaimed, ungoverned};
 pub use egress::{BadEgressHost, Egress, EgressPort};
 pub use eviction::Eviction;
+pub use fault::{Fault, Injected};
 pub use grpc::{GrpcStatus, read_grpc_timeout, write_grpc_timeout};
 pub use instance::{Endpoint, Instance, InstanceId, Protocol, Status};
+pub use rate::{Bucket, Rate};
 pub use resend::{Failure, Resend, resend};
+pub use retry::{Backoff, Budget, BudgetTerms, Retries, Retry};
 pub use service::{Service, Tags};
 pub use service_key::ServiceKey;
 pub use snapshot::{Change, Snapshot};

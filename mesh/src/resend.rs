@@ -15,6 +15,10 @@ pub enum Failure {
     PeerDeclined,
     /// A connection that had served before ended before a byte of the response came.
     ReusedConnectionDied,
+    /// An answer came, with a status that counts as a failure.
+    Status,
+    /// A try took longer than one may take.
+    TryTimeout,
     /// Anything else: the request may have been processed.
     Unknown,
 }
@@ -28,8 +32,18 @@ impl Failure {
             Self::RefusedStream => "refused_stream",
             Self::PeerDeclined => "peer_declined",
             Self::ReusedConnectionDied => "reused_connection_died",
+            Self::Status => "status",
+            Self::TryTimeout => "try_timeout",
             Self::Unknown => "unknown",
         }
+    }
+
+    /// Whether the request was certainly not processed.
+    pub const fn is_unprocessed(self) -> bool {
+        matches!(
+            self,
+            Self::Connect | Self::NeverWritten | Self::RefusedStream | Self::PeerDeclined
+        )
     }
 }
 
@@ -47,15 +61,9 @@ pub enum Resend {
 /// `idempotent` is the method's property (RFC 9110 §9.2.2); `attempts` counts those made;
 /// `replayable` says that nothing of the body is lost.
 pub fn resend(failure: Failure, idempotent: bool, attempts: u32, replayable: bool) -> Resend {
-    let unprocessed = match failure {
-        Failure::Connect
-        | Failure::NeverWritten
-        | Failure::RefusedStream
-        | Failure::PeerDeclined => true,
-        Failure::ReusedConnectionDied => idempotent,
-        Failure::Unknown => false,
-    };
-    if unprocessed && attempts < 2 && replayable { Resend::Again } else { Resend::GiveUp }
+    let stale = failure == Failure::ReusedConnectionDied && idempotent;
+    let harmless = failure.is_unprocessed() || stale;
+    if harmless && attempts < 2 && replayable { Resend::Again } else { Resend::GiveUp }
 }
 
 #[cfg(test)]
@@ -71,6 +79,8 @@ mod tests {
             (Failure::RefusedStream, Again, Again),
             (Failure::PeerDeclined, Again, Again),
             (Failure::ReusedConnectionDied, Again, GiveUp),
+            (Failure::Status, GiveUp, GiveUp),
+            (Failure::TryTimeout, GiveUp, GiveUp),
             (Failure::Unknown, GiveUp, GiveUp),
         ] {
             assert_eq!(resend(failure, true, 1, true), idempotent, "{failure:?}");

@@ -103,6 +103,8 @@ impl Shared {
             tracing::error!(%error, "the access log goes on as before");
         }
         self.spans.reconfigure(&settings);
+        self.plans.govern(&settings.governance);
+        self.local.govern();
         self.settings.store(Arc::new(settings));
         kept
     }
@@ -164,6 +166,7 @@ impl Proxy {
         let clock = Clock::start();
         let count = workers(settings.workers);
         let plans = Plans::new(source, &settings.identity.app, clock, count);
+        plans.govern(&settings.governance);
         let mut own: Vec<_> = listeners.iter().map(|(_, port)| port.address).collect();
         own.extend(addresses.admin.iter().chain(&addresses.profiles));
         let ports = own.iter().map(SocketAddr::port).collect();
@@ -229,6 +232,11 @@ impl Proxy {
     /// kept; its names are returned where it differs.
     pub fn reconfigure(&self, settings: Settings) -> Vec<&'static str> {
         self.shared.reconfigure(settings)
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Settings {
+        Settings::clone(&self.shared.settings())
     }
 
     /// Takes over whatever settings come, as [`Self::reconfigure`] does.

@@ -1,6 +1,7 @@
 //! What the proxy is told, as typed values. Files, environment and flags are read once, at the
 //! edge, and become this; nothing deeper knows that they exist.
 
+mod governance;
 mod tracing;
 
 use std::collections::BTreeMap;
@@ -10,8 +11,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mesh::{BreakerTerms, Egress, Passthrough, Protocol};
+use mesh::{Egress, Passthrough, Protocol};
 
+pub use self::governance::{Balancing, Governance, LimitGroup, Terms, Zone};
 pub use self::tracing::{Export, SpanProtocol, Tracing};
 use crate::tls::tags::Use;
 
@@ -45,10 +47,9 @@ pub struct Settings {
     pub header_case: HeaderCase,
     /// Threads that carry traffic; `None`: by the CPU quota, one to four, two without one.
     pub workers: Option<NonZeroUsize>,
-    /// The breaker of every service without terms of its own.
-    pub breaker: BreakerTerms,
-    /// What `router.yaml` says of services, by their names: shown on the admin port, and not
-    /// acted on yet.
+    /// How requests are governed.
+    pub governance: Governance,
+    /// What `router.yaml` says of services, by their names, as it is shown on the admin port.
     pub route_rules: BTreeMap<String, RouteRules>,
     /// Which requests are traced; `None`: none.
     pub tracing: Option<Tracing>,
@@ -514,7 +515,7 @@ impl Default for Settings {
             admin: Admin::default(),
             header_case: HeaderCase::default(),
             workers: None,
-            breaker: BreakerTerms::default(),
+            governance: Governance::default(),
             route_rules: BTreeMap::new(),
             tracing: None,
             log: Log::default(),

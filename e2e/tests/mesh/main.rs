@@ -3,6 +3,7 @@
 mod admin;
 mod bodies;
 mod connections;
+mod governance;
 mod grpc;
 mod half_dead;
 mod http2;
@@ -15,5 +16,6 @@ mod refusals;
 mod registration;
 mod registry_outage;
 mod replacement;
+mod routes;
 mod tracing;
 mod tunnels;

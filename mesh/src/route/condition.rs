@@ -154,7 +154,9 @@ mod tests {
             let error = Pattern::new(text, false).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");
         }
-        assert!(Condition { test: Test::Matches(Pattern::new("a", false).unwrap()), any_case: false }
-            .admits(b"\xffa"));
+        assert!(
+            Condition { test: Test::Matches(Pattern::new("a", false).unwrap()), any_case: false }
+                .admits(b"\xffa")
+        );
     }
 }

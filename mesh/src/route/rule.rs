@@ -1,22 +1,23 @@
 //! One rule.
 
+use std::sync::Arc;
+
 use super::request_match::{Asked, RequestMatch};
 use super::subset::Subset;
 use crate::service::Tags;
+use crate::version::Version;
 
 /// Where some of the requests for a service go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Whose requests it is about.
-    pub caller: Caller,
-    /// Which of them: those that any of these admits; none: all.
+    /// Which requests: those that any of these admits; none: all.
     pub matches: Vec<RequestMatch>,
     /// Between whom they are shared out, by weight.
     pub targets: Vec<Target>,
 }
 
-/// Who makes requests. A proxy knows that of its own application when it reads the rules, and
-/// leaves out those that are about others.
+/// Whose requests a rule is about. A proxy knows who its own application is when it reads the rules,
+/// and leaves out those that are about others.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Caller {
     /// The service; `None`: any.
@@ -35,7 +36,7 @@ pub struct Target {
 }
 
 impl Rule {
-    /// Whether it is about a request of one it is about.
+    /// Whether it is about a request.
     pub fn admits(&self, asked: &impl Asked) -> bool {
         self.matches.is_empty() || self.matches.iter().any(|one| one.admits(asked))
     }
@@ -44,9 +45,17 @@ impl Rule {
 impl Caller {
     /// Whether `service` with these tags is one it is about.
     pub fn admits(&self, service: &str, tags: &Tags) -> bool {
-        self.service.as_deref().is_none_or(|name| name == service)
-            && self.tags.iter().all(|(name, value)| tags.get(name) == Some(value))
+        let tagged = |(name, value): (&Arc<str>, &Arc<str>)| {
+            tags.get(name).is_some_and(|found| found == value || is_same_version(found, value))
+        };
+        self.service.as_deref().is_none_or(|name| name == service) && self.tags.iter().all(tagged)
     }
+}
+
+/// `1.0` is `1.0.0`.
+fn is_same_version(a: &str, b: &str) -> bool {
+    let [a, b] = [a, b].map(str::parse::<Version>);
+    a.is_ok() && a == b
 }
 
 #[cfg(test)]
@@ -65,6 +74,7 @@ mod tests {
             (Some("ServiceA"), tags(&[]), true),
             (Some("ServiceB"), tags(&[]), false),
             (Some("ServiceA"), tags(&[("app", "sales")]), true),
+            (None, tags(&[("version", "1.0.0")]), true),
             (None, tags(&[("version", "2.0")]), false),
             (None, tags(&[("zone", "1")]), false),
         ] {

@@ -105,8 +105,16 @@ pub(crate) const CALLS: [&str; 18] = [
 ];
 
 /// Why requests were sent once more.
-pub(crate) const RESENDS: [&str; 5] =
-    ["connect", "never_written", "refused_stream", "peer_declined", "reused_connection_died"];
+pub(crate) const RESENDS: [&str; 8] = [
+    "connect",
+    "never_written",
+    "refused_stream",
+    "peer_declined",
+    "reused_connection_died",
+    "status",
+    "try_timeout",
+    "unknown",
+];
 
 /// The place of a failure among [`RESENDS`].
 fn resend(failure: Failure) -> usize {
@@ -115,8 +123,10 @@ fn resend(failure: Failure) -> usize {
         Failure::NeverWritten => 1,
         Failure::RefusedStream => 2,
         Failure::PeerDeclined => 3,
-        // What is unknown is never sent again.
-        Failure::ReusedConnectionDied | Failure::Unknown => 4,
+        Failure::ReusedConnectionDied => 4,
+        Failure::Status => 5,
+        Failure::TryTimeout => 6,
+        Failure::Unknown => 7,
     }
 }
 

@@ -56,11 +56,9 @@ pub(super) fn write(writer: &mut Writer<'_>, registry: &Registry, now: Duration)
             family.value(labels, gauge(endpoint.connections.load(Ordering::Relaxed)))
         })
     })?;
-    let help = "1: it is left out for a while, as it could not be connected to";
+    let help = "1: it is left out for a while, as it could not be connected to or answered badly";
     writer.gauge("mesher_instance_evicted", help, |family| {
-        each(&mut |labels, endpoint| {
-            family.value(labels, i64::from(!endpoint.eviction.usable(|| now)))
-        })
+        each(&mut |labels, endpoint| family.value(labels, i64::from(!endpoint.is_usable(|| now))))
     })?;
     let help = "Instances that have no series, as there are too many";
     writer.one_gauge("mesher_instances_left_out", help, gauge(left_out))

@@ -74,7 +74,7 @@ impl Collector for Collected {
         let help = "Since when no question about services is answered; 0: they are";
         let name = "mesher_discovery_stale_since_timestamp_seconds";
         writer.one_gauge(name, help, seconds(since))?;
-        let help = "Instances that were left out for a while, as they could not be connected to";
+        let help = "Instances that were left out for a while, by why";
         writer.counter("mesher_evictions", help, |family| {
             let mut evictions = shared.plans.registry().evictions().into_iter();
             evictions.try_for_each(|(reason, count)| family.count(&[("reason", reason)], count))

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use mesh::route::Subset;
 use mesh::{Protocol, ServiceKey};
 
 use super::registry::EndpointId;
+use super::route::Made;
 use super::{Address, Kind, Plans, Route, ServiceState};
 use crate::clock::Clock;
 use crate::settings::{Listeners, LocalPorts, Settings};
@@ -71,6 +73,11 @@ impl LocalPlan {
         Ok(Arc::clone(route))
     }
 
+    /// Has routes made anew, as other terms are in force.
+    pub(crate) fn govern(&self) {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The application, as a service.
     pub(crate) fn state(&self) -> &ServiceState {
         &self.state
@@ -114,7 +121,17 @@ impl LocalPlan {
             let id = EndpointId { instance: None, protocol, address, tls: false };
             self.plans.registry().endpoint(&id, now)
         });
-        Route::new(Kind::Local, &self.state, endpoints.collect())
+        let (governed, any) = (self.plans.governed(), Subset::default());
+        let endpoints: Vec<_> = endpoints.collect();
+        let made = Made {
+            kind: Kind::Local,
+            state: &self.state,
+            terms: governed.provider(),
+            limits: governed.provider_limits(),
+            subset: &any,
+        };
+        let count = endpoints.len();
+        made.to(endpoints, count)
     }
 }
 

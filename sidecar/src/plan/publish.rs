@@ -1,19 +1,22 @@
 //! Keeps the plan in step with what the source says, and finds the plan of a service.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use discovery::{Answer, Source, State};
-use mesh::{Protocol, ServiceKey, Snapshot};
+use mesh::route::Subset;
+use mesh::{Change, Protocol, ServiceKey, Snapshot};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval, timeout_at};
 
 use super::registry::EndpointId;
-use super::{Address, Kind, Plan, Registry, Route, ServicePlan, ServiceState};
+use super::route::Made;
+use super::{Address, Governed, Kind, Plan, Registry, Route, ServicePlan, ServiceState};
 use crate::clock::Clock;
+use crate::settings::Governance;
 
 /// How long the first request for a name waits for the source.
 const FIRST_USE: Duration = Duration::from_secs(2);
@@ -24,6 +27,10 @@ const HOUSEKEEPING: Duration = Duration::from_secs(30);
 /// The plan in force, for all threads.
 pub(crate) struct Plans {
     plan: ArcSwap<Plan>,
+    /// What the settings say of services.
+    governed: ArcSwap<Governed>,
+    /// What the plan is compiled of. Whoever compiles one holds this meanwhile.
+    compiled_of: Mutex<Arc<Snapshot>>,
     source: Arc<dyn Source>,
     registry: Registry,
     /// The application (or namespace) that names without one belong to.
@@ -61,6 +68,8 @@ impl Plans {
         let unknown = registry.service(&ServiceKey::new("", "unknown"));
         Arc::new(Self {
             plan: ArcSwap::default(),
+            governed: ArcSwap::default(),
+            compiled_of: Mutex::default(),
             source,
             registry,
             scope: scope.into(),
@@ -75,12 +84,10 @@ impl Plans {
     /// Follows the source for ever.
     pub(crate) async fn follow(self: Arc<Self>) {
         let mut snapshots = self.source.snapshots();
-        let mut known = Arc::new(Snapshot::default());
         let mut housekeeping = interval(HOUSEKEEPING);
         loop {
             let next = Arc::clone(&snapshots.borrow_and_update());
-            self.swap(&known, &next);
-            known = next;
+            self.swap(next);
             tokio::select! {
                 changed = snapshots.changed() => if changed.is_err() {
                     // The source is gone; what it said last stays in force.
@@ -91,13 +98,35 @@ impl Plans {
         }
     }
 
-    fn swap(&self, known: &Snapshot, next: &Snapshot) {
-        let mut changes = next.changes_since(known).peekable();
+    fn swap(&self, next: Arc<Snapshot>) {
+        let mut known = self.compiled_of.lock().unwrap_or_else(PoisonError::into_inner);
+        self.take_in(next.changes_since(&known));
+        *known = next;
+    }
+
+    /// Puts rules and terms in force, with the next request of each service. What changes with
+    /// every request stays as it is.
+    pub(crate) fn govern(&self, settings: &Governance) {
+        let known = self.compiled_of.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.governed.load().is_of(settings, &self.scope) {
+            return;
+        }
+        self.governed.store(Arc::new(Governed::new(settings, &self.scope)));
+        let gone = self.plan.load();
+        let gone = gone.services().filter(|service| service.withdrawn);
+        let gone = gone.map(|service| Change::Removed(service.state.key.clone()));
+        let there = known.services().map(|service| Change::Put(Arc::clone(service)));
+        self.take_in(gone.chain(there));
+    }
+
+    fn take_in(&self, changes: impl Iterator<Item = Change>) {
+        let mut changes = changes.peekable();
         if changes.peek().is_none() {
             return;
         }
-        let now = self.clock.now();
-        let (plan, compiled) = self.plan.load().with(changes, &self.registry, &self.scope, now);
+        let (now, governed) = (self.clock.now(), self.governed.load());
+        let plan = self.plan.load();
+        let (plan, compiled) = plan.with(changes, &self.registry, &governed, &self.scope, now);
         self.plan.store(Arc::new(plan));
         self.compiled.fetch_add(compiled, Ordering::Relaxed);
         self.swapped.send_replace(());
@@ -153,7 +182,21 @@ impl Plans {
         };
         let id = EndpointId { instance: None, protocol, address, tls: false };
         let endpoint = self.registry.endpoint(&id, self.clock.now());
-        Route::new(Kind::Outside, &self.outside, vec![endpoint])
+        let governed = self.governed.load();
+        let any = Subset::default();
+        let made = Made {
+            kind: Kind::Outside,
+            state: &self.outside,
+            terms: governed.outside(),
+            limits: governed.consumer_limits(),
+            subset: &any,
+        };
+        made.to(vec![endpoint], 1)
+    }
+
+    /// What the settings say of services.
+    pub(crate) fn governed(&self) -> arc_swap::Guard<Arc<Governed>> {
+        self.governed.load()
     }
 
     /// What requests are counted for that name no service.

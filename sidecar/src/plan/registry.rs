@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mesh::{Breaker, Eviction, InstanceId, Protocol, RoundRobin, ServiceKey};
+use mesh::balance::{Latency, Outliers, Streak, hash};
+use mesh::{Breaker, Bucket, Budget, Eviction, InstanceId, Protocol, RoundRobin, ServiceKey};
 
 use crate::metrics::Counters;
 
@@ -25,6 +26,12 @@ pub(crate) struct ServiceState {
     pub(crate) key: ServiceKey,
     pub(crate) breaker: Breaker,
     pub(crate) turns: RoundRobin,
+    /// How many requests have been sent lately, where that is limited.
+    pub(crate) bucket: Bucket,
+    /// What it may have to bear of retries.
+    pub(crate) budget: Budget,
+    /// Requests under way, where their number is limited.
+    pub(crate) under_way: AtomicUsize,
     /// Its own, or those of all that are too many.
     pub(crate) counters: Arc<Counters>,
     used: AtomicU64,
@@ -36,6 +43,9 @@ impl ServiceState {
             key,
             breaker: Breaker::default(),
             turns: RoundRobin::default(),
+            bucket: Bucket::default(),
+            budget: Budget::default(),
+            under_way: AtomicUsize::new(0),
             counters: Arc::clone(counters),
             used: AtomicU64::new(0),
         })
@@ -88,7 +98,18 @@ pub(crate) struct PoolId(u32);
 pub(crate) struct Endpoint {
     pub(crate) id: EndpointId,
     pub(crate) pool: PoolId,
+    /// It cannot be connected to.
     pub(crate) eviction: Eviction,
+    /// It can be, and answers badly.
+    pub(crate) ejection: Eviction,
+    /// Bad answers in a row, where somebody counts them.
+    pub(crate) streak: Streak,
+    /// How long it takes, where somebody measures that.
+    pub(crate) latency: Latency,
+    /// What sessions know it by.
+    pub(crate) session: u64,
+    /// When it was first heard of.
+    pub(crate) came: Duration,
     pub(crate) in_flight: AtomicUsize,
     /// Times it was chosen; beside `in_flight`, which is written at the same moment.
     pub(crate) attempts: AtomicU64,
@@ -97,6 +118,24 @@ pub(crate) struct Endpoint {
     /// Open connections to it.
     pub(crate) connections: AtomicUsize,
     used: AtomicU64,
+}
+
+impl Endpoint {
+    /// Whether it may be chosen. The time is asked for only where it matters.
+    pub(crate) fn is_usable(&self, now: impl Fn() -> Duration) -> bool {
+        self.eviction.usable(&now) && self.ejection.usable(&now)
+    }
+
+    /// For how long it is left out, for people.
+    pub(crate) fn out_for(&self, now: Duration) -> Option<Duration> {
+        self.eviction.out_for(now).max(self.ejection.out_for(now))
+    }
+}
+
+/// The same in every proxy, and after a restart of this one.
+fn session(id: &EndpointId) -> u64 {
+    let instance = id.instance.as_ref().map_or("", |(_, instance)| &instance.0);
+    hash(format!("{instance} {}", id.address).as_bytes())
 }
 
 /// All entries. Plans hold what they need of it, so requests never come here; only who compiles
@@ -108,8 +147,8 @@ pub(crate) struct Registry {
     /// Of the services that are too many to be counted each by itself.
     overflow: Arc<Counters>,
     next_pool: AtomicU32,
-    /// Endpoints that were left out for a while: no connection, and no TLS session on one.
-    evictions: [AtomicU64; 2],
+    /// Endpoints that were left out for a while, by why.
+    evictions: [AtomicU64; 3],
 }
 
 /// Why an endpoint is left out for a while.
@@ -119,6 +158,8 @@ pub(crate) enum Unusable {
     Connect,
     /// It takes one, and makes no TLS session on it.
     Tls,
+    /// It answers badly.
+    Outlier,
 }
 
 #[derive(Debug, Default)]
@@ -137,7 +178,7 @@ impl Registry {
             workers,
             overflow: Arc::new(Counters::new(workers)),
             next_pool: AtomicU32::default(),
-            evictions: <[AtomicU64; 2]>::default(),
+            evictions: <[AtomicU64; 3]>::default(),
         }
     }
 
@@ -168,6 +209,11 @@ impl Registry {
             id: id.clone(),
             pool: PoolId(self.next_pool.fetch_add(1, Ordering::Relaxed)),
             eviction: Eviction::default(),
+            ejection: Eviction::default(),
+            streak: Streak::default(),
+            latency: Latency::default(),
+            session: session(id),
+            came: now,
             in_flight: AtomicUsize::new(0),
             attempts: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -188,9 +234,17 @@ impl Registry {
     }
 
     /// How often that was done, by what for.
-    pub(crate) fn evictions(&self) -> [(&'static str, u64); 2] {
-        let [connect, tls] = &self.evictions;
-        [("connect", connect.load(Ordering::Relaxed)), ("tls", tls.load(Ordering::Relaxed))]
+    pub(crate) fn evictions(&self) -> [(&'static str, u64); 3] {
+        let [connect, tls, outlier] =
+            self.evictions.each_ref().map(|it| it.load(Ordering::Relaxed));
+        [("connect", connect), ("tls", tls), ("outlier", outlier)]
+    }
+
+    /// Leaves an endpoint out for how it answers.
+    pub(crate) fn eject(&self, endpoint: &Endpoint, terms: &Outliers, now: Duration) {
+        if endpoint.ejection.failed_for(now, terms.first, terms.longest) {
+            self.evictions[Unusable::Outlier as usize].fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Forgets what no plan has and nobody used for ten minutes.

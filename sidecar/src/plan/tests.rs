@@ -42,7 +42,7 @@ async fn endpoints(plans: &Plans, name: &str, wanted: usize) {
     let mut swapped = plans.swapped.subscribe();
     let has = || {
         let service = plans.known(name).expect("the service is known");
-        service.route(Protocol::Rest, None).endpoints.len() == wanted
+        service.default_route(Protocol::Rest, None).endpoints.len() == wanted
     };
     swapped.wait_for(|()| has()).await.unwrap();
 }
@@ -62,7 +62,8 @@ async fn a_breaker_that_was_open_before_a_push_is_open_after_it() {
     let after = plans.known("b").unwrap();
     assert_eq!(after.state.breaker.state(now), BreakerState::Open);
     assert_eq!(after.state.breaker.admit(&terms, || now), Permit::Refused);
-    let route = |service: &Arc<super::ServicePlan>| Arc::clone(service.route(Protocol::Rest, None));
+    let route =
+        |service: &Arc<super::ServicePlan>| Arc::clone(service.default_route(Protocol::Rest, None));
     let same = Arc::ptr_eq(&route(&before).endpoints[0], &route(&after).endpoints[0]);
     assert!(same, "an endpoint that stayed keeps its pool and its eviction");
 }
@@ -89,7 +90,9 @@ async fn a_withdrawn_service_stays_in_the_mesh_and_may_come_back() {
     swapped.wait_for(|()| plans.known("b").is_none()).await.unwrap();
     match plans.find("b").await {
         Lookup::Service(gone) => {
-            assert!(gone.withdrawn && gone.route(Protocol::Rest, None).endpoints.is_empty());
+            assert!(
+                gone.withdrawn && gone.default_route(Protocol::Rest, None).endpoints.is_empty()
+            );
         }
         other => panic!("a name that was a service is none any more: {other:?}"),
     }
@@ -112,7 +115,7 @@ async fn ports_with_endpoints_of_their_own_are_routes_of_their_own() {
     let plans = following(&Arc::new(Fixed::new([service])), "b").await;
     let plan = plans.known("b").unwrap();
     for (asked, expected) in [(Some(81), Some(9081)), (None, Some(9080)), (Some(82), None)] {
-        let route = plan.route(Protocol::Rest, asked);
+        let route = plan.default_route(Protocol::Rest, asked);
         let found = route.endpoints.first().map(|endpoint| endpoint.id.address.clone());
         let address = |port| super::Address::Known(SocketAddr::from(([127, 0, 0, 1], port)));
         assert_eq!(found, expected.map(address), "asked for {asked:?}");

@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use mesh::Failure;
+use hyper::HeaderMap;
+use hyper::header::HeaderValue;
+use hyper::http::request;
+use mesh::balance::{HashOn, Strategy, fastest_mostly, hash, is_warm, lesser_of_two, session};
+use mesh::{Failure, Retry};
 
 use super::Here;
 use super::refusal::Refusal;
+use super::session::{SESSION, cookie};
 use crate::plan::{Address, Endpoint, Kind, Route};
 
 /// An endpoint that was chosen; it counts as busy until this is dropped.
@@ -14,38 +20,69 @@ use crate::plan::{Address, Endpoint, Kind, Route};
 pub(crate) struct Choice {
     pub(crate) endpoint: Arc<Endpoint>,
     index: usize,
+    /// When that was, where it is measured how long the answer takes.
+    began: Option<Duration>,
+}
+
+/// What of a request decides where it goes, if anything does: a session, or a hash.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Affinity(Option<u64>);
+
+/// The attempt that has failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failed<'a> {
+    pub(crate) choice: &'a Choice,
+    pub(crate) failure: Failure,
+    /// Where the next one is to go.
+    pub(crate) then: Retry,
+}
+
+impl Affinity {
+    /// That of a request on a route.
+    pub(crate) fn of(here: &Here<'_>, route: &Route, head: &request::Parts) -> Self {
+        let hashed = |value: &[u8]| Some(hash(value));
+        Self(match &route.terms.balancing.strategy {
+            Strategy::SessionStickiness(_) => cookie(&head.headers, SESSION).and_then(session),
+            Strategy::RingHash(on) | Strategy::Maglev(on) => match on {
+                HashOn::Header(name) => header(&head.headers, name).and_then(hashed),
+                HashOn::Cookie(name) => cookie(&head.headers, name).and_then(hashed),
+                HashOn::Client => hashed(here.connection.client.ip().to_string().as_bytes()),
+            },
+            _ => None,
+        })
+    }
+
+    /// The session that it names.
+    pub(crate) fn session(self) -> Option<u64> {
+        self.0
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    headers.get(name).map(HeaderValue::as_bytes)
 }
 
 impl Choice {
-    /// Chooses for the first attempt, or after `failed`. `None`: there is nobody (else).
+    /// Chooses for the first attempt, or after another has failed. `None`: there is nobody (else).
     pub(crate) fn make(
         here: &Here<'_>,
         route: &Route,
-        failed: Option<(&Choice, Failure)>,
+        affinity: Affinity,
+        failed: Option<Failed<'_>>,
     ) -> Option<Self> {
-        let count = route.endpoints.len();
-        let avoid = failed.and_then(|(choice, failure)| {
-            // A connection that was stale, or did not take the request, says nothing of who was at
-            // its other end.
-            let stale = matches!(
-                failure,
-                Failure::NeverWritten | Failure::ReusedConnectionDied | Failure::RefusedStream
-            );
-            let same = stale && (count == 1 || route.kind == Kind::Local);
-            (!same).then_some(choice.index)
-        });
-        let turn = match route.kind {
-            Kind::Service => route.state.turns.turn(),
-            // In the order of preference.
-            Kind::Local | Kind::Outside => 0,
-        };
         let now = || here.worker.shared.clock.now();
-        let usable = |index: usize| route.endpoints[index].eviction.usable(now);
-        let index = mesh::choose(turn, count, avoid, usable)?;
+        let index = if let Some(Failed { choice, then: Retry::Same, .. }) = failed {
+            choice.index
+        } else {
+            let avoid = failed.and_then(|failed| avoid(route, failed));
+            pick(route, affinity, avoid, now)?
+        };
         let endpoint = Arc::clone(&route.endpoints[index]);
         endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
         endpoint.attempts.fetch_add(1, Ordering::Relaxed);
-        Some(Self { endpoint, index })
+        let measured = route.terms.balancing.strategy.looks_at_latency();
+        let began = (measured && route.kind == Kind::Service).then(now);
+        Some(Self { endpoint, index, began })
     }
 
     /// Refuses to send a request to where it came in.
@@ -56,6 +93,111 @@ impl Choice {
             _ => Ok(()),
         }
     }
+
+    /// Takes down how the endpoint has answered; `None`: it did not, and is to blame.
+    pub(crate) fn ended(&self, here: &Here<'_>, route: &Route, status: Option<u16>) {
+        let balancing = &route.terms.balancing;
+        let now = || here.worker.shared.clock.now();
+        if let Some(began) = self.began {
+            let now = now();
+            self.endpoint.latency.record(now, now.saturating_sub(began));
+        }
+        let sticks = matches!(balancing.strategy, Strategy::SessionStickiness(_));
+        if route.kind != Kind::Service || !(balancing.outliers.is_on() || sticks) {
+            return;
+        }
+        if self.endpoint.streak.record(&balancing.outliers, status) {
+            let now = now();
+            if balancing.outliers.may_go(route.out(now), route.endpoints.len()) {
+                let registry = here.worker.shared.plans.registry();
+                registry.eject(&self.endpoint, &balancing.outliers, now);
+            }
+        } else if status.is_some_and(|status| status < 500) {
+            self.endpoint.ejection.recovered(now);
+        }
+    }
+}
+
+/// The one that another attempt leaves out, if it does.
+fn avoid(route: &Route, failed: Failed<'_>) -> Option<usize> {
+    // A connection that was stale, or did not take the request, says nothing of who was at its
+    // other end.
+    let stale = matches!(
+        failed.failure,
+        Failure::NeverWritten | Failure::ReusedConnectionDied | Failure::RefusedStream
+    );
+    let same = stale && (route.endpoints.len() == 1 || route.kind == Kind::Local);
+    (!same).then_some(failed.choice.index)
+}
+
+/// By the strategy of the route's service: of those close by, and of all others when none of these
+/// can be used.
+fn pick(
+    route: &Route,
+    affinity: Affinity,
+    avoid: Option<usize>,
+    now: impl Fn() -> Duration + Copy,
+) -> Option<usize> {
+    let count = route.endpoints.len();
+    let usable = |index: usize| route.endpoints[index].is_usable(now);
+    if route.kind != Kind::Service {
+        // In the order of preference.
+        return mesh::choose(0, count, avoid, 0, usable);
+    }
+    let balancing = &route.terms.balancing;
+    let start = start(route, affinity, now)?;
+    if !balancing.slow_start.is_zero() {
+        let time = now();
+        let warm = |index: usize| {
+            let age = time.saturating_sub(route.endpoints[index].came);
+            usable(index) && is_warm(age, balancing.slow_start, fastrand::u64(..))
+        };
+        let found = mesh::choose(start, route.close, avoid, 0, warm);
+        if let Some(found) = found.filter(|index| usable(*index)) {
+            return Some(found);
+        }
+    }
+    let panic = balancing.panic_percent;
+    let near = mesh::choose(start, route.close, avoid, panic, usable);
+    if route.close == count || near.is_some_and(usable) {
+        return near;
+    }
+    mesh::choose(start, count, avoid, panic, usable).or(near)
+}
+
+/// Who is asked first, of those close by.
+fn start(route: &Route, affinity: Affinity, now: impl Fn() -> Duration + Copy) -> Option<usize> {
+    let (endpoints, count) = (&route.endpoints, route.close);
+    if count == 0 {
+        return None;
+    }
+    let turn = || route.state.turns.turn();
+    Some(match &route.terms.balancing.strategy {
+        Strategy::RoundRobin => turn(),
+        Strategy::Random => fastrand::usize(..count),
+        Strategy::WeightedResponse => {
+            let now = now();
+            let seconds = |index: usize| endpoints[index].latency.estimate(now);
+            fastest_mostly(fastrand::u64(..), turn(), count, seconds)
+        }
+        Strategy::LeastLoaded => {
+            let now = now();
+            lesser_of_two(fastrand::u64(..), count, |index| {
+                let endpoint = &endpoints[index];
+                endpoint.latency.cost(now, endpoint.in_flight.load(Ordering::Relaxed))
+            })
+        }
+        Strategy::SessionStickiness(terms) => {
+            let stays = |endpoint: &Arc<Endpoint>| {
+                let same = Some(endpoint.session) == affinity.session();
+                same && (terms.failures == 0 || endpoint.streak.errors() < terms.failures)
+            };
+            affinity.0.and_then(|_| endpoints.iter().position(stays)).unwrap_or_else(turn)
+        }
+        Strategy::RingHash(_) | Strategy::Maglev(_) => {
+            affinity.0.and_then(|hash| route.of_hash(hash)).unwrap_or_else(turn)
+        }
+    })
 }
 
 impl Drop for Choice {

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Response, Version};
-use mesh::{Failure, Protocol};
+use mesh::{Failure, Protocol, Retry};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Here;
-use super::choose::Choice;
+use super::choose::{Affinity, Choice, Failed};
 use super::connection::unless_told;
 use super::destination::{self, Destination, Found};
 use super::detect::{LOOK, Opening, Spoken, opening};
@@ -70,16 +70,15 @@ pub(crate) async fn open(
     let destination = Destination::of_connect(request.uri())?;
     let outside = match destination.find(here).await {
         Ok(Found::Service(service)) => {
-            let protocols = [Protocol::Rest, Protocol::Grpc];
-            let [rest, grpc] = protocols.map(|spoken| service.route(spoken, destination.port()));
-            if rest.endpoints.is_empty() && grpc.endpoints.is_empty() {
-                return Err(destination::nobody(rest));
+            if !service.has_endpoints(destination.port()) {
+                let route = service.default_route(Protocol::Rest, destination.port());
+                return Err(destination::nobody(route));
             }
             None
         }
         Ok(Found::Outside(route)) => {
             let route = seen.goes(route);
-            let choice = Choice::make(here, route, None);
+            let choice = Choice::make(here, route, Affinity::default(), None);
             let choice = choice.ok_or_else(|| destination::nobody(route))?;
             choice.check_loop(here)?;
             Some((reach(here.worker, &choice.endpoint, REACH).await?, choice))
@@ -167,8 +166,8 @@ async fn look(here: &Here<'_>, stream: &mut Stream, silence: Option<Duration>) -
 /// Connects to an instance that speaks TLS itself; or says, in one word, why not.
 async fn instance(here: &Here<'_>, destination: &Destination) -> Result<Far, &'static str> {
     let Ok(Found::Service(service)) = destination.find(here).await else { return Err("gone") };
-    let route = service.route(here.port.protocol, destination.port());
-    let mut choice = Choice::make(here, route, None).ok_or("no_instance")?;
+    let route = service.default_route(here.port.protocol, destination.port());
+    let mut choice = Choice::make(here, route, Affinity::default(), None).ok_or("no_instance")?;
     for last in [false, true] {
         if !choice.endpoint.id.tls {
             return Err("not_http");
@@ -179,7 +178,9 @@ async fn instance(here: &Here<'_>, destination: &Destination) -> Result<Far, &'s
             Ok(tcp) => return Ok(Far { stream: Stream::plain(tcp), choice }),
             Err(_) if last => break,
             Err(_) => {
-                let next = Choice::make(here, route, Some((&choice, Failure::Connect)));
+                let failed =
+                    Failed { choice: &choice, failure: Failure::Connect, then: Retry::Next };
+                let next = Choice::make(here, route, Affinity::default(), Some(failed));
                 choice = next.ok_or("connect_refused")?;
             }
         }

@@ -1,6 +1,8 @@
 //! Who a request comes from, as ServiceComb tells it: `x-cse-context` is a JSON object of strings,
 //! in which `x-cse-src-microservice` is the caller; older proxies send that as a header too.
 
+use std::borrow::Cow;
+
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
@@ -53,11 +55,11 @@ pub(crate) fn write(headers: &mut HeaderMap, marks: &Marks) {
 }
 
 /// The service that a request says it comes from.
-pub(crate) fn source(headers: &HeaderMap) -> Option<String> {
-    let plain = headers.get(SOURCE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+pub(crate) fn source(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let plain = headers.get(SOURCE).and_then(|value| value.to_str().ok()).map(Cow::Borrowed);
     let source = plain.or_else(|| {
         let context = headers.get(CONTEXT).map(read_context)?;
-        context.get(SOURCE.as_str())?.as_str().map(str::to_owned)
+        context.get(SOURCE.as_str())?.as_str().map(|source| Cow::Owned(source.to_owned()))
     });
     source.filter(|source| !source.is_empty())
 }

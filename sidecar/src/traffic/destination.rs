@@ -9,7 +9,8 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::http::request;
 use hyper::http::uri::{Scheme, Uri};
 use hyper::{Method, Version};
-use mesh::{Authority, BadAuthority, Passthrough, Protocol, Unclaimed, ungoverned};
+use mesh::route::{Asked, Subset};
+use mesh::{Authority, BadAuthority, Passthrough, Protocol, ServiceKey, Unclaimed, ungoverned};
 
 use super::headers::{FORWARDED_PORT, VIA};
 use super::refusal::Refusal;
@@ -167,16 +168,26 @@ impl Destination {
     }
 
     /// The way there.
-    pub(crate) async fn route(&self, here: &Here<'_>) -> Result<Arc<Route>, Refusal> {
+    pub(crate) async fn route(
+        &self,
+        here: &Here<'_>,
+        head: &request::Parts,
+    ) -> Result<Arc<Route>, Refusal> {
         match here.port.side {
-            Side::Consumer => self.service_route(here).await,
+            Side::Consumer => self.service_route(here, head).await,
             Side::Provider => self.local_route(here),
         }
     }
 
-    async fn service_route(&self, here: &Here<'_>) -> Result<Arc<Route>, Refusal> {
+    async fn service_route(
+        &self,
+        here: &Here<'_>,
+        head: &request::Parts,
+    ) -> Result<Arc<Route>, Refusal> {
         Ok(match self.find(here).await? {
-            Found::Service(service) => Arc::clone(service.route(self.protocol, self.port)),
+            Found::Service(service) => {
+                Arc::clone(service.route(self.protocol, self.port, &Head(head)))
+            }
             Found::Outside(route) => route,
         })
     }
@@ -227,10 +238,10 @@ impl Destination {
             Unclaimed::PassThrough => {
                 Ok(shared.plans.outside(authority.host, self.port.unwrap_or(HTTP), self.protocol))
             }
-            Unclaimed::NoInstance => Err(Refusal::NoInstance {
-                service: authority.host.into(),
-                app: shared.settings().identity.app.as_str().into(),
-            }),
+            Unclaimed::NoInstance => {
+                let key = ServiceKey::new(shared.settings().identity.app.as_str(), authority.host);
+                Err(no_instance(&key, &Subset::default()))
+            }
             Unclaimed::Denied => Err(Refusal::PassthroughDenied(authority.host.into())),
         }
     }
@@ -260,14 +271,33 @@ impl Destination {
     }
 }
 
+/// As the original names what has no instance.
+fn no_instance(key: &ServiceKey, subset: &Subset) -> Refusal {
+    let ServiceKey { scope, name } = key;
+    Refusal::NoInstance(format!("{name}(app:{scope}|{subset})").into())
+}
+
+/// A head, as rules look at it.
+pub(super) struct Head<'a>(pub(super) &'a request::Parts);
+
+impl Asked for Head<'_> {
+    fn method(&self) -> &str {
+        self.0.method.as_str()
+    }
+
+    fn path(&self) -> &str {
+        self.0.uri.path()
+    }
+
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.0.headers.get(name).map(HeaderValue::as_bytes)
+    }
+}
+
 /// Why there is nobody to send a request of `route` to.
 pub(crate) fn nobody(route: &Route) -> Refusal {
     match route.kind {
-        Kind::Service => {
-            let key = &route.state.key;
-            let (service, app) = (Arc::clone(&key.name), Arc::clone(&key.scope));
-            Refusal::NoInstance { service, app }
-        }
+        Kind::Service => no_instance(&route.state.key, &route.subset),
         Kind::Local => Refusal::LocalRefused,
         Kind::Outside => Refusal::ConnectRefused,
     }

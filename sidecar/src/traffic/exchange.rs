@@ -34,6 +34,13 @@ pub(crate) enum Answered {
 }
 
 impl Answered {
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Self::Http1(response, _) => response.status().as_u16(),
+            Self::Http2(response) => response.status().as_u16(),
+        }
+    }
+
     pub(crate) fn headers(&self) -> &HeaderMap {
         match self {
             Self::Http1(response, _) => response.headers(),

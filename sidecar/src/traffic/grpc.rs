@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request;
 use hyper::{HeaderMap, Request, Version};
-use mesh::{BreakerTerms, GrpcStatus, Permit, read_grpc_timeout, write_grpc_timeout};
+use mesh::{GrpcStatus, Permit, read_grpc_timeout, write_grpc_timeout};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -43,7 +43,6 @@ pub(crate) struct Call {
 struct Judge {
     route: Arc<Route>,
     permit: Permit,
-    terms: BreakerTerms,
     clock: Clock,
 }
 
@@ -113,15 +112,9 @@ impl Call {
     }
 
     /// Tells the breaker of its end, which is yet to come.
-    pub(crate) fn is_judged_by(
-        &mut self,
-        here: &Here<'_>,
-        route: &Arc<Route>,
-        permit: Permit,
-        terms: BreakerTerms,
-    ) {
+    pub(crate) fn is_judged_by(&mut self, here: &Here<'_>, route: &Arc<Route>, permit: Permit) {
         let clock = here.worker.shared.clock;
-        self.judge = Some(Judge { route: Arc::clone(route), permit, terms, clock });
+        self.judge = Some(Judge { route: Arc::clone(route), permit, clock });
     }
 
     /// Its response is on the way.
@@ -141,9 +134,9 @@ impl Call {
 
     /// It has ended.
     pub(crate) fn ends(&mut self, status: GrpcStatus) {
-        if let Some(Judge { route, permit, terms, clock }) = self.judge.take() {
+        if let Some(Judge { route, permit, clock }) = self.judge.take() {
             let success = !status.blames_the_instance();
-            route.state.breaker.record(&terms, clock.now(), permit, success);
+            route.state.breaker.record(&route.terms.breaker, clock.now(), permit, success);
         }
     }
 }

@@ -9,6 +9,7 @@
 //! the connection to the instance. So nothing is handed from thread to thread, no lock is waited
 //! for, and a client that goes away takes the rest with it.
 
+mod admission;
 mod body;
 mod choose;
 mod connect;
@@ -29,6 +30,7 @@ mod reason;
 mod refusal;
 mod response;
 mod secure;
+mod session;
 mod trace;
 mod tunnel;
 mod upgrade;
@@ -39,15 +41,17 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::UPGRADE;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
-use mesh::{Failure, Permit, Resend, resend};
+use mesh::{Failure, Permit, Resend, Retry, resend};
+use tokio::time::{sleep, timeout};
 
 use self::body::RequestBody;
-use self::choose::Choice;
+use self::choose::{Affinity, Choice, Failed};
 pub(crate) use self::connection::serve;
 pub(crate) use self::context::Marks;
 pub(crate) use self::deadline::Alarm;
@@ -127,10 +131,7 @@ async fn forward(
     call: &mut Option<Box<Call>>,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let shared = &here.worker.shared;
-    let (limits, terms) = {
-        let settings = shared.settings();
-        (settings.limits, settings.breaker)
-    };
+    let limits = shared.settings().limits;
 
     // A message that two readers could take for two different ones goes no further.
     let (mut head, body) = {
@@ -152,12 +153,17 @@ async fn forward(
     // Whom is it for, and how is that reached?
     let destination = Destination::of(here, &mut head)?;
     http2::normalize(&mut head, body.is_some());
-    let route = destination.route(here).await?;
+    let route = destination.route(here, &head).await?;
     route.state.touch(here.worker.coarse_now.get());
     let route = seen.goes(route);
+    let terms = &route.terms;
 
     // May it go there at all?
-    let permit = route.state.breaker.admit(&terms, || shared.clock.now());
+    admission::admit(here, route, &head)?;
+    if terms.fault.is_on() {
+        Box::pin(admission::inject(route)).await?;
+    }
+    let permit = route.state.breaker.admit(&terms.breaker, || shared.clock.now());
     if permit == Permit::Refused {
         return Err(Refusal::CircuitOpen { service: Arc::clone(&route.state.key.name) });
     }
@@ -177,7 +183,8 @@ async fn forward(
     }
 
     let call = call.as_deref_mut();
-    let limit = call.as_ref().map_or(limits.request_timeout, |call| call.left());
+    let limit = terms.timeout.unwrap_or(limits.request_timeout);
+    let limit = call.as_ref().map_or(limit, |call| call.left());
     // A call's time is not what it may stand still for, but all that it has.
     let moved = || call.is_none() && body.moved();
     let answered = {
@@ -192,16 +199,16 @@ async fn forward(
     // What does the breaker learn of it?
     let success = match (&answered, &call) {
         (Err(refusal), _) => Some(!refusal.blames_the_instance()),
-        (Ok(_), None) => Some(true),
+        (Ok(response), None) => Some(!terms.fails(response.status().as_u16())),
         (Ok(response), Some(_)) => {
             grpc::status(response.headers()).map(|status| !status.blames_the_instance())
         }
     };
     match (success, call) {
-        (None, Some(call)) => call.is_judged_by(here, route, permit, terms),
+        (None, Some(call)) => call.is_judged_by(here, route, permit),
         (success, _) => {
             let success = success.unwrap_or(true);
-            route.state.breaker.record(&terms, shared.clock.now(), permit, success);
+            route.state.breaker.record(&terms.breaker, shared.clock.now(), permit, success);
         }
     }
     if answered.as_ref().is_err_and(Refusal::is_declined) {
@@ -226,7 +233,8 @@ fn declines(here: &Here<'_>, head: &Parts) -> bool {
         && head.headers.contains_key(VIA)
 }
 
-/// Sends a request to an endpoint of its route: once, and once more where that can do no harm.
+/// Sends a request to an endpoint of its route; once more where that can do no harm, and more often
+/// where it was asked for.
 async fn send(
     here: &Here<'_>,
     route: &Arc<Route>,
@@ -237,24 +245,39 @@ async fn send(
 ) -> Result<Response<ResponseBody>, Refusal> {
     let idempotent = head.method.is_idempotent();
     let upgrade = head.headers.contains_key(UPGRADE);
+    let affinity = Affinity::of(here, route, &head);
     let mut attempts = 0;
-    let mut choice = Choice::make(here, route, None).ok_or_else(|| destination::nobody(route))?;
+    let choice = Choice::make(here, route, affinity, None);
+    let mut choice = choice.ok_or_else(|| destination::nobody(route))?;
     loop {
         choice.check_loop(here)?;
         seen.chooses(&choice.endpoint);
         attempts += 1;
         let kept = Kept::of(&head);
         let request = Request::from_parts(head, body.play());
-        let attempt = exchange(here, route, &choice, request, attempts, seen).await;
+        let attempt = match route.terms.retries.try_timeout {
+            None => exchange(here, route, &choice, request, attempts, seen).await,
+            Some(limit) => {
+                let attempt = exchange(here, route, &choice, request, attempts, seen);
+                let attempt = Box::pin(timeout(limit, attempt)).await;
+                attempt.unwrap_or(Err((Failure::TryTimeout, Refusal::Timeout)))
+            }
+        };
 
         let failure = match &attempt {
             Ok(answered) if response::declined(route, answered.headers()) => {
                 Some(Failure::PeerDeclined)
             }
+            Ok(answered) if route.terms.fails(answered.status()) => Some(Failure::Status),
             Ok(_) => None,
             Err((failure, _)) => Some(*failure),
         };
-        if failure.is_some() {
+        match &attempt {
+            Ok(answered) => choice.ended(here, route, Some(answered.status())),
+            Err((_, refusal)) if refusal.blames_the_instance() => choice.ended(here, route, None),
+            Err(_) => {}
+        }
+        if failure.is_some_and(|failure| failure != Failure::Status) {
             choice.endpoint.failures.fetch_add(1, Ordering::Relaxed);
         }
         if route.kind == Kind::Service
@@ -262,27 +285,65 @@ async fn send(
         {
             here.worker.shared.plans.doubt(&route.state.key);
         }
-        let next = failure.and_then(|failure| {
-            match resend(failure, idempotent, attempts, body.is_whole()) {
-                Resend::Again => {
-                    let next = Choice::make(here, route, Some((&choice, failure)))?;
-                    let head = kept.head()?;
-                    seen.resent(failure);
-                    Some((next, head))
+        let tries = Tries { idempotent, made: attempts, replayable: body.is_whole() };
+        let again =
+            failure.and_then(|failure| Some((failure, again(here, route, failure, tries)?)));
+        let next = match again {
+            None => None,
+            Some((failure, Again { then, wait })) => {
+                if !wait.is_zero() {
+                    Box::pin(sleep(wait)).await;
                 }
-                Resend::GiveUp => None,
+                let failed = Failed { choice: &choice, failure, then };
+                let next = Choice::make(here, route, affinity, Some(failed));
+                next.zip(kept.head()).inspect(|_| seen.resent(failure))
             }
-        });
+        };
         let Some((next, again)) = next else {
             body.keep_no_longer();
             let answered = attempt.map_err(|(_, refusal)| refusal)?;
-            return response::finish(here, route, choice, answered, upgrade);
+            let session = choice.endpoint.session;
+            let mut response = response::finish(here, route, choice, answered, upgrade)?;
+            session::tell(route, session, response.headers_mut());
+            return Ok(response);
         };
         (choice, head) = (next, again);
         if let Some(call) = call {
             call.write_left(&mut head);
         }
     }
+}
+
+/// What was tried of a request.
+#[derive(Debug, Clone, Copy)]
+struct Tries {
+    /// Its method may be done twice.
+    idempotent: bool,
+    made: u32,
+    /// Nothing of its body is lost.
+    replayable: bool,
+}
+
+/// Another attempt.
+#[derive(Debug, Clone, Copy)]
+struct Again {
+    then: Retry,
+    wait: Duration,
+}
+
+/// Whether there is another attempt: what does no harm is free, and all else is what the service was
+/// said to bear.
+fn again(here: &Here<'_>, route: &Route, failure: Failure, tries: Tries) -> Option<Again> {
+    let Tries { idempotent, made, replayable } = tries;
+    if resend(failure, idempotent, made, replayable) == Resend::Again {
+        return Some(Again { then: Retry::Next, wait: Duration::ZERO });
+    }
+    let retries = &route.terms.retries;
+    let then = retries.again(failure, idempotent, made).filter(|_| replayable)?;
+    if !route.state.budget.withdraw(retries.budget, here.worker.shared.clock.now()) {
+        return None;
+    }
+    Some(Again { then, wait: retries.backoff.wait(made, fastrand::u64(..)) })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use hyper::{Request, Response, StatusCode};
@@ -117,6 +118,9 @@ impl Observation {
     pub(crate) fn goes(&self, route: Arc<Route>) -> &Arc<Route> {
         let route = self.route.get_or_init(|| route);
         self.part().begun.one();
+        if route.terms.concurrency.is_some() {
+            route.state.under_way.fetch_add(1, Ordering::Relaxed);
+        }
         route
     }
 
@@ -311,8 +315,11 @@ impl Drop for Observation {
         }
         part.received.add(self.received.get().map_or(0, Received::bytes));
         part.sent.add(self.sent.get());
-        if self.route.get().is_some() {
+        if let Some(route) = self.route.get() {
             part.ended.one();
+            if route.terms.concurrency.is_some() {
+                route.state.under_way.fetch_sub(1, Ordering::Relaxed);
+            }
         }
         self.in_flight.end(self.worker.coarse_now.get());
         if let Some(asked) = self.asked.take() {

@@ -1,8 +1,9 @@
 //! What a client is told when its request is not answered by whom it was for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use mesh::trace::TraceId;
 use mesh::{BadAuthority, GrpcStatus, Protocol};
@@ -37,13 +38,8 @@ pub(crate) enum Refusal {
     TooLong,
     /// It broke off before its end.
     ClientGone,
-    /// The service has no instance that takes it.
-    NoInstance {
-        /// The service.
-        service: Arc<str>,
-        /// The application it belongs to.
-        app: Arc<str>,
-    },
+    /// The service has no instance that takes it: the service, and which instances.
+    NoInstance(Box<str>),
     /// Nobody can say whether there is such a service.
     DiscoveryUnavailable(Box<str>),
     /// It is for a host that no request is let out to.
@@ -64,6 +60,18 @@ pub(crate) enum Refusal {
         /// The service.
         service: Arc<str>,
     },
+    /// There were more requests than may be.
+    RateLimited {
+        /// When there will be room.
+        again: Duration,
+    },
+    /// More requests are under way than may be.
+    TooMany {
+        /// To this service.
+        service: Arc<str>,
+    },
+    /// It was to fail.
+    Injected(u16),
     /// No response came in time.
     Timeout,
     /// The rest of the request's body did not come in time.
@@ -139,11 +147,9 @@ impl Refusal {
                 "the request body is longer than allowed".to_owned(),
             ),
             Self::ClientGone => (bad, Reason::BadUri, "the request broke off".to_owned()),
-            Self::NoInstance { service, app } => (
-                gateway,
-                Reason::NoInstance,
-                format!("lb: No available instance, key: {service}(app:{app}|version:latest)"),
-            ),
+            Self::NoInstance(key) => {
+                (gateway, Reason::NoInstance, format!("lb: No available instance, key: {key}"))
+            }
             Self::DiscoveryUnavailable(service) => (
                 unavailable,
                 Reason::DiscoveryUnavailable,
@@ -177,6 +183,19 @@ impl Refusal {
                 unavailable,
                 Reason::CircuitOpen,
                 format!("API {service} is isolated because of error: circuit open"),
+            ),
+            Self::RateLimited { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, Reason::RateLimited, "too many requests".to_owned())
+            }
+            Self::TooMany { service } => (
+                unavailable,
+                Reason::Overload,
+                format!("API {service} is reject because of error: max concurrency"),
+            ),
+            Self::Injected(status) => (
+                StatusCode::from_u16(*status).unwrap_or(bad),
+                Reason::FaultInjected,
+                "injecting abort".to_owned(),
             ),
             Self::SlowClient => (
                 StatusCode::REQUEST_TIMEOUT,
@@ -248,15 +267,19 @@ impl Refusal {
             | Self::Ourselves
             | Self::Scheme => GrpcStatus::INVALID_ARGUMENT,
             Self::UnknownCoding | Self::Method | Self::NoPort { .. } => GrpcStatus::UNIMPLEMENTED,
-            Self::TooLong | Self::TooManyFields => GrpcStatus::RESOURCE_EXHAUSTED,
+            Self::TooLong | Self::TooManyFields | Self::RateLimited { .. } => {
+                GrpcStatus::RESOURCE_EXHAUSTED
+            }
+            Self::Injected(status) => GrpcStatus::of_http(*status),
             Self::ClientGone => GrpcStatus::CANCELLED,
             Self::PassthroughDenied(_) | Self::PortDenied(_) => GrpcStatus::PERMISSION_DENIED,
             Self::Timeout | Self::SlowClient => GrpcStatus::DEADLINE_EXCEEDED,
             Self::Loop | Self::BadResponse => GrpcStatus::INTERNAL,
             Self::StreamReset(status) => *status,
-            Self::NoInstance { .. }
+            Self::NoInstance(_)
             | Self::DiscoveryUnavailable(_)
             | Self::CircuitOpen { .. }
+            | Self::TooMany { .. }
             | Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::TlsNotSetUp
@@ -312,5 +335,10 @@ pub(crate) fn rescue(
     let headers = response.headers_mut();
     headers.insert(ERROR, HeaderValue::from_static(word));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if let Refusal::RateLimited { again } = refusal {
+        // Whole seconds are what it knows (RFC 9110 §10.2.3).
+        let seconds = again.as_secs() + u64::from(again.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
     response
 }

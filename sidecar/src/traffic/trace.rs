@@ -39,7 +39,9 @@ pub(crate) fn begin<B>(here: &Here<'_>, request: &mut Request<B>) -> Option<Box<
     let context = pass_on(request.headers_mut(), terms)?;
     let caller = match here.port.side {
         Side::Consumer => None,
-        Side::Provider => context::source(request.headers()).map(String::into_boxed_str),
+        Side::Provider => {
+            context::source(request.headers()).map(|source| source.into_owned().into())
+        }
     };
     let request = spans::Request {
         side: here.port.side,

@@ -113,7 +113,7 @@ fn what_the_original_took_from_the_environment() {
     let properties: Vec<_> =
         identity.instance_properties.iter().map(|(k, v)| format!("{k}={v}")).collect();
     assert_eq!(properties, ["color=blue", "nodeIP=10.9.9.9", "zone=a"]);
-    assert!(!settings.breaker.enabled, "its handler is not in the chain");
+    assert!(!settings.governance.consumer.breaker.enabled, "its handler is not in the chain");
     assert_eq!(
         settings.tls["mesher.Provider"].key.as_ref().unwrap(),
         std::path::Path::new("/etc/ssl/meshercert/kubecfg.key")

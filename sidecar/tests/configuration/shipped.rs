@@ -50,8 +50,14 @@ fn every_sample_loads() {
     assert_eq!(configuration.files.len(), 12, "{:?}", configuration.files);
     let settings = configuration.settings().unwrap();
     assert_eq!(settings.limits.request_timeout, Duration::from_secs(20));
-    assert!(settings.breaker.enabled);
-    assert_eq!((settings.breaker.volume, settings.breaker.error_percent), (30, 40));
+    assert!(settings.governance.consumer.breaker.enabled);
+    assert_eq!(
+        (
+            settings.governance.consumer.breaker.volume,
+            settings.governance.consumer.breaker.error_percent
+        ),
+        (30, 40)
+    );
     assert_eq!(settings.log.level, LogLevel::Debug);
     assert!(settings.log.json && settings.admin.public);
     let check = &settings.health_checks[0];

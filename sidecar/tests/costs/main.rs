@@ -18,10 +18,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use discovery::Fixed;
+use mesh::route::{Condition, HeaderMatch, Pattern, RequestMatch, Rule, Subset, Target, Test};
 use mesh::trace::{Formats, Ratio, SpanNames};
-use mesh::{Endpoint, Instance, InstanceId, Protocol, Service, ServiceKey, Status, Tags};
+use mesh::{
+    Endpoint, Instance, InstanceId, Protocol, Rate, Retries, Service, ServiceKey, Status, Tags,
+};
 use sidecar::Proxy;
-use sidecar::settings::{AccessLog, Export, LogTarget, Settings, SpanProtocol, Tracing};
+use sidecar::settings::{
+    AccessLog, Export, Governance, LimitGroup, LogTarget, Settings, SpanProtocol, Terms, Tracing,
+};
 use tokio::runtime::Runtime;
 
 /// Per request; of the four that move data and the share of one that waits.
@@ -99,6 +104,54 @@ fn a_small_request_allocates_little() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let each = allocated(Settings::default());
     assert!(each <= ALLOCATIONS, "{each} allocations for each request");
+}
+
+#[test]
+fn rules_that_are_not_about_a_request_allocate_nothing() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let each = allocated(Settings { governance: governed(), ..Settings::default() });
+    assert!(each <= ALLOCATIONS, "{each} allocations for each request");
+}
+
+/// Ten rules, a limit for requests that look alike, another for all, a breaker, a bound, retries and
+/// outliers, none of which a request meets.
+fn governed() -> Governance {
+    let about = |number: usize| {
+        let test = |text: &str| Condition { test: Test::Is(text.into()), any_case: false };
+        let pattern = Pattern::new("^rose", false).expect("a pattern");
+        let header =
+            |name: &str, condition| HeaderMatch { name: name.into(), condition, inverted: false };
+        RequestMatch {
+            methods: vec!["GET".into()],
+            path: Some(Condition { test: Test::Begins("/hello".into()), any_case: true }),
+            headers: vec![
+                header("x-user", Condition { test: Test::Matches(pattern), any_case: false }),
+                header("x-tester", test(&number.to_string())),
+            ],
+        }
+    };
+    let rule = |number| Rule {
+        matches: vec![about(number)],
+        targets: vec![Target { weight: 100, subset: Subset::default() }],
+    };
+    let any = Rate::per_second(1_000_000);
+    let group =
+        LimitGroup { name: String::new(), matches: vec![about(0)], inverted: false, rate: any };
+    let mut consumer = Terms {
+        rate: Some(any),
+        concurrency: Some(1000),
+        failing: vec![500],
+        retries: Retries { next: 2, ..Retries::default() },
+        ..Terms::default()
+    };
+    consumer.breaker.enabled = true;
+    consumer.balancing.outliers.errors = 5;
+    Governance {
+        rules: BTreeMap::from([("ServiceB".to_owned(), (0..10).map(rule).collect())]),
+        consumer_groups: vec![group],
+        consumer,
+        ..Governance::default()
+    }
 }
 
 #[test]

@@ -218,9 +218,9 @@ async fn a_client_that_goes_away_takes_its_request_with_it() {
 async fn an_open_breaker_refuses_and_a_probe_closes_it() {
     let gone = nobody();
     let mut settings = settings("ServiceA");
-    settings.breaker.enabled = true;
-    settings.breaker.volume = 3;
-    settings.breaker.sleep = Duration::from_millis(100);
+    settings.governance.consumer.breaker.enabled = true;
+    settings.governance.consumer.breaker.volume = 3;
+    settings.governance.consumer.breaker.sleep = Duration::from_millis(100);
     let source = Arc::new(Fixed::new([service("ServiceB", &[gone])]));
     let (_proxy, address) = start(settings, Arc::clone(&source) as Arc<dyn Source>);
     let mut client = Client::connect(address).await;

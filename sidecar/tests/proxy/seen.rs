@@ -89,7 +89,10 @@ async fn a_service_with_its_instances_and_what_was_counted() {
     assert_eq!(orders["connections"], 1);
     assert_eq!(orders["inFlight"], 0);
     assert_eq!(orders["breaker"]["state"], "off");
-    assert_eq!(orders["routes"], json!([{"protocol": "rest", "endpoints": 1, "usable": 1}]));
+    assert_eq!(
+        orders["routes"],
+        json!([{"protocol": "rest", "subset": "version:latest", "endpoints": 1, "usable": 1}])
+    );
     let shown = |at: usize| &orders["instances"][at];
     assert_eq!(shown(0)["endpoints"][0]["address"], app.address.to_string());
     for (at, id, status, routed, connections) in

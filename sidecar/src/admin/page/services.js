@@ -99,6 +99,12 @@ function stateOf(instance, endpoint) {
   return pill(null, instance.status === 'UP' ? 'UP, not routed' : instance.status, 'No request goes there');
 }
 
+function routeOf(route) {
+  const way = `${route.protocol}${route.port ? `:${route.port}` : ''} → ${route.usable} of ${route.endpoints}`;
+  if (route.rule) return `rule ${route.rule}: ${way} of ${route.subset}, ${route.sharePercent} %`;
+  return route.subset === 'version:latest' ? way : `${way} of ${route.subset}`;
+}
+
 function factsOf(one) {
   const { breaker, counters } = one;
   const mean = counters.requests ? counters.latencySecondsSum / counters.requests : null;
@@ -110,7 +116,7 @@ function factsOf(one) {
     ['Mean latency', brief(mean)],
     ['Connections', whole(one.connections)],
     ['Versions', one.versions.map(version => version === one.latestVersion ? `${version} (routed)` : version).join(', ') || '–'],
-    ['Routes', one.routes.map(route => `${route.protocol}${route.port ? `:${route.port}` : ''} → ${route.usable} of ${route.endpoints}`).join(', ') || '–'],
+    ['Routes', one.routes.map(routeOf).join(', ') || '–'],
     ['Breaker', breaker.state === 'off' ? 'off' : `${breakers[breaker.state][1]}, ${breaker.windowFailures} of ${breaker.windowRequests} failed in 10 s`],
     breaker.probeInSeconds && ['Next try', `in ${span(breaker.probeInSeconds + 1)}`],
   ]));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mesh::{BreakerState, InstanceId, Protocol, Version};
+use mesh::{BreakerState, BreakerTerms, InstanceId, Protocol, Version};
 use serde::Serialize;
 
 use super::View;
@@ -14,7 +14,7 @@ use super::counted::Counted;
 use crate::admin::discovery::word;
 use crate::admin::time::rounded;
 use crate::listener::Side;
-use crate::plan::{Address, Endpoint, EndpointId, ServicePlan, ServiceState};
+use crate::plan::{self, Address, Endpoint, EndpointId, ServicePlan, ServiceState};
 
 /// What is said of a service.
 #[derive(Debug, Serialize)]
@@ -53,7 +53,7 @@ pub(super) struct Brief {
     pub(super) instance_count: usize,
     /// Endpoints that take requests.
     pub(super) endpoint_count: usize,
-    /// Those of them that are left out for a while, as they could not be connected to.
+    /// Those of them that are left out for a while, as they could not be connected to, or answered badly.
     pub(super) evicted_count: usize,
     pub(super) in_flight: usize,
     /// Open connections to its endpoints.
@@ -86,6 +86,14 @@ struct Route {
     /// The port of the service it is for; absent: any.
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
+    /// The rule that leads there, from 1 on; absent: where no rule is about a request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<usize>,
+    /// Its share of the requests that the rule is about, of a hundred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share_percent: Option<f64>,
+    /// Which instances those are, as `version:latest`.
+    subset: String,
     endpoints: usize,
     /// Those that are not left out for a while.
     usable: usize,
@@ -126,7 +134,7 @@ pub(super) struct Load {
     requests: u64,
     /// Of those, the ones that brought no response.
     failures: u64,
-    /// For so long no request goes there, as it could not be connected to.
+    /// For so long no request goes there, as it could not be connected to, or answered badly.
     #[serde(skip_serializing_if = "Option::is_none")]
     evicted_for_seconds: Option<f64>,
 }
@@ -137,11 +145,14 @@ impl Service {
         let known = view.snapshot.get(key);
         let all = known.map(|service| service.instances()).unwrap_or_default();
         let versions: BTreeSet<Version> = all.iter().map(|instance| instance.version).collect();
-        let routes = plan.routes().iter().map(|(protocol, port, route)| Route {
-            protocol: protocol.as_str(),
-            port: *port,
-            endpoints: route.endpoints.len(),
-            usable: route.endpoints.iter().filter(|it| it.eviction.usable(|| view.now)).count(),
+        let routes = plan.routes().map(|shown| Route {
+            protocol: shown.protocol.as_str(),
+            port: shown.port,
+            rule: shown.rule.map(|(number, _)| number + 1),
+            share_percent: shown.rule.map(|(_, share)| percent(share)),
+            subset: shown.route.subset.to_string(),
+            endpoints: shown.route.endpoints.len(),
+            usable: usable(shown.route, view.now),
         });
         let states = if most == 0 { HashMap::new() } else { states(plan) };
         let instances = all.iter().take(most).map(|instance| Instance {
@@ -185,12 +196,23 @@ impl Service {
     }
 }
 
+/// A share, of a hundred.
+fn percent((weight, sum): (u32, u64)) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    let share = f64::from(weight) * 100.0 / sum.max(1) as f64;
+    (share * 100.0).round() / 100.0
+}
+
+fn usable(route: &plan::Route, now: Duration) -> usize {
+    route.endpoints.len() - route.out(now)
+}
+
 /// The endpoints that requests go to, by what the source says of them.
 type States<'a> = HashMap<(&'a InstanceId, Protocol, SocketAddr, bool), &'a Arc<Endpoint>>;
 
 fn states(plan: &ServicePlan) -> States<'_> {
     let mut states = States::new();
-    for endpoint in plan.routes().iter().flat_map(|(.., route)| &route.endpoints) {
+    for endpoint in plan.endpoints() {
         let EndpointId { instance, protocol, address, tls } = &endpoint.id;
         if let (Some((_, instance)), Address::Known(address)) = (instance, address) {
             states.insert((instance, *protocol, *address, *tls), endpoint);
@@ -202,7 +224,6 @@ fn states(plan: &ServicePlan) -> States<'_> {
 impl Brief {
     pub(super) fn of(view: &View<'_>, plan: &ServicePlan) -> Self {
         let state = &plan.state;
-        let endpoints = plan.routes().iter().flat_map(|(.., route)| &route.endpoints);
         let mut brief = Self {
             withdrawn: plan.withdrawn,
             used: false,
@@ -212,12 +233,12 @@ impl Brief {
             evicted_count: 0,
             in_flight: 0,
             connections: 0,
-            breaker: Breaker::of(view, state),
+            breaker: Breaker::of(view, state, &plan.terms().breaker),
             counters: Counted::of(view.shared.plans.registry(), state, Side::Consumer),
         };
-        for endpoint in endpoints {
+        for endpoint in plan.endpoints() {
             brief.endpoint_count += 1;
-            brief.evicted_count += usize::from(!endpoint.eviction.usable(|| view.now));
+            brief.evicted_count += usize::from(!endpoint.is_usable(|| view.now));
             brief.in_flight += endpoint.in_flight.load(Ordering::Relaxed);
             brief.connections += endpoint.connections.load(Ordering::Relaxed);
         }
@@ -241,8 +262,7 @@ impl Brief {
 }
 
 impl Breaker {
-    pub(super) fn of(view: &View<'_>, state: &ServiceState) -> Self {
-        let terms = view.shared.settings().breaker;
+    pub(super) fn of(view: &View<'_>, state: &ServiceState, terms: &BreakerTerms) -> Self {
         let (requests, failures) = state.breaker.window(view.now);
         let forced = terms.enabled && (terms.force_open || terms.force_closed);
         let counted = match state.breaker.state(view.now) {
@@ -281,7 +301,7 @@ impl Load {
             connections: endpoint.connections.load(Ordering::Relaxed),
             requests: endpoint.attempts.load(Ordering::Relaxed),
             failures: endpoint.failures.load(Ordering::Relaxed),
-            evicted_for_seconds: endpoint.eviction.out_for(now).map(rounded),
+            evicted_for_seconds: endpoint.out_for(now).map(rounded),
         }
     }
 }

@@ -94,7 +94,7 @@ impl Application {
             key: local.state().key.to_string(),
             ports: named.chain(declared).collect(),
             endpoints: asked.take(MOST).map(|it| Place::of(view, it)).collect(),
-            breaker: Breaker::of(view, local.state()),
+            breaker: Breaker::of(view, local.state(), &settings.governance.provider.breaker),
             counters: Counted::of(view.shared.plans.registry(), local.state(), Side::Provider),
         })
     }

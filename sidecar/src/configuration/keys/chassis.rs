@@ -221,7 +221,7 @@ pub(super) static KEYS: &[Key] = &[
         "What calls of the application pass.",
     )
     .restart(
-        "router,ratelimiter-consumer,bizkeeper-consumer,tracing-consumer,loadbalance,transport",
+        "router,fault-inject,ratelimiter-consumer,bizkeeper-consumer,tracing-consumer,loadbalance,transport",
     )
     .variables(&["OUTGOING_HANDLER"]),
     key(
@@ -230,7 +230,7 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Handlers,
         "What calls to the application pass.",
     )
-    .restart("ratelimiter-provider,tracing-provider,transport")
+    .restart("ratelimiter-provider,rate-limiter,tracing-provider,transport")
     .variables(&["INCOMING_HANDLER"]),
     key("servicecomb.handler.chain.*", Chassis, Kind::Handlers, "Chains of other servers."),
     key("servicecomb.references", Chassis, Kind::Tree, "Versions are chosen by route rules."),
@@ -240,7 +240,7 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Words,
         "Statuses that count as failures, as in http_500.",
     )
-    .later("retries and breakers by status"),
+    .live(""),
     key(
         "servicecomb.transport.maxIdleCon.rest",
         Chassis,

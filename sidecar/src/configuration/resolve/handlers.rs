@@ -1,7 +1,7 @@
 //! Handler chains: their order is fixed here, but what is not in one does not happen.
 
 use super::Reader;
-use crate::configuration::keys::distance;
+use crate::configuration::keys::{self, distance};
 use crate::configuration::kind;
 use crate::configuration::values::Entry;
 
@@ -34,8 +34,10 @@ const GONE: [(&str, &str); 5] = [
 
 /// What the chains decide.
 pub(super) struct Chains<'a> {
-    /// Whether calls pass a breaker.
-    pub(super) breaker: bool,
+    /// What calls of the application pass.
+    outgoing: Vec<&'a str>,
+    /// What requests of others to it pass.
+    incoming: Vec<&'a str>,
     /// Chains that were written out, and leave one side without tracing.
     pub(super) untraced: [Option<&'a Entry>; 2],
 }
@@ -48,15 +50,21 @@ pub(super) fn chains<'a>(reader: &mut Reader<'a>) -> Chains<'a> {
     let keys = reader.values.below("servicecomb.handler.chain");
     let entries: Vec<(String, &'a Entry)> =
         keys.map(|(key, entry)| (key.to_owned(), entry)).collect();
-    let mut chains = Chains { breaker: true, untraced: [None, None] };
+    let mut chains = Chains {
+        outgoing: built_in("servicecomb.handler.chain.Consumer.outgoing"),
+        incoming: built_in("servicecomb.handler.chain.Provider.incoming"),
+        untraced: [None, None],
+    };
     for (key, entry) in entries {
         let words: Vec<&str> =
             entry.text().map_or_else(Vec::new, |text| kind::words(text).collect());
         for word in &words {
             check(reader, entry, word);
         }
-        if key == "Consumer.outgoing" {
-            chains.breaker = words.contains(&"bizkeeper-consumer");
+        match key.as_str() {
+            "Consumer.outgoing" => chains.outgoing.clone_from(&words),
+            "Provider.incoming" => chains.incoming.clone_from(&words),
+            _ => {}
         }
         for (side, (of, word)) in chains.untraced.iter_mut().zip(TRACED) {
             if key == of && !words.is_empty() && !words.contains(&word) {
@@ -65,6 +73,23 @@ pub(super) fn chains<'a>(reader: &mut Reader<'a>) -> Chains<'a> {
         }
     }
     chains
+}
+
+impl Chains<'_> {
+    /// Whether calls of the application pass this handler.
+    pub(super) fn calls_pass(&self, handler: &str) -> bool {
+        self.outgoing.contains(&handler)
+    }
+
+    /// Whether requests of others to it do.
+    pub(super) fn requests_pass(&self, handler: &str) -> bool {
+        self.incoming.contains(&handler)
+    }
+}
+
+/// The chain that nobody has written out.
+fn built_in(key: &str) -> Vec<&'static str> {
+    keys::find(key).map_or_else(Vec::new, |row| kind::words(row.default).collect())
 }
 
 fn check(reader: &mut Reader<'_>, entry: &Entry, word: &str) {

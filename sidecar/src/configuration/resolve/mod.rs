@@ -5,16 +5,22 @@ use std::collections::BTreeMap;
 use super::kind;
 use super::problem::{Problems, Severity};
 use super::values::{Entry, Values};
-use crate::settings::{AccessLog, HeaderCase, Limits, Log, LogLevel, LogTarget, Mode, Settings};
+use crate::settings::{
+    AccessLog, Discovery, Governance, HeaderCase, Limits, Log, LogLevel, LogTarget, Mode,
+    ServiceCenter, Settings, Zone,
+};
 
+mod block;
 mod discovery;
 mod egress;
 mod handlers;
 mod health;
 mod identity;
+mod limits;
 mod listeners;
 mod ports;
 mod routes;
+mod terms;
 mod tls;
 mod tracing;
 
@@ -84,6 +90,11 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
     let tls = tls::tags(reader, &identity.service);
     let egress = egress::rules(reader);
     let tracing = tracing::tracing(reader, &identity, &listeners, &tls, &chains);
+    let templates = routes::Templates::read(reader);
+    let routes = routes::routes(reader, &identity, &templates, chains.calls_pass("router"));
+    let mut governance = governance(reader, &chains, &templates);
+    governance.rules = routes.rules;
+    governance.close_to = zone(reader, &discovery);
     Settings {
         mode,
         local,
@@ -109,8 +120,8 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
             _ => HeaderCase::Lower,
         },
         workers: reader.get(&["mesher.workers"], |text| text.parse().ok()),
-        breaker: breaker(reader, chains.breaker, built_in.breaker),
-        route_rules: routes::rules(reader),
+        governance,
+        route_rules: routes.shown,
         tracing,
         log: log(reader),
         access_log: access_log(reader, built_in.access_log),
@@ -158,28 +169,60 @@ fn limits(reader: &Reader<'_>, built_in: Limits) -> Limits {
     }
 }
 
-fn breaker(
-    reader: &Reader<'_>,
-    in_chain: bool,
-    built_in: mesh::BreakerTerms,
-) -> mesh::BreakerTerms {
-    let key = |name: &str| format!("servicecomb.circuitBreaker.Consumer.{name}");
-    let flag = |name, built_in| reader.flag(&[&key(name)]).unwrap_or(built_in);
-    let number = |name| reader.get(&[&key(name)], kind::whole);
-    mesh::BreakerTerms {
-        // The handler has to be in the chain too, as it always had.
-        enabled: flag("enabled", built_in.enabled) && in_chain,
-        force_open: flag("forceOpen", built_in.force_open),
-        force_closed: flag("forceClosed", built_in.force_closed),
-        volume: number("requestVolumeThreshold")
-            .and_then(|n| u32::try_from(n).ok())
-            .unwrap_or(built_in.volume),
-        error_percent: number("errorThresholdPercentage")
-            .and_then(|n| u8::try_from(n).ok())
-            .unwrap_or(built_in.error_percent),
-        sleep: number("sleepWindowInMilliseconds")
-            .map_or(built_in.sleep, std::time::Duration::from_millis),
+/// On which terms requests are sent.
+fn governance(
+    reader: &mut Reader<'_>,
+    chains: &handlers::Chains<'_>,
+    templates: &routes::Templates,
+) -> Governance {
+    let services = terms::services(reader).into_iter().map(|name| {
+        let terms = terms::consumer(reader, chains, Some(&name));
+        (name, terms)
+    });
+    let services = services.collect();
+    let groups = limits::groups(reader, templates);
+    let consumer_groups = chains.calls_pass("rate-limiter");
+    let provider_groups = chains.requests_pass("rate-limiter");
+    if !chains.calls_pass("fault-inject") {
+        left_out(reader, "servicecomb.governance", "fault-inject", "Consumer.outgoing");
     }
+    if !consumer_groups && !provider_groups {
+        left_out(reader, "servicecomb.rateLimiting", "rate-limiter", "Provider.incoming");
+    }
+    let within = |in_chain: bool| if in_chain { groups.clone() } else { Vec::new() };
+    Governance {
+        services,
+        consumer: terms::consumer(reader, chains, None),
+        provider: terms::provider(reader, chains),
+        callers: limits::callers(reader, chains.requests_pass("ratelimiter-provider")),
+        consumer_groups: within(consumer_groups),
+        provider_groups: within(provider_groups),
+        ..Governance::default()
+    }
+}
+
+/// Says what has no effect without its handler.
+fn left_out(reader: &mut Reader<'_>, prefix: &str, handler: &str, chain: &str) {
+    let values = reader.values;
+    if let Some((_, entry)) = values.below(prefix).next() {
+        let message = format!("has no effect: {handler} is not in handler.chain.{chain}");
+        reader.warning(entry, message);
+    }
+}
+
+/// Where we are, if instances close by are to be preferred.
+fn zone(reader: &mut Reader<'_>, discovery: &Discovery) -> Option<Zone> {
+    let filters = reader.entry(&["servicecomb.loadbalance.serverListFilters"])?;
+    let close = |word: &&str| word.eq_ignore_ascii_case("zoneaware");
+    filters.words().iter().find(|word| close(word))?;
+    let Discovery::ServiceCenter(ServiceCenter { data_center: Some(ours), .. }) = discovery else {
+        reader.warning(
+            filters,
+            "has no effect: region.region and region.availableZone say where we are",
+        );
+        return None;
+    };
+    Some(Zone { region: ours.region.clone(), zone: ours.zone.clone() })
 }
 
 fn access_log(reader: &Reader<'_>, built_in: AccessLog) -> AccessLog {

@@ -334,7 +334,7 @@ async fn the_breaker_looks_at_trailers() {
     for (code, opens) in [("5", false), ("14", true)] {
         let mut settings = settings("ServiceA");
         let terms = BreakerTerms { enabled: true, volume: 10, ..BreakerTerms::default() };
-        settings.breaker = terms;
+        settings.governance.consumer.breaker = terms;
         let (_consumer, address) =
             start(settings, vec![service_of(Protocol::Grpc, "b", &[app.address])]);
         let mut client = Client::connect(address).await;

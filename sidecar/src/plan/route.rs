@@ -1,0 +1,109 @@
+//! Where a request may go, with all that governs it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh::balance::{Maglev, Ring, Strategy};
+use mesh::route::Subset;
+
+use super::limits::Limits;
+use super::{Address, Endpoint, ServiceState};
+use crate::settings::Terms;
+
+/// Where a request may go.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) kind: Kind,
+    pub(crate) state: Arc<ServiceState>,
+    /// On which terms.
+    pub(crate) terms: Arc<Terms>,
+    /// How many requests may go there, of all that come in on this side.
+    pub(crate) limits: Arc<Limits>,
+    /// Of the service's instances.
+    pub(crate) subset: Subset,
+    /// Those close by first.
+    pub(crate) endpoints: Box<[Arc<Endpoint>]>,
+    /// How many of them are close by; the others are for when none of these can be used.
+    pub(crate) close: usize,
+    /// Whose a hash is, where that decides.
+    table: Table,
+}
+
+/// Which rules a route follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// To instances of a service, in turn.
+    Service,
+    /// To the application behind us: the first address that takes a connection.
+    Local,
+    /// To where the request says, outside of the mesh.
+    Outside,
+}
+
+/// What a route is made of.
+pub(super) struct Made<'a> {
+    pub(super) kind: Kind,
+    pub(super) state: &'a Arc<ServiceState>,
+    pub(super) terms: &'a Arc<Terms>,
+    pub(super) limits: &'a Arc<Limits>,
+    pub(super) subset: &'a Subset,
+}
+
+#[derive(Debug)]
+enum Table {
+    None,
+    Ring(Ring),
+    Maglev(Maglev),
+}
+
+impl Made<'_> {
+    /// A route to these endpoints, the first `close` of which are close by.
+    pub(super) fn to(&self, endpoints: Vec<Arc<Endpoint>>, close: usize) -> Arc<Route> {
+        let names = || {
+            let names: Vec<String> =
+                endpoints.iter().map(|one| one.id.address.to_string()).collect();
+            names
+        };
+        let table = match &self.terms.balancing.strategy {
+            Strategy::RingHash(_) => Table::Ring(Ring::new(names().iter().map(String::as_str))),
+            Strategy::Maglev(_) => Table::Maglev(Maglev::new(names().iter().map(String::as_str))),
+            _ => Table::None,
+        };
+        Arc::new(Route {
+            kind: self.kind,
+            state: Arc::clone(self.state),
+            terms: Arc::clone(self.terms),
+            limits: Arc::clone(self.limits),
+            subset: self.subset.clone(),
+            endpoints: endpoints.into(),
+            close,
+            table,
+        })
+    }
+}
+
+impl Route {
+    /// Whose a hash is, where that decides.
+    pub(crate) fn of_hash(&self, hash: u64) -> Option<usize> {
+        match &self.table {
+            Table::None => None,
+            Table::Ring(ring) => ring.find(hash),
+            Table::Maglev(maglev) => maglev.find(hash),
+        }
+    }
+
+    /// Endpoints that are left out for a while.
+    pub(crate) fn out(&self, now: Duration) -> usize {
+        self.endpoints.iter().filter(|endpoint| !endpoint.is_usable(|| now)).count()
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(address) => address.fmt(f),
+            Self::Name(name, port) => write!(f, "{name}:{port}"),
+        }
+    }
+}
