@@ -74,6 +74,13 @@ fn r07_on_sigterm_readiness_fails_first_and_what_is_under_way_finishes() -> Resu
         })
     })?;
     assert_eq!(injector.review(V1)?.status, 200, "newcomers are still served");
+    let mut in_use = injector.http1()?;
+    // Its task may hear of the end a moment after the first answers.
+    injector.server().wait_until("leaving its connections", PATIENCE, || {
+        let reply = in_use.post("/mutate", V1);
+        reply.is_ok_and(|reply| reply.status == 200 && reply.header("connection") == Some("close"))
+    })?;
+    assert!(in_use.is_closed_by_server(), "it was told so");
 
     // A second signal ends the delay, so that this test need not wait for it.
     injector.terminate()?;

@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -168,12 +170,19 @@ impl Port {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let connection = Arc::new(connection);
+        let last = Arc::new(AtomicBool::new(false));
         let service = {
             let (service, connection) = (self.service.clone(), Arc::clone(&connection));
+            let last = Arc::clone(&last);
             service_fn(move |request| {
                 let (service, under_way) = (service.clone(), connection.request());
+                let last = Arc::clone(&last);
                 async move {
-                    let answer = service.answer(request).await;
+                    let mut answer = service.answer(request).await;
+                    if last.load(Ordering::Relaxed) {
+                        let close = HeaderValue::from_static("close");
+                        answer.headers_mut().insert(header::CONNECTION, close);
+                    }
                     drop(under_way);
                     Ok::<_, Infallible>(answer)
                 }
@@ -181,6 +190,10 @@ impl Port {
         };
         let builder = self.builder(h2);
         let mut http = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+        // HTTP/1.1 has no GOAWAY: an idle connection that is closed may already carry the next
+        // request, which is lost then. So the server leaves those that are in use by an answer that
+        // says so, and what it closes afterwards has been idle for a while.
+        let mut departing = std::pin::pin!(self.lifecycle.reached(Phase::Leaving));
         let mut closing = std::pin::pin!(self.lifecycle.reached(Phase::Closing));
         let (fresh, idle) = (self.limits.header_timeout, self.limits.idle_timeout);
         let mut leaving = false;
@@ -194,6 +207,9 @@ impl Port {
                     return;
                 }
                 () = connection.evicted() => return,
+                () = &mut departing, if !h2 && !last.load(Ordering::Relaxed) => {
+                    last.store(true, Ordering::Relaxed);
+                }
                 () = &mut closing, if !leaving => {
                     leaving = true;
                     http.as_mut().graceful_shutdown();

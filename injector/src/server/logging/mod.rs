@@ -1,5 +1,6 @@
 //! Log lines on standard error.
 
+mod json;
 mod lines;
 
 use std::io::{self, IsTerminal};
@@ -13,6 +14,7 @@ use tracing_subscriber::{Layer, Registry};
 
 pub use self::lines::Writer;
 
+use self::json::Json;
 use self::lines::Lines;
 use crate::config::{Log, LogFormat, LogLevel};
 
@@ -39,9 +41,7 @@ pub fn start(log: &Log) -> io::Result<Writer> {
             .with_ansi(io::stderr().is_terminal())
             .with_target(false)
             .boxed(),
-        LogFormat::Json => {
-            fmt::layer().with_writer(move || lines.clone()).json().flatten_event(true).boxed()
-        }
+        LogFormat::Json => Json(lines).boxed(),
     };
     // A second call, as in tests, leaves the first in place.
     let _ = Registry::default().with(lines.with_filter(filter)).try_init();
