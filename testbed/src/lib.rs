@@ -35,6 +35,7 @@
 //! started them panics, is interrupted or gets SIGKILL: see [`Guard`].
 
 mod binary;
+mod carry;
 mod cluster;
 mod guard;
 pub mod installation;
@@ -48,7 +49,7 @@ mod skip;
 pub mod tools;
 
 pub use binary::{IMAGES, binary, binary_variable, image};
-pub use cluster::{Cluster, ClusterOptions};
+pub use cluster::{Cluster, ClusterOptions, Route};
 pub use guard::Guard;
 pub use kustomization::{combine_components, write_kustomization};
 pub use network::Network;

@@ -5,6 +5,7 @@ mod account;
 mod control_plane;
 mod kubectl;
 mod pki;
+mod services;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,9 @@ use crate::server::Server;
 use crate::tools;
 use control_plane::Ports;
 use pki::{ADMIN, Pki};
+use services::Services;
+
+pub use services::Route;
 
 /// A loaded machine with two cores needs some 15 s; more means that it hangs.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -44,6 +48,7 @@ pub struct Cluster {
     etcd: Server,
     ports: Ports,
     pki: PkiPaths,
+    services: Services,
     namespaces: AtomicU32,
     // Last: its supervisor removes the folder once the servers are gone.
     guard: Guard,
@@ -97,16 +102,18 @@ impl Cluster {
         let folder = guard.folder();
         fs::create_dir(folder.join("home"))?;
         let pki = Pki::write(&folder.join("pki"), &format!("https://127.0.0.1:{}", ports.api))?;
+        let services = Services::start(folder)?;
         // The API server waits for etcd by itself.
         let etcd = guard.spawn("etcd", &mut control_plane::etcd(folder, ports)?)?;
-        let apiserver =
-            guard.spawn("kube-apiserver", &mut control_plane::apiserver(folder, ports, &pki)?)?;
+        let mut command = control_plane::apiserver(folder, ports, &pki)?;
+        let apiserver = guard.spawn("kube-apiserver", command.arg(services.flag()))?;
         let mut cluster = Self {
             controller_manager: None,
             apiserver: Mutex::new(Some(apiserver)),
             etcd,
             ports,
             pki: PkiPaths { ca: pki.ca(), kubeconfig: pki.kubeconfig(&ADMIN) },
+            services,
             namespaces: AtomicU32::new(0),
             guard,
         };
@@ -196,7 +203,8 @@ impl Cluster {
             if apiserver.is_none() {
                 let pki = Pki::at(&self.folder().join("pki"));
                 let mut command = control_plane::apiserver(self.folder(), self.ports, &pki)?;
-                *apiserver = Some(self.guard.spawn("kube-apiserver", &mut command)?);
+                let command = command.arg(self.services.flag());
+                *apiserver = Some(self.guard.spawn("kube-apiserver", command)?);
             }
         }
         self.wait_until_ready()

@@ -1,13 +1,14 @@
 //! From the machine into a namespace.
 
 use std::io;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result};
 
+use crate::carry::both_ways;
 use crate::guard::Guard;
 use crate::server::Server;
 
@@ -56,22 +57,8 @@ pub fn carry(target: SocketAddr) -> Result<()> {
         let client = client?;
         thread::spawn(move || {
             // Who cannot be reached looks to the client as if it had hung up.
-            TcpStream::connect(target).and_then(|server| join(&client, &server))
+            TcpStream::connect(target).and_then(|server| both_ways(&client, &server))
         });
     }
-    Ok(())
-}
-
-/// Both ways, until both have ended.
-fn join(client: &TcpStream, server: &TcpStream) -> io::Result<()> {
-    let one_way = |mut from: &TcpStream, mut to: &TcpStream| {
-        let copied = io::copy(&mut from, &mut to);
-        let _ = to.shutdown(Shutdown::Write);
-        copied
-    };
-    thread::scope(|scope| {
-        scope.spawn(|| one_way(client, server));
-        one_way(server, client)
-    })?;
     Ok(())
 }
