@@ -18,6 +18,9 @@ use crate::tools;
 use outcome::Outcome;
 use suite::Suite;
 
+/// How many of the slowest suites the summary names.
+const SHOWN: usize = 5;
+
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
@@ -45,11 +48,16 @@ impl Test {
         let outcomes = stages.time("tests", || self.run_suites(built, images.as_deref()))?;
 
         let mut total = Outcome::default();
-        for outcome in outcomes {
+        let mut slowest = Vec::new();
+        for (suite, took, outcome) in outcomes {
             total.add(outcome);
+            slowest.push((took, suite));
         }
         for (test, reason) in &total.skipped {
             println!("skipped: {test}: {reason}");
+        }
+        for (reason, count) in total.skipped_by_reason() {
+            println!("{count} skipped, as: {reason}");
         }
         for failure in &total.failures {
             println!("failed: {failure}");
@@ -60,6 +68,9 @@ impl Test {
                 None => println!("no test ran"),
             }
         }
+        slowest.sort_unstable_by(|one, other| other.cmp(one));
+        let slowest = slowest.iter().take(SHOWN).map(|(took, suite)| (&**suite, *took));
+        println!("slowest suites: {}", times(slowest));
         println!("{stages}");
         println!("{total}");
         let good = total.failures.is_empty() && total.passed > 0;
@@ -86,7 +97,12 @@ impl Test {
         self.filter.as_deref().filter(|filter| !suite.contains(filter))
     }
 
-    fn run_suites(&self, built: Built, images: Option<&Path>) -> Result<Vec<Outcome>> {
+    /// Every suite with the time it took and what became of it.
+    fn run_suites(
+        &self,
+        built: Built,
+        images: Option<&Path>,
+    ) -> Result<Vec<(String, Duration, Outcome)>> {
         let logs = cargo::root().join("target/test-logs");
         fs::create_dir_all(&logs)?;
         let skips = tempfile::NamedTempFile::new()?;
@@ -110,7 +126,9 @@ impl Test {
             suite.command.env(testbed::SKIPS, skips.path());
             suite.command.envs(images.map(|folder| (testbed::IMAGES, folder)));
             suite.command.args(self.filter_within(&suite.name));
-            outcomes.push(suite.run(&logs, skips.path())?);
+            let (name, started) = (suite.name.clone(), Instant::now());
+            let outcome = suite.run(&logs, skips.path())?;
+            outcomes.push((name, started.elapsed(), outcome));
         }
         Ok(outcomes)
     }
@@ -149,13 +167,14 @@ impl Stages {
 
 impl std::fmt::Display for Stages {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let times: Vec<String> = self
-            .0
-            .iter()
-            .map(|(name, time)| format!("{name} {:.1} s", time.as_secs_f64()))
-            .collect();
-        write!(formatter, "time: {}", times.join(", "))
+        write!(formatter, "time: {}", times(self.0.iter().copied()))
     }
+}
+
+/// `build 61.2 s, tests 300.0 s`
+fn times<'n>(named: impl Iterator<Item = (&'n str, Duration)>) -> String {
+    let all = named.map(|(name, time)| format!("{name} {:.1} s", time.as_secs_f64()));
+    all.collect::<Vec<_>>().join(", ")
 }
 
 /// The file that holds all a suite printed.

@@ -59,6 +59,19 @@ impl Outcome {
         self.passed == 0 && self.failures.is_empty() && self.skipped.is_empty()
     }
 
+    /// How many tests were skipped for each reason, the most frequent first.
+    pub(super) fn skipped_by_reason(&self) -> Vec<(&str, usize)> {
+        let mut reasons: Vec<(&str, usize)> = Vec::new();
+        for (_, reason) in &self.skipped {
+            match reasons.iter_mut().find(|(known, _)| known == reason) {
+                Some((_, count)) => *count += 1,
+                None => reasons.push((reason, 1)),
+            }
+        }
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        reasons
+    }
+
     /// Adds another suite's.
     pub(super) fn add(&mut self, other: Self) {
         self.passed += other.passed;
@@ -119,6 +132,14 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 7 filtered out; 
         let outcome = Outcome::read("e2e", output, "drops\tneeds root\n", true);
         assert_eq!(outcome.to_string(), "2 passed, 0 failed, 1 skipped");
         assert_eq!(outcome.skipped, [("e2e::drops".into(), "needs root".into())]);
+    }
+
+    #[test]
+    fn skips_are_counted_by_their_reason() {
+        let output = "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out";
+        let skips = "one\tno curl\ntwo\tneeds root\nthree\tneeds root\n";
+        let outcome = Outcome::read("e2e", output, skips, true);
+        assert_eq!(outcome.skipped_by_reason(), [("needs root", 2), ("no curl", 1)]);
     }
 
     #[test]
