@@ -9,9 +9,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::lifecycle::Closing;
+use super::lifecycle::{Closing, LINGER};
 use super::listen;
 use super::request::Service;
 
@@ -40,10 +40,11 @@ impl Port {
             // Nobody waits for an answer before something was said.
             let mut byte = [0];
             tokio::select! {
-                () = closing.reached() => return,
+                biased;
                 first = timeout(IDLE, tcp.peek(&mut byte)) => if !matches!(first, Ok(Ok(1))) {
                     return;
                 },
+                () = lingered(&mut closing) => return,
             }
             let service = service_fn(move |request| {
                 let http = Arc::clone(&http);
@@ -58,4 +59,10 @@ impl Port {
             }
         });
     }
+}
+
+/// Returns when listeners have closed, and whoever was about to say something could have.
+async fn lingered(closing: &mut Closing) {
+    closing.reached().await;
+    sleep(LINGER).await;
 }

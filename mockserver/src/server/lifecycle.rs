@@ -9,6 +9,10 @@ use tokio::time::timeout;
 
 use crate::Error;
 
+/// For how long open connections go on being served when the listeners have closed: their clients may
+/// be sending, and what is closed on them may have been done or not.
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+
 /// SIGTERM and SIGINT.
 #[derive(Debug)]
 pub(super) struct Signals {

@@ -57,9 +57,11 @@ pub(super) async fn next(
     closing: &mut Closing,
 ) -> Option<(TcpStream, SocketAddr)> {
     loop {
+        // What waits in the system's queue is taken first: its clients believe they are connected.
         let accepted = tokio::select! {
-            () = closing.reached() => return None,
+            biased;
             accepted = listener.accept() => accepted,
+            () = closing.reached() => return None,
         };
         match accepted {
             Ok((stream, peer)) => {

@@ -18,12 +18,13 @@ use hyper::StatusCode;
 use hyper::header::HeaderName;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use crate::Error;
 use crate::chain::Bounds;
 use crate::client::Client;
 pub use fault::FailRate;
-use lifecycle::{Closing, Signals};
+use lifecycle::{Closing, LINGER, Signals};
 use request::Service;
 
 /// What the command line decides.
@@ -128,12 +129,23 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let Some(connections) = Arc::into_inner(connections) else {
         unreachable!("a port has ended and still holds its connections");
     };
-    if signals.or(grace_time, connections.shutdown()).await {
+    let ended = async {
+        let _ = timeout(LINGER, left(&connections)).await;
+        connections.shutdown().await;
+    };
+    if signals.or(grace_time, ended).await {
         tracing::info!("ended, nothing was cut off");
     } else {
         tracing::warn!("ended, and cut off what was under way");
     }
     Ok(())
+}
+
+/// Returns when all clients have left by themselves.
+async fn left(connections: &GracefulShutdown) {
+    while connections.count() > 0 {
+        sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// The name of this machine or pod.
