@@ -2,6 +2,7 @@
 //! `cargo xtask bench` makes them anew.
 
 pub mod allocations;
+pub mod goal;
 pub mod latencies;
 #[cfg(feature = "injector")]
 pub mod load;

@@ -57,6 +57,17 @@ impl Status {
     pub const fn serves(self) -> bool {
         matches!(self, Self::Up | Self::Testing)
     }
+
+    /// The word service-center knows it by.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "UP",
+            Self::Down => "DOWN",
+            Self::Starting => "STARTING",
+            Self::Testing => "TESTING",
+            Self::OutOfService => "OUTOFSERVICE",
+        }
+    }
 }
 
 /// Where an instance takes requests of one protocol.

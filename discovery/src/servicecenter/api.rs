@@ -6,7 +6,6 @@ use mesh::{ServiceKey, Status};
 use super::client::{Call, Client};
 use super::error::Error;
 use super::options::{OwnInstance, OwnService};
-use super::record::status_word;
 use super::wire::{
     BatchFind, BatchFound, FindKey, FindOne, Framework, HealthCheck, InstanceBody, InstanceRecord,
     Instances, NewInstance, NewService, Properties, ServiceBody, ServiceId,
@@ -89,7 +88,7 @@ impl Api {
             service_id,
             host_name: &own.host_name,
             endpoints: &own.endpoints,
-            status: status_word(status),
+            status: status.as_str(),
             properties: &own.properties,
             health_check: HealthCheck { mode: "push", interval: heartbeat_seconds, times: 3 },
         };
@@ -105,7 +104,7 @@ impl Api {
         instance_id: &str,
         status: Status,
     ) -> Result<(), Error> {
-        let value = status_word(status);
+        let value = status.as_str();
         let path = format!("{}/status?value={value}", self.instance(service_id, instance_id));
         self.client.ask(Call::new("set status", Method::PUT, path)).await.map(drop)
     }

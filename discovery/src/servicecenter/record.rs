@@ -38,17 +38,6 @@ fn status(word: Option<&str>) -> Status {
     }
 }
 
-/// The word for a status.
-pub(super) const fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Up => "UP",
-        Status::Down => "DOWN",
-        Status::Starting => "STARTING",
-        Status::Testing => "TESTING",
-        Status::OutOfService => "OUTOFSERVICE",
-    }
-}
-
 /// Reads `rest://10.1.2.3:30101?sslEnabled=true`.
 fn endpoint(text: &str) -> Option<Endpoint> {
     let (scheme, rest) = text.split_once("://")?;

@@ -6,13 +6,13 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
-use testbed::{Guard, Server, free_ports, tools};
+use testbed::{Guard, free_ports, tools};
 
-use super::{Mesh, PATIENCE, eventually, loopback};
+use super::program::Program;
+use super::{Mesh, eventually, loopback};
 
 /// A collector that takes OTLP and Zipkin's JSON; whatever comes lies in a file.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Collector {
     pub zipkin: SocketAddr,
     configuration: PathBuf,
     collected: PathBuf,
-    server: Mutex<Option<Server>>,
+    program: Program,
 }
 
 /// A span as the collector understood it.
@@ -78,8 +78,8 @@ impl Collector {
             collected.display()
         );
         fs::write(&configuration, text)?;
-        let server = Mutex::default();
-        let collector = Self { otlp, grpc, zipkin, configuration, collected, server };
+        let program = Program::default();
+        let collector = Self { otlp, grpc, zipkin, configuration, collected, program };
         collector.start_again(mesh.guard())?;
         Ok(collector)
     }
@@ -87,23 +87,14 @@ impl Collector {
     /// Starts it where it was.
     pub fn start_again(&self, guard: &Guard) -> Result<()> {
         let mut command = Command::new(tools::program("otel-collector")?);
-        command.env_clear().arg("--config").arg(format!("file:{}", self.configuration.display()));
-        let server = guard.spawn("otel-collector", &mut command)?;
-        let accepts = || {
-            [self.otlp, self.grpc, self.zipkin]
-                .iter()
-                .all(|address| std::net::TcpStream::connect(address).is_ok())
-        };
-        server.wait_until("accepting", PATIENCE, accepts)?;
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
-        Ok(())
+        command.arg("--config").arg(format!("file:{}", self.configuration.display()));
+        let addresses = [self.otlp, self.grpc, self.zipkin];
+        self.program.start(guard, "otel-collector", command, &addresses)
     }
 
     /// Kills it as a crash would.
     pub fn kill(&self) -> Result<()> {
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        server.context("it does not run")?.stop();
-        Ok(())
+        self.program.kill()
     }
 
     /// The spans that have come so far.

@@ -17,6 +17,7 @@ mod collector;
 mod load;
 mod pods;
 mod process;
+mod program;
 mod raw;
 mod registry;
 mod requests;

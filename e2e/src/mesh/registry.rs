@@ -3,15 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use testbed::{Guard, Server, binary, free_ports};
+use testbed::{Guard, binary, free_ports};
 
+use super::program::Program;
 use super::requests::Client;
-use super::{PATIENCE, eventually, loopback};
+use super::{eventually, loopback};
 
 /// A `service-registry`.
 #[derive(Debug)]
@@ -19,7 +18,7 @@ pub struct Registry {
     /// Where it listens, also after a restart.
     pub address: SocketAddr,
     data: Option<PathBuf>,
-    server: Mutex<Option<Server>>,
+    program: Program,
 }
 
 /// An instance as the registry shows it.
@@ -36,45 +35,34 @@ pub struct Instance {
 impl Registry {
     pub(super) fn start(guard: &Guard, data: Option<PathBuf>) -> Result<Self> {
         let [port] = free_ports()?;
-        let registry = Self { address: loopback(port), data, server: Mutex::default() };
+        let registry = Self { address: loopback(port), data, program: Program::default() };
         registry.start_again(guard)?;
         Ok(registry)
     }
 
     /// One that somebody else has started.
     pub fn at(address: SocketAddr) -> Self {
-        Self { address, data: None, server: Mutex::default() }
+        Self { address, data: None, program: Program::default() }
     }
 
     /// Starts it where it was, with what it kept.
     pub fn start_again(&self, guard: &Guard) -> Result<()> {
         let mut command = Command::new(binary("service-registry")?);
-        command.env_clear().args(["--listen", &self.address.to_string()]);
+        command.args(["--listen", &self.address.to_string()]);
         if let Some(data) = &self.data {
             command.arg("--data").arg(data);
         }
-        let server = guard.spawn("service-registry", &mut command)?;
-        let accepts = || std::net::TcpStream::connect(self.address).is_ok();
-        server.wait_until("accepting", PATIENCE, accepts)?;
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
-        Ok(())
+        self.program.start(guard, "service-registry", command, &[self.address])
     }
 
     /// Kills it as a crash would.
     pub fn kill(&self) -> Result<()> {
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        server.context("it does not run")?.stop();
-        Ok(())
+        self.program.kill()
     }
 
     /// Ends it as an operator would.
     pub fn stop(&self) -> Result<()> {
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let server = server.context("it does not run")?;
-        server.signal(Signal::SIGTERM)?;
-        let ended = server.wait_for_exit(PATIENCE)?;
-        ensure!(ended.success(), "{ended}: {}", server.log());
-        Ok(())
+        self.program.stop()
     }
 
     /// Instances of a service, in application `default`, in the order of their endpoints.

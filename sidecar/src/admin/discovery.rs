@@ -97,21 +97,10 @@ impl Discovery {
             registration: Registration {
                 wanted: register,
                 service_id: standing.service_id.as_deref().map(str::to_owned),
-                instance_status: standing.status.map(word),
+                instance_status: standing.status.map(Status::as_str),
                 error: standing.error,
             },
         }
-    }
-}
-
-/// A status as service-center writes it.
-pub(super) fn word(status: Status) -> &'static str {
-    match status {
-        Status::Up => "UP",
-        Status::Down => "DOWN",
-        Status::Starting => "STARTING",
-        Status::Testing => "TESTING",
-        Status::OutOfService => "OUTOFSERVICE",
     }
 }
 

@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bench::allocations::Counting;
+use bench::goal::Goal;
 use bench::load::{Target, runtime};
 use bench::pods::{review, typical};
-use bench::report::{Circumstances, Table, load, write};
+use bench::report::{Circumstances, Table, ended, load, write};
 use bench::server::{Certificates, Running};
 use bench::undisturbed::Undisturbed;
 use clap::Parser;
@@ -65,22 +66,8 @@ struct Results {
     goals: Vec<Goal>,
 }
 
-/// A goal and what came of it.
-#[derive(Debug, Serialize)]
-struct Goal {
-    wanted: &'static str,
-    measured: f64,
-    reached: bool,
-}
-
 fn main() -> ExitCode {
-    match measure(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ended(&measure(&Arguments::parse()))
 }
 
 fn measure(arguments: &Arguments) -> Result<()> {
@@ -110,26 +97,17 @@ fn measure(arguments: &Arguments) -> Result<()> {
     tables.push(long.table);
 
     let goals = vec![
-        Goal {
-            wanted: "at least 5,000 reviews for a second of CPU time",
-            measured: most.per_cpu_second,
-            reached: most.per_cpu_second >= 5000.0,
-        },
-        Goal {
-            wanted: "p99 below 1 ms at half of the most reviews a second",
-            measured: paced.p99,
-            reached: paced.p99 < 1.0,
-        },
-        Goal {
-            wanted: "below 20 MB resident, always",
-            measured: long.peak,
-            reached: long.peak < 20.0,
-        },
+        Goal::at_least(
+            5000.0,
+            "at least 5,000 reviews for a second of CPU time",
+            most.per_cpu_second,
+        ),
+        Goal::at_most(1.0, "p99 of at most 1 ms at half of the most reviews a second", paced.p99),
+        Goal::at_most(20.0, "at most 20 MB resident, always", long.peak),
     ];
     println!();
     for goal in &goals {
-        let word = if goal.reached { "reached" } else { "missed " };
-        println!("{word}  {}: {:.2}", goal.wanted, goal.measured);
+        println!("{goal}");
     }
     let (rounds, seconds) = (arguments.rounds, arguments.seconds);
     let file = arguments.results.join("injector.json");

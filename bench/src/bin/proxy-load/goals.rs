@@ -1,49 +1,11 @@
 //! What mesher is to reach, and whether it did.
 
-use std::fmt;
-
-use serde::Serialize;
+use bench::goal::Goal;
 
 use super::OURS;
 use super::cells::{Cell, DIRECT, over, paired};
 use super::counts::{Counted, SYSTEM_CALLS};
 use super::two_workers::Resident;
-
-/// A goal and what came of it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Goal {
-    wanted: String,
-    /// NaN, written as null: it was not measured.
-    measured: f64,
-    /// `None`: it was not measured.
-    reached: Option<bool>,
-}
-
-impl Goal {
-    fn at_least(least: f64, wanted: impl Into<String>, measured: f64) -> Self {
-        Self::new(wanted, measured, measured >= least)
-    }
-
-    fn at_most(most: f64, wanted: impl Into<String>, measured: f64) -> Self {
-        Self::new(wanted, measured, measured <= most)
-    }
-
-    fn new(wanted: impl Into<String>, measured: f64, reached: bool) -> Self {
-        let reached = (!measured.is_nan()).then_some(reached);
-        Self { wanted: wanted.into(), measured, reached }
-    }
-}
-
-impl fmt::Display for Goal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { wanted, measured, reached } = self;
-        match reached {
-            Some(true) => write!(f, "reached       {wanted}: {measured:.2}"),
-            Some(false) => write!(f, "missed        {wanted}: {measured:.2}"),
-            None => write!(f, "not measured  {wanted}"),
-        }
-    }
-}
 
 /// All of them.
 pub(crate) fn all(cells: &[Cell], counted: &[Counted], memory: &[Resident]) -> Vec<Goal> {

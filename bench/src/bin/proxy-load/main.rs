@@ -15,15 +15,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use bench::goal::Goal;
 use bench::proxy::{Launch, Machine, Peer, Program, Registry, SCENARIOS, Scenario, named};
-use bench::report::{Circumstances, Table, load, write};
+use bench::report::{Circumstances, Table, ended, load, write};
 use clap::Parser;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::Serialize;
 use testbed::Guard;
 
 use self::cells::Cell;
-use self::goals::Goal;
 use self::processors::pin;
 
 /// mesher, which everything is held against.
@@ -125,13 +125,7 @@ struct Described {
 }
 
 fn main() -> ExitCode {
-    match measure(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ended(&measure(&Arguments::parse()))
 }
 
 fn measure(arguments: &Arguments) -> Result<()> {

@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use super::View;
 use super::counted::Counted;
-use crate::admin::discovery::word;
 use crate::admin::time::rounded;
 use crate::listener::Side;
 use crate::plan::{self, Address, Endpoint, EndpointId, ServicePlan, ServiceState};
@@ -158,7 +157,7 @@ impl Service {
         let instances = all.iter().take(most).map(|instance| Instance {
             id: instance.id.to_string(),
             version: instance.version.to_string(),
-            status: word(instance.status),
+            status: instance.status.as_str(),
             endpoints: instance
                 .endpoints
                 .iter()
