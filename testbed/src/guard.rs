@@ -7,13 +7,20 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use crate::server::Server;
 
 const SCRIPT: &str = include_str!("guard.sh");
+/// What a supervisor is called in the list of processes.
+const NAME: &str = "testbed-guard";
+/// The file with the cgroups that end with a guard.
+pub(crate) const CGROUPS: &str = "cgroups";
 const PREFIX: &str = "mesher-testbed-";
 const DAY: Duration = Duration::from_hours(24);
 
@@ -49,13 +56,9 @@ impl Guard {
         sweep(&env::temp_dir(), DAY);
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir()?.keep();
         fs::create_dir(folder.join("log"))?;
-        let mut supervisor = Command::new("bash")
-            .args(["-c", SCRIPT, "testbed-guard"])
-            .arg(&folder)
-            .process_group(0)
+        let mut supervisor = supervise(&folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
             .context("cannot start bash, which supervises the servers: install bash")?;
         let pipe = supervisor.stdin.take().context("the supervisor has no input")?;
@@ -71,6 +74,11 @@ impl Guard {
     /// The folder; it goes with the guard.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Has these cgroups end with the guard: they are removed with all that runs in them.
+    pub(crate) fn own_cgroups(&self, cgroups: &[PathBuf]) -> Result<()> {
+        fs::write(self.folder.join(CGROUPS), lines(cgroups)).context("cannot note the cgroups")
     }
 
     /// The process whose end by SIGTERM ends everything that [`Guard::keep`] left.
@@ -139,6 +147,71 @@ impl Drop for Guard {
     }
 }
 
+/// A path on each line, as scripts read them.
+pub(crate) fn lines(paths: &[PathBuf]) -> String {
+    paths.iter().fold(String::new(), |lines, path| lines + &path.to_string_lossy() + "\n")
+}
+
+/// The folders of all guards of this machine.
+pub(crate) fn folders() -> Vec<PathBuf> {
+    let entries = fs::read_dir(env::temp_dir()).into_iter().flatten().flatten();
+    let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
+    ours.map(|entry| entry.path()).collect()
+}
+
+/// The supervisor of a folder that was left running, if it still lives.
+pub(crate) fn supervisor_of(folder: &Path) -> Option<Pid> {
+    let folder = folder.as_os_str().as_encoded_bytes();
+    processes().into_iter().find_map(|(pid, line)| {
+        let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        let named = arguments.windows(2).any(|two| two == [NAME.as_bytes(), folder]);
+        named.then(|| Pid::from_raw(pid))
+    })
+}
+
+/// Ends all that was left running for a folder and removes it, whether or not its supervisor lives.
+pub(crate) fn end(folder: &Path, deadline: Duration) -> Result<()> {
+    if let Some(supervisor) = supervisor_of(folder) {
+        let _ = nix::sys::signal::kill(supervisor, Signal::SIGTERM);
+        let started = Instant::now();
+        while supervisor_of(folder).is_some() {
+            ensure!(
+                started.elapsed() < deadline,
+                "process {supervisor}, which ends all, still runs after {deadline:?}"
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+    if folder.exists() {
+        finish(folder)?;
+    }
+    ensure!(!folder.exists(), "{} could not be removed", folder.display());
+    Ok(())
+}
+
+/// A supervisor that has nobody to wait for ends at once, and everything else with it.
+fn finish(folder: &Path) -> Result<()> {
+    supervise(folder).stdin(Stdio::null()).stdout(Stdio::null()).status()?;
+    Ok(())
+}
+
+fn supervise(folder: &Path) -> Command {
+    let mut supervisor = Command::new("bash");
+    supervisor.args(["-c", SCRIPT, NAME]).arg(folder).process_group(0).stderr(Stdio::null());
+    supervisor
+}
+
+/// The processes of this machine and their command lines.
+fn processes() -> Vec<(i32, Vec<u8>)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|process| {
+            let pid = process.file_name().to_str()?.parse().ok()?;
+            Some((pid, fs::read(process.path().join("cmdline")).ok()?))
+        })
+        .collect()
+}
+
 /// Removes folders whose supervisor was killed too, for instance by a reboot.
 ///
 /// A young folder may not have its supervisor yet: only those older than `age` go.
@@ -146,12 +219,7 @@ fn sweep(parent: &Path, age: Duration) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
-    let arguments: Vec<Vec<u8>> = fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|process| fs::read(process.path().join("cmdline")).ok())
-        .collect();
+    let processes = processes();
     for entry in entries.flatten() {
         let path = entry.path();
         let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
@@ -160,11 +228,11 @@ fn sweep(parent: &Path, age: Duration) {
             .and_then(|data| data.modified())
             .is_ok_and(|made| made.elapsed().is_ok_and(|passed| passed >= age));
         let text = path.as_os_str().as_encoded_bytes();
-        let guarded = arguments
+        let guarded = processes
             .iter()
-            .any(|line| line.split(|byte| *byte == 0).any(|argument| argument == text));
+            .any(|(_, line)| line.split(|byte| *byte == 0).any(|argument| argument == text));
         if ours && old && !guarded {
-            let _ = fs::remove_dir_all(path);
+            let _ = finish(&path);
         }
     }
 }

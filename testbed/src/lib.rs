@@ -3,6 +3,7 @@
 //! - [`tools`] builds pinned servers and tools once per machine.
 //! - [`Cluster`] starts etcd, kube-apiserver and kube-controller-manager on free
 //!   ports with fresh data.
+//! - [`Node`] adds a kubelet and containerd: a whole Kubernetes, in which pods run.
 //! - [`Network`] gives processes networks of their own, and [`kubelet`] starts the pods of
 //!   manifests there.
 //! - [`Guard`] starts any other process so that it ends with its owner.
@@ -42,6 +43,7 @@ pub mod installation;
 pub mod kubelet;
 mod kustomization;
 pub mod network;
+pub mod node;
 mod ports;
 pub mod progress;
 mod server;
@@ -53,6 +55,7 @@ pub use cluster::{Cluster, ClusterOptions, Route};
 pub use guard::Guard;
 pub use kustomization::{combine_components, write_kustomization};
 pub use network::Network;
+pub use node::{Node, NodeOptions};
 pub use ports::free_ports;
 pub use server::Server;
 pub use skip::{SKIPS, skip};

@@ -2,6 +2,7 @@
 
 mod bench;
 mod cargo;
+mod cluster;
 mod demo;
 mod images;
 mod lint;
@@ -35,6 +36,8 @@ enum Task {
     Bench(bench::Bench),
     /// Make container images of our programs, without a container engine
     Images(images::Images),
+    /// A Kubernetes with a node on this machine, to try things on: up, down, status
+    Cluster(cluster::Cluster),
     /// Build the pinned servers and tools that tests and checks run
     Tools(tools::Tools),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Task::Lint(lint) => lint.run().map(done),
         Task::Bench(bench) => bench.run().map(done),
         Task::Images(images) => images.run().map(done),
+        Task::Cluster(cluster) => cluster.run(),
         Task::Tools(tools) => tools.run().map(done),
     };
     result.unwrap_or_else(|error| {

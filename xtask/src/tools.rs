@@ -38,10 +38,14 @@ pub(crate) fn ensure_for(purpose: Purpose) -> Result<()> {
     ensure(&wanted)
 }
 
-/// Tries to provide what ours is held against. Without it some tests are skipped, and say so.
-pub(crate) fn try_comparisons() {
-    if let Err(error) = ensure_for(Purpose::Comparison) {
-        eprintln!("some comparisons will be skipped: {error:#}");
+/// Tries to provide what not every machine can have. Without it some tests are skipped, and say so.
+pub(crate) fn try_optional() {
+    for (purpose, tests) in
+        [(Purpose::Comparison, "comparisons"), (Purpose::Node, "tests of a node")]
+    {
+        if let Err(error) = ensure_for(purpose) {
+            eprintln!("some {tests} will be skipped: {error:#}");
+        }
     }
 }
 

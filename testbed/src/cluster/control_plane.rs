@@ -24,15 +24,17 @@ rules:
 - level: None
 ";
 
-/// Ports that were free a moment ago.
+/// Where the servers listen.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ports {
-    pub(super) etcd: u16,
-    pub(super) etcd_peer: u16,
-    pub(super) api: u16,
+pub(crate) struct Ports {
+    pub(crate) etcd: u16,
+    pub(crate) etcd_peer: u16,
+    pub(crate) api: u16,
 }
 
 impl Ports {
+    /// Ports that were free a moment ago.
+    ///
     /// Another process may still take one before its server binds it: the start
     /// is then tried again with others.
     pub(super) fn free() -> Result<Self> {
@@ -61,7 +63,16 @@ pub(super) fn etcd(folder: &Path, ports: Ports) -> Result<Command> {
     Ok(etcd)
 }
 
-/// The API server on loopback.
+/// What an API server is told that has no node, and only this machine's loopback interface.
+pub(super) const ALONE: [&str; 3] = [
+    "--bind-address=127.0.0.1",
+    // Endpoints of the Service `kubernetes` must not be loopback addresses, and
+    // no pod runs here that would use them.
+    "--advertise-address=127.0.0.1",
+    "--endpoint-reconciler-type=none",
+];
+
+/// The API server, for the most part: where it listens, the caller adds.
 pub(super) fn apiserver(folder: &Path, ports: Ports, pki: &Pki) -> Result<Command> {
     let policy = folder.join("audit-policy.yaml");
     fs::write(&policy, AUDIT_POLICY)?;
@@ -73,12 +84,7 @@ pub(super) fn apiserver(folder: &Path, ports: Ports, pki: &Pki) -> Result<Comman
         apiserver.arg(argument);
     };
     flag("--etcd-servers", &format!("http://127.0.0.1:{}", ports.etcd));
-    flag("--bind-address", &"127.0.0.1");
     flag("--secure-port", &ports.api.to_string());
-    // Endpoints of the Service `kubernetes` must not be loopback addresses, and
-    // no pod runs here that would use them.
-    flag("--advertise-address", &"127.0.0.1");
-    flag("--endpoint-reconciler-type", &"none");
     flag("--service-cluster-ip-range", &"10.96.0.0/16");
     flag("--tls-cert-file", &pki.certificate("apiserver"));
     flag("--tls-private-key-file", &pki.key("apiserver"));
@@ -102,7 +108,7 @@ pub(super) fn audit_log(folder: &Path) -> std::path::PathBuf {
 
 /// The controller manager: Deployments get ReplicaSets, these get Pods, and
 /// namespaces their ServiceAccount `default`.
-pub(super) fn controller_manager(pki: &Pki) -> Result<Command> {
+pub(super) fn controller_manager(folder: &Path, pki: &Pki) -> Result<Command> {
     let mut manager = Command::new(tools::program("kube-controller-manager")?);
     manager
         .arg("--kubeconfig")
@@ -115,6 +121,9 @@ pub(super) fn controller_manager(pki: &Pki) -> Result<Command> {
         .arg("--root-ca-file")
         .arg(pki.ca())
         .args(["--use-service-account-credentials=true", "--leader-elect=false"])
+        // It makes this folder, and not in the system.
+        .arg("--flex-volume-plugin-dir")
+        .arg(folder.join("volume-plugins"))
         // No port of its own: nothing asks it.
         .args(["--secure-port=0", "--profiling=false"]);
     Ok(manager)

@@ -6,6 +6,7 @@ mod control_plane;
 mod kubectl;
 mod pki;
 mod services;
+mod site;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,14 +20,16 @@ use anyhow::{Context, Result, anyhow};
 use crate::guard::Guard;
 use crate::server::Server;
 use crate::tools;
-use control_plane::Ports;
-use pki::{ADMIN, Pki};
+use control_plane::ALONE;
 use services::Services;
 
+pub(crate) use control_plane::Ports;
+pub(crate) use pki::{ADMIN, Authority, CONTROLLER_MANAGER, Pki, User};
 pub use services::Route;
+pub(crate) use site::Site;
 
 /// A loaded machine with two cores needs some 15 s; more means that it hangs.
-const DEADLINE: Duration = Duration::from_mins(2);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
 
 /// What to start.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,9 +49,10 @@ pub struct Cluster {
     controller_manager: Option<Server>,
     apiserver: Mutex<Option<Server>>,
     etcd: Server,
-    ports: Ports,
+    site: Site,
     pki: PkiPaths,
-    services: Services,
+    /// `None` where a kube-proxy runs.
+    services: Option<Services>,
     namespaces: AtomicU32,
     // Last: its supervisor removes the folder once the servers are gone.
     guard: Guard,
@@ -98,35 +102,60 @@ impl Cluster {
 
     fn try_start(options: ClusterOptions) -> Result<Self> {
         let guard = Guard::new()?;
-        let ports = Ports::free()?;
+        let site = Site::here()?;
+        let authority = Authority::create(&guard.folder().join("pki"))?;
+        authority.apiserver(&[])?;
+        for user in [ADMIN, CONTROLLER_MANAGER] {
+            authority.user(&user, &site.api_url())?;
+        }
+        let mut cluster = Self::begin(guard, site)?;
+        cluster.wait_until_ready()?;
+        if options.controller_manager {
+            cluster.start_controller_manager()?;
+            cluster.wait_for_accounts()?;
+        }
+        Ok(cluster)
+    }
+
+    /// Starts the store and the API server, with what lies in the guard's folder `pki`.
+    pub(crate) fn begin(guard: Guard, site: Site) -> Result<Self> {
         let folder = guard.folder();
         fs::create_dir(folder.join("home"))?;
-        let pki = Pki::write(&folder.join("pki"), &format!("https://127.0.0.1:{}", ports.api))?;
-        let services = Services::start(folder)?;
+        let pki = Pki::at(&folder.join("pki"));
+        // A node has a kube-proxy for that.
+        let services = site.inside.is_none().then(|| Services::start(folder)).transpose()?;
         // The API server waits for etcd by itself.
-        let etcd = guard.spawn("etcd", &mut control_plane::etcd(folder, ports)?)?;
-        let mut command = control_plane::apiserver(folder, ports, &pki)?;
-        let apiserver = guard.spawn("kube-apiserver", command.arg(services.flag()))?;
+        let etcd = control_plane::etcd(folder, site.ports)?;
+        let etcd = guard.spawn("etcd", &mut site.place(etcd))?;
         let mut cluster = Self {
             controller_manager: None,
-            apiserver: Mutex::new(Some(apiserver)),
+            apiserver: Mutex::new(None),
             etcd,
-            ports,
+            site,
             pki: PkiPaths { ca: pki.ca(), kubeconfig: pki.kubeconfig(&ADMIN) },
             services,
             namespaces: AtomicU32::new(0),
             guard,
         };
-        cluster.wait_until_ready()?;
-        if options.controller_manager {
-            let mut command = control_plane::controller_manager(&pki)?;
-            let manager = cluster.guard.spawn("kube-controller-manager", &mut command)?;
-            manager.wait_until("the ServiceAccount default is there", DEADLINE, || {
-                cluster.succeeds(&["get", "serviceaccount", "default", "--namespace=default"])
-            })?;
-            cluster.controller_manager = Some(manager);
-        }
+        *cluster.apiserver.get_mut().unwrap_or_else(PoisonError::into_inner) =
+            Some(cluster.spawn_apiserver()?);
         Ok(cluster)
+    }
+
+    /// Starts the controller manager: the API server has to be ready.
+    pub(crate) fn start_controller_manager(&mut self) -> Result<()> {
+        let command = control_plane::controller_manager(self.folder(), &self.pki_files())?;
+        let mut command = self.site.place(command);
+        self.controller_manager = Some(self.guard.spawn("kube-controller-manager", &mut command)?);
+        Ok(())
+    }
+
+    /// Waits until Pods can be created.
+    pub(crate) fn wait_for_accounts(&self) -> Result<()> {
+        let manager = self.controller_manager.as_ref().context("no controller manager runs")?;
+        manager.wait_until("the ServiceAccount default is there", DEADLINE, || {
+            self.succeeds(&["get", "serviceaccount", "default", "--namespace=default"])
+        })
     }
 
     /// The administrator's kubeconfig.
@@ -141,7 +170,7 @@ impl Cluster {
 
     /// `https://127.0.0.1:PORT`
     pub fn api_url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.ports.api)
+        self.site.api_url()
     }
 
     /// The cluster's temporary folder; logs are in `log/`.
@@ -201,13 +230,21 @@ impl Cluster {
         {
             let mut apiserver = self.apiserver.lock().unwrap_or_else(PoisonError::into_inner);
             if apiserver.is_none() {
-                let pki = Pki::at(&self.folder().join("pki"));
-                let mut command = control_plane::apiserver(self.folder(), self.ports, &pki)?;
-                let command = command.arg(self.services.flag());
-                *apiserver = Some(self.guard.spawn("kube-apiserver", command)?);
+                *apiserver = Some(self.spawn_apiserver()?);
             }
         }
         self.wait_until_ready()
+    }
+
+    fn spawn_apiserver(&self) -> Result<Server> {
+        let mut command =
+            control_plane::apiserver(self.folder(), self.site.ports, &self.pki_files())?;
+        command.args(&self.site.api_flags).args(self.services.as_ref().map(Services::flag));
+        self.guard.spawn("kube-apiserver", &mut self.site.place(command))
+    }
+
+    fn pki_files(&self) -> Pki {
+        Pki::at(&self.folder().join("pki"))
     }
 
     /// The audit log: a JSON object on each line for each create, update, patch
@@ -229,7 +266,8 @@ impl Cluster {
         Ok(guard.supervisor_pid())
     }
 
-    fn wait_until_ready(&self) -> Result<()> {
+    /// Waits until the API server serves.
+    pub(crate) fn wait_until_ready(&self) -> Result<()> {
         let apiserver = self.apiserver.lock().unwrap_or_else(PoisonError::into_inner);
         let apiserver = apiserver.as_ref().context("the API server was stopped")?;
         apiserver.wait_until("ready", DEADLINE, || {

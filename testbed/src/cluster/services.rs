@@ -100,6 +100,8 @@ impl Route {
 impl Cluster {
     /// The way to the first port of a Service that exists.
     pub fn route(&self, namespace: &str, service: &str) -> Result<Route> {
+        let services = self.services.as_ref();
+        let services = services.context("on a node, kube-proxy leads to the pods of a Service")?;
         let address = self.run(&[
             "get",
             "service",
@@ -108,7 +110,7 @@ impl Cluster {
             namespace,
             "--output=jsonpath={.spec.clusterIP}:{.spec.ports[0].port}",
         ])?;
-        Ok(Route { address, table: self.services.table.clone() })
+        Ok(Route { address, table: services.table.clone() })
     }
 }
 

@@ -24,12 +24,12 @@ pub struct Door {
 
 impl Door {
     /// `testbed` is a command that runs that program in the host.
-    pub(super) fn open(guard: &Guard, mut testbed: Command, target: SocketAddr) -> Result<Self> {
-        // People know the port by its number; where it is taken, another will do.
-        let loopback = Ipv4Addr::LOCALHOST;
-        let listener = TcpListener::bind((loopback, target.port()))
-            .or_else(|_| TcpListener::bind((loopback, 0)))
-            .context("no port of 127.0.0.1 is free")?;
+    pub(crate) fn open(
+        guard: &Guard,
+        listener: TcpListener,
+        mut testbed: Command,
+        target: SocketAddr,
+    ) -> Result<Self> {
         let address = listener.local_addr()?;
         testbed.args(["door", &target.to_string()]);
         let input = Stdio::from(OwnedFd::from(listener));
@@ -46,6 +46,15 @@ impl Door {
     pub fn leave(self) {
         self.server.leave();
     }
+}
+
+/// A listener at a port of 127.0.0.1. People know it by its number; where it is taken, another will
+/// do.
+pub(crate) fn listener(port: u16) -> Result<TcpListener> {
+    let loopback = Ipv4Addr::LOCALHOST;
+    TcpListener::bind((loopback, port))
+        .or_else(|_| TcpListener::bind((loopback, 0)))
+        .context("no port of 127.0.0.1 is free")
 }
 
 /// Carries connections from the listener on standard input to `target`, until the process ends.

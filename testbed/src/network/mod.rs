@@ -38,6 +38,7 @@ use anyhow::{Context, Result, ensure};
 use crate::guard::Guard;
 use crate::server::Server;
 
+pub(crate) use door::listener;
 pub use door::{Door, carry};
 use rights::{KINDS, Rights};
 
@@ -174,7 +175,7 @@ impl Host {
     ///
     /// `program` is the program `testbed`, which carries the connections until the door is dropped.
     pub fn door(&self, guard: &Guard, program: &Path, target: SocketAddr) -> Result<Door> {
-        Door::open(guard, self.command(program), target)
+        Door::open(guard, listener(target.port())?, self.command(program), target)
     }
 
     /// The beginning of a command line that runs something in it, for people.

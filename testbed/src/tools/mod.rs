@@ -25,6 +25,8 @@ pub enum Purpose {
     /// `cargo xtask test` holds ours against it, or looks at ours with it. Where it cannot be had,
     /// those tests are skipped.
     Comparison,
+    /// `cargo xtask test` runs a node with it. Where it cannot be had, what needs a node is skipped.
+    Node,
     /// `cargo xtask bench` measures it beside ours; what only is measured, that is.
     Measurement,
     /// `cargo xtask lint` runs it.
@@ -55,19 +57,62 @@ pub const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "kubernetes",
-        about: "Kubernetes 1.36.3: kube-apiserver, kube-controller-manager, kubectl",
+        about: "Kubernetes 1.36.3: the control plane, kubelet, kube-proxy, kubectl",
         purpose: Purpose::Test,
         recipe: Recipe::Go {
             programs: &[
                 ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
                 ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+                ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
+                ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
                 ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+                ("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
             ],
             // Without them the programs call themselves v0.0.0-master, and clients
             // that look at the server's version decide wrongly.
             ldflags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 \
                       -X k8s.io/component-base/version.gitMajor=1 \
                       -X k8s.io/component-base/version.gitMinor=36",
+        },
+    },
+    Tool {
+        name: "coredns",
+        about: "CoreDNS 1.15.0, which gives Services their names",
+        purpose: Purpose::Node,
+        recipe: Recipe::Go {
+            programs: &[("coredns", "github.com/coredns/coredns")],
+            ldflags: "-s -w",
+        },
+    },
+    Tool {
+        name: "containerd",
+        about: "Debian's containerd, runc and CNI plugins",
+        purpose: Purpose::Node,
+        recipe: Recipe::Gathered {
+            packages: &["containerd", "runc", "containernetworking-plugins"],
+            programs: &[
+                ("containerd", "usr/bin/containerd"),
+                ("containerd-shim-runc-v2", "usr/bin/containerd-shim-runc-v2"),
+                ("ctr", "usr/bin/ctr"),
+                ("runc", "usr/sbin/runc"),
+            ],
+        },
+    },
+    Tool {
+        name: "iptables",
+        about: "Debian's iptables, in the form that needs nf_tables",
+        purpose: Purpose::Node,
+        recipe: Recipe::Gathered {
+            packages: &["iptables"],
+            // The names without `-nft` are links that only an installation makes.
+            programs: &[
+                ("iptables", "usr/sbin/iptables-nft"),
+                ("iptables-restore", "usr/sbin/iptables-nft-restore"),
+                ("iptables-save", "usr/sbin/iptables-nft-save"),
+                ("ip6tables", "usr/sbin/ip6tables-nft"),
+                ("ip6tables-restore", "usr/sbin/ip6tables-nft-restore"),
+                ("ip6tables-save", "usr/sbin/ip6tables-nft-save"),
+            ],
         },
     },
     Tool {

@@ -38,7 +38,7 @@ impl Test {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let mut stages = Stages::default();
         stages.time("tools", || {
-            tools::try_comparisons();
+            tools::try_optional();
             tools::ensure_for(Purpose::Test)
         })?;
         let built = stages.time("build", cargo::build)?;
