@@ -9,6 +9,7 @@ pub mod load;
 pub mod manifests;
 pub mod mesh;
 pub mod mount;
+pub mod node;
 pub mod nodes;
 pub mod pod;
 pub mod replicas;

@@ -79,7 +79,8 @@ impl Test {
 
     /// Whether a test will run that starts pods on a node.
     fn needs_images(&self, built: &Built) -> Result<bool> {
-        let on_a_node = built.suites.iter().filter(|suite| suite.name.ends_with(ON_A_NODE));
+        let is_on_a_node = |name: &str| ON_A_NODE.iter().any(|known| name.ends_with(known));
+        let on_a_node = built.suites.iter().filter(|suite| is_on_a_node(&suite.name));
         // Without root there is no node, and those tests are skipped.
         for suite in on_a_node.filter(|_| nix::unistd::geteuid().is_root()) {
             let mut list = Command::new(&suite.path);
@@ -135,7 +136,7 @@ impl Test {
 }
 
 /// How the suites are called whose tests start pods on a node.
-const ON_A_NODE: &str = "::node";
+const ON_A_NODE: [&str; 2] = ["::node", "::flagship"];
 
 /// Makes the images that those pods are started from, and says in which folder they are.
 fn make_images(root: &Path) -> Result<PathBuf> {
