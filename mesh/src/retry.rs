@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::rate::{Bucket, Rate};
 use crate::resend::Failure;
 
-/// How requests of a service are tried again. Off: as often as [`crate::resend`] has it, which
-/// needs nobody's leave.
+/// How requests of a service are tried again. Off: as often as [`resend`](fn@crate::resend) has it,
+/// which needs nobody's leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retries {
     /// `retryOnNext`: other endpoints.

@@ -3,9 +3,9 @@
 //! Everything is in one set of namespaces (processes, mounts, network, host name, System V IPC,
 //! cgroups), made of nothing but files of the node's folder. The machine's own network, mounts, files
 //! and settings are not touched, and nothing stays behind: with the first process of the namespaces the
-//! kernel ends all others, and the [`Guard`](crate::Guard) removes their cgroups and the folder,
-//! however the owner dies. The kubelet is root all the same: this keeps things tidy, it does not guard
-//! against hostile pods.
+//! kernel ends all others, and the [`Guard`] removes their cgroups and the folder, however the owner
+//! dies. The kubelet is root all the same: this keeps things tidy, it does not guard against hostile
+//! pods.
 //!
 //! No cable leads out of the node. Images are brought as files; the API server is reached at a port of
 //! 127.0.0.1, and by it everything else: `kubectl exec`, `logs`, `port-forward`.
