@@ -143,7 +143,8 @@ struct Container {
 impl Containers {
     /// Whether the process of this pod is ready; it is started if there is none.
     fn is_ready(&mut self, nodes: &Nodes<'_>, uid: &str, pod: &Pod) -> Result<bool> {
-        if !self.running.contains_key(uid) {
+        // One that has ended is started again, as by a kubelet: its port may have been taken.
+        if !self.running.get(uid).is_some_and(|container| container.server.is_running()) {
             self.running.insert(uid.to_owned(), start(nodes, uid, pod)?);
         }
         let container = self.running.get_mut(uid).context("it was started")?;
