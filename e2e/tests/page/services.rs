@@ -92,7 +92,10 @@ async fn an_instance_that_dies_is_seen_to_be_evicted_and_then_gone() -> Result<(
     view.row("default/orders", "Instances", "1 of 1").await?;
     view.browser.until(".detail", "one instance", |text| !text.contains(&address)).await?;
     view.is_clean().await?;
-    assert_eq!(load.finish().await.failures, [""; 0]);
+    // What was on its way to it, of each client one at the most, may not be sent twice.
+    let failures = load.finish().await.failures;
+    let is_lost = |failure: &String| failure.contains("POST") && failure.contains("broke before");
+    assert!(failures.len() <= 2 && failures.iter().all(is_lost), "{failures:?}");
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use tokio::task::coop::unconstrained;
 use super::Here;
 use super::body::{BodyFault, Playing};
 use super::choose::Choice;
-use super::http2::{self, Download, Gathered};
+use super::http2::{self, Download};
 use super::observation::Observation;
 use super::refusal::Refusal;
 use super::upstream::{self, Account, Http1};
@@ -30,7 +30,7 @@ const AWAITED: usize = 256 << 10;
 #[derive(Debug)]
 pub(crate) enum Answered {
     Http1(Response<Incoming>, Http1),
-    Http2(Response<Gathered<Download>>),
+    Http2(Response<Download>),
 }
 
 impl Answered {

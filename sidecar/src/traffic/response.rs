@@ -76,17 +76,13 @@ pub(crate) fn finish(
 }
 
 /// Makes a response of one that came by HTTP/2, which has nothing for one connection only.
-fn stream(
-    route: &Route,
-    choice: Choice,
-    response: Response<Gathered<Download>>,
-) -> Response<ResponseBody> {
+fn stream(route: &Route, choice: Choice, response: Response<Download>) -> Response<ResponseBody> {
     let (mut head, incoming) = response.into_parts();
     if route.kind != Kind::Service {
         head.headers.remove(ERROR);
     }
     head.version = Version::HTTP_11;
-    let streamed = Content::Streamed(Box::new((incoming, choice)));
+    let streamed = Content::Streamed(Box::new((Gathered::new(incoming), choice)));
     Response::from_parts(head, ResponseBody::new(streamed))
 }
 

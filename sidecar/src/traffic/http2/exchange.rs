@@ -15,7 +15,6 @@ use tokio::time::timeout;
 
 use super::client::{Lease, Shared, handshake};
 use super::download::Download;
-use super::gathered::Gathered;
 use super::pool::Found;
 use super::upload::Upload;
 use crate::listener::Side;
@@ -38,7 +37,7 @@ pub(crate) async fn exchange(
     choice: &Choice,
     request: Request<Playing>,
     seen: &Observation,
-) -> Result<Response<Gathered<Download>>, Failed> {
+) -> Result<Response<Download>, Failed> {
     let lease = match checkout(here, route, choice, request.method().is_idempotent(), seen).await {
         Ok(lease) => lease,
         Err(Refusal::ConnectRefused) if route.kind == Kind::Local => {
@@ -77,8 +76,7 @@ pub(crate) async fn exchange(
     let (head, incoming) = answered.await?.into_parts();
     lease.serves();
     let upload = upload.map(Upload::detach);
-    let download = Download::new(incoming, upload, lease);
-    Ok(Response::from_parts(head, Gathered::new(download)))
+    Ok(Response::from_parts(head, Download::new(incoming, upload, lease)))
 }
 
 /// A connection that is fit for the request.

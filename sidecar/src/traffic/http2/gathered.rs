@@ -22,7 +22,7 @@ pub(crate) struct Gathered<B: Body> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Gathered<B> {
-    pub(super) fn new(body: B) -> Self {
+    pub(crate) fn new(body: B) -> Self {
         Self { body, next: Poll::Pending }
     }
 
