@@ -9,7 +9,7 @@ use mesh::GrpcStatus;
 
 use super::Asked;
 use crate::listener::Side;
-use crate::plan::{Address, ServiceState};
+use crate::plan::ServiceState;
 
 /// All that there is to be said of a request.
 #[derive(Debug)]
@@ -67,10 +67,7 @@ impl Line {
         let endpoint = endpoint.as_ref().map(|endpoint| &endpoint.id);
         let instance = endpoint.and_then(|id| id.instance.as_ref());
         put("instance", instance.map_or(Field::Nothing, |(_, id)| Field::Text(&id.0)));
-        let address = endpoint.map(|id| match &id.address {
-            Address::Known(address) => address.to_string(),
-            Address::Name(name, port) => format!("{name}:{port}"),
-        });
+        let address = endpoint.map(|id| id.address.to_string());
         put("address", address.as_deref().map_or(Field::Nothing, Field::Text));
         put("resends", Field::Whole(self.resends.into()));
         put("bytes_in", Field::Whole(self.received));

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::family::{Labels, Writer};
-use crate::plan::{Address, Endpoint, Registry};
+use crate::plan::{Endpoint, Registry};
 
 /// Instances with series of their own; the others are counted with their service alone.
 const INSTANCES: usize = 512;
@@ -66,15 +66,11 @@ pub(super) fn write(writer: &mut Writer<'_>, registry: &Registry, now: Duration)
 
 /// Service, application, instance and address.
 fn names(endpoint: &Endpoint) -> [String; 4] {
-    let address = match &endpoint.id.address {
-        Address::Known(address) => address.to_string(),
-        Address::Name(name, port) => format!("{name}:{port}"),
-    };
     let [name, app, instance] = match &endpoint.id.instance {
         Some((key, id)) => [&*key.name, &*key.scope, &*id.0].map(str::to_owned),
         None => <[String; 3]>::default(),
     };
-    [name, app, instance, address]
+    [name, app, instance, endpoint.id.address.to_string()]
 }
 
 fn gauge(count: usize) -> i64 {

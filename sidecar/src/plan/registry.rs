@@ -2,6 +2,7 @@
 //! entry belongs to a name, not to a plan, and so survives every change of what is known.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -77,6 +78,15 @@ pub(crate) enum Address {
     Known(SocketAddr),
     /// Outside of the mesh: whatever the resolver says when a connection is needed.
     Name(Arc<str>, u16),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(address) => address.fmt(f),
+            Self::Name(name, port) => write!(f, "{name}:{port}"),
+        }
+    }
 }
 
 /// Which endpoint is meant, whatever plan speaks of it.

@@ -1,6 +1,5 @@
 //! Where a request may go, with all that governs it.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use mesh::balance::{Maglev, Ring, Strategy};
 use mesh::route::Subset;
 
 use super::limits::Limits;
-use super::{Address, Endpoint, ServiceState};
+use super::{Endpoint, ServiceState};
 use crate::settings::Terms;
 
 /// Where a request may go.
@@ -60,14 +59,10 @@ enum Table {
 impl Made<'_> {
     /// A route to these endpoints, the first `close` of which are close by.
     pub(super) fn to(&self, endpoints: Vec<Arc<Endpoint>>, close: usize) -> Arc<Route> {
-        let names = || {
-            let names: Vec<String> =
-                endpoints.iter().map(|one| one.id.address.to_string()).collect();
-            names
-        };
+        let named = || endpoints.iter().map(|one| one.id.address.to_string()).collect::<Vec<_>>();
         let table = match &self.terms.balancing.strategy {
-            Strategy::RingHash(_) => Table::Ring(Ring::new(names().iter().map(String::as_str))),
-            Strategy::Maglev(_) => Table::Maglev(Maglev::new(names().iter().map(String::as_str))),
+            Strategy::RingHash(_) => Table::Ring(Ring::new(named().iter().map(String::as_str))),
+            Strategy::Maglev(_) => Table::Maglev(Maglev::new(named().iter().map(String::as_str))),
             _ => Table::None,
         };
         Arc::new(Route {
@@ -96,14 +91,5 @@ impl Route {
     /// Endpoints that are left out for a while.
     pub(crate) fn out(&self, now: Duration) -> usize {
         self.endpoints.iter().filter(|endpoint| !endpoint.is_usable(|| now)).count()
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Known(address) => address.fmt(f),
-            Self::Name(name, port) => write!(f, "{name}:{port}"),
-        }
     }
 }

@@ -130,8 +130,7 @@ impl ServicePlan {
     /// A service whose ports have endpoints of their own and which is asked for without a port is
     /// taken at its first.
     fn way(&self, protocol: Protocol, port: Option<u16>) -> Option<&Way> {
-        let fits = |of: Option<u16>| of.is_none() || port.is_none() || of == port;
-        self.ways.iter().find(|way| way.protocol == protocol && fits(way.port))
+        self.ways.iter().find(|way| way.protocol == protocol && fits(way.port, port))
     }
 
     /// Every route: of each way, those of its rules, and the default.
@@ -152,8 +151,7 @@ impl ServicePlan {
 
     /// Whether there is an instance to send a request to `port` to.
     pub(crate) fn has_endpoints(&self, port: Option<u16>) -> bool {
-        let fits = |of: Option<u16>| of.is_none() || port.is_none() || of == port;
-        self.routes().any(|shown| fits(shown.port) && !shown.route.endpoints.is_empty())
+        self.routes().any(|shown| fits(shown.port, port) && !shown.route.endpoints.is_empty())
     }
 
     /// Every endpoint that requests go to, once.
@@ -162,6 +160,11 @@ impl ServicePlan {
         let all = self.routes().flat_map(|shown| &shown.route.endpoints);
         all.filter(move |endpoint| seen.insert(endpoint.pool))
     }
+}
+
+/// Whether what is at the port `of` a service takes requests to `port`; `None`: any.
+fn fits(of: Option<u16>, port: Option<u16>) -> bool {
+    of.is_none() || port.is_none() || of == port
 }
 
 impl Division {

@@ -14,7 +14,6 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as W
 use prost::Message;
 
 use super::Span;
-use super::span::place;
 use crate::listener::Side;
 use crate::plan::Address;
 use crate::settings::{Export, SpanProtocol, Tracing};
@@ -70,7 +69,7 @@ fn encoded(span: &Span, terms: &Tracing) -> Wire {
         name: "resend".to_owned(),
         attributes: vec![
             text("error.type", resend.why),
-            text("network.peer.address", &place(&resend.endpoint)),
+            text("network.peer.address", &resend.endpoint.id.address.to_string()),
         ],
         ..Event::default()
     };

@@ -186,7 +186,7 @@ impl Span {
 
     /// Where the request went, as `host:port`.
     pub(super) fn host(&self) -> Option<String> {
-        self.endpoint.as_ref().map(|endpoint| place(endpoint))
+        self.endpoint.as_ref().map(|endpoint| endpoint.id.address.to_string())
     }
 
     /// What went wrong, in a word; `None`: nothing did. A client error is one of who asks, not of
@@ -216,12 +216,4 @@ fn is_servers_fault(status: GrpcStatus) -> bool {
     status.blames_the_instance()
         || status == GrpcStatus::UNKNOWN
         || status == GrpcStatus::UNIMPLEMENTED
-}
-
-/// An endpoint as `host:port`.
-pub(super) fn place(endpoint: &Endpoint) -> String {
-    match &endpoint.id.address {
-        Address::Known(address) => address.to_string(),
-        Address::Name(name, port) => format!("{name}:{port}"),
-    }
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value, json};
 
 use super::Span;
-use super::span::place;
 use crate::listener::Side;
 use crate::plan::Address;
 use crate::settings::{Export, Tracing};
@@ -44,7 +43,7 @@ fn encoded(span: &Span, terms: &Tracing) -> Value {
     }
     if !span.resends.is_empty() {
         let annotations = span.resends.iter().map(|resend| {
-            let value = format!("resend: {} at {}", resend.why, place(&resend.endpoint));
+            let value = format!("resend: {} at {}", resend.why, resend.endpoint.id.address);
             json!({"timestamp": began + micros(resend.after), "value": value})
         });
         object["annotations"] = annotations.collect();

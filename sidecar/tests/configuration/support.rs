@@ -77,6 +77,14 @@ impl World {
     }
 }
 
+/// Each of those `wanted` is how one of the problems begins.
+pub(crate) fn assert_among(problems: &[String], wanted: &[&str]) {
+    for wanted in wanted {
+        let begins = problems.iter().any(|problem| problem.starts_with(wanted));
+        assert!(begins, "{wanted}\nis not among\n{}", problems.join("\n"));
+    }
+}
+
 /// One folder and nothing else, as `config check` reads it.
 pub(crate) fn only(folder: &Path) -> Inputs {
     let mut world = World::new().inputs;

@@ -6,7 +6,7 @@ use mesh::balance::{HashOn, Outliers, Stickiness, Strategy};
 use mesh::{Backoff, Fault, Rate};
 use sidecar::settings::{Governance, Terms, Zone};
 
-use crate::support::World;
+use crate::support::{World, assert_among};
 
 fn governance(world: &World) -> Governance {
     assert_eq!(world.problems(), [""; 0]);
@@ -171,22 +171,19 @@ fn what_is_wrong_has_its_place() {
         )
         .file("conf/chassis.yaml", "cse: {transport: {failure: {rest: '500'}}}\n");
     let problems = world.problems();
-    for wanted in [
-        "error: conf/load_balancing.yaml:3: cse.loadbalance.a.strategy.name: strategy.hashOn has to say",
-        "error: conf/load_balancing.yaml:4: cse.loadbalance.b.strategy.hashOn: strategy.hashOn has to say",
-        "error: conf/load_balancing.yaml:5: cse.loadbalance.c.strategy.name: \"Fastest\" is not allowed",
-        "error: conf/fault.yaml:2: cse.governance.Consumer._global.policy.fault.protocols.rest.delay.percent: \"101\"",
-        "error: conf/fault.yaml:3: cse.governance.Consumer._global.policy.fault.protocols.rest.abort.httpStatus: \"100\"",
-        "error: conf/rate_limiting.yaml:4: servicecomb.rateLimiting.a: match: \"nothing\" is not allowed",
-        "error: conf/rate_limiting.yaml:7: servicecomb.rateLimiting.b: match and rate are needed",
-        "error: conf/chassis.yaml:1: cse.transport.failure.rest: \"500\" is not allowed here: write http_500",
-    ] {
-        assert!(
-            problems.iter().any(|problem| problem.starts_with(wanted)),
-            "{wanted}\nis not among\n{}",
-            problems.join("\n")
-        );
-    }
+    assert_among(
+        &problems,
+        &[
+            "error: conf/load_balancing.yaml:3: cse.loadbalance.a.strategy.name: strategy.hashOn has to say",
+            "error: conf/load_balancing.yaml:4: cse.loadbalance.b.strategy.hashOn: strategy.hashOn has to say",
+            "error: conf/load_balancing.yaml:5: cse.loadbalance.c.strategy.name: \"Fastest\" is not allowed",
+            "error: conf/fault.yaml:2: cse.governance.Consumer._global.policy.fault.protocols.rest.delay.percent: \"101\"",
+            "error: conf/fault.yaml:3: cse.governance.Consumer._global.policy.fault.protocols.rest.abort.httpStatus: \"100\"",
+            "error: conf/rate_limiting.yaml:4: servicecomb.rateLimiting.a: match: \"nothing\" is not allowed",
+            "error: conf/rate_limiting.yaml:7: servicecomb.rateLimiting.b: match and rate are needed",
+            "error: conf/chassis.yaml:1: cse.transport.failure.rest: \"500\" is not allowed here: write http_500",
+        ],
+    );
     assert_eq!(problems.len(), 8, "{problems:#?}");
 }
 

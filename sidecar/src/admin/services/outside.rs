@@ -12,7 +12,7 @@ use super::View;
 use super::counted::Counted;
 use super::one::{Breaker, Load};
 use crate::listener::Side;
-use crate::plan::{Address, Endpoint, PoolId, Route};
+use crate::plan::{Endpoint, PoolId, Route};
 
 /// The most hosts and rules that are shown.
 const MOST: usize = 200;
@@ -148,11 +148,8 @@ impl Outside {
 
 impl Place {
     fn of(view: &View<'_>, endpoint: &Endpoint) -> Self {
-        let address = match &endpoint.id.address {
-            Address::Known(address) => address.to_string(),
-            Address::Name(name, port) => format!("{name}:{port}"),
-        };
         let protocol = endpoint.id.protocol.as_str();
+        let address = endpoint.id.address.to_string();
         Self { protocol, address, load: Load::of(endpoint, view.now) }
     }
 }

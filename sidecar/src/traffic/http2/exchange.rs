@@ -18,7 +18,7 @@ use super::download::Download;
 use super::pool::Found;
 use super::upload::Upload;
 use crate::listener::Side;
-use crate::plan::{Address, Endpoint, Kind, Route};
+use crate::plan::{Endpoint, Kind, Route};
 use crate::traffic::Here;
 use crate::traffic::body::{BodyFault, Playing};
 use crate::traffic::choose::Choice;
@@ -146,11 +146,7 @@ fn denormalize(
         head.headers.remove(name);
     }
     let named = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-    let authority = match (named, &endpoint.id.address) {
-        (Some(authority), _) => Ok(authority),
-        (None, Address::Known(address)) => address.to_string().parse(),
-        (None, Address::Name(name, port)) => format!("{name}:{port}").parse(),
-    };
+    let authority = named.map_or_else(|| endpoint.id.address.to_string().parse(), Ok);
     let scheme = if endpoint.id.tls { Scheme::HTTPS } else { Scheme::HTTP };
     let path = head.uri.path_and_query().cloned();
     let path = path.unwrap_or(PathAndQuery::from_static("/"));
