@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use mesh::{Egress, Passthrough, Protocol};
 
-pub use self::governance::{Balancing, Governance, LimitGroup, Terms, Zone};
+pub use self::governance::{Balancing, Fallback, Governance, LimitGroup, Terms, Zone};
 pub use self::tracing::{Export, SpanProtocol, Tracing};
 use crate::tls::tags::Use;
 
@@ -180,6 +180,8 @@ pub struct Limits {
     pub connections: usize,
     /// Idle upstream connections for each endpoint and worker.
     pub idle_upstream: usize,
+    /// Requests under way at once, of all services together; `None`: any number.
+    pub in_flight: Option<usize>,
 }
 
 impl Default for Limits {
@@ -198,6 +200,7 @@ impl Default for Limits {
             drain_timeout: Duration::from_secs(30),
             connections: 16_384,
             idle_upstream: 512,
+            in_flight: None,
         }
     }
 }

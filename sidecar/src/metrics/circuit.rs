@@ -13,17 +13,21 @@ use crate::traffic::Reason;
 /// The end of a name, what it is, and the count.
 type Row = (&'static str, &'static str, fn(&Parts<'_>) -> u64);
 
-const ROWS: [Row; 6] = [
+const ROWS: [Row; 8] = [
     ("attempts", "Requests", |parts| parts.sum(|part| &part.requests)),
     ("successes", "Of them, those that went well", |parts| parts.sum(|part| &part.successes)),
     ("errors", "Those that did not, whatever the reason", errors),
     ("shortCircuits", "Those that the breaker refused", |parts| {
         refused(parts, Reason::CircuitOpen)
     }),
+    ("rejects", "Those that were too many at once", |parts| refused(parts, Reason::Overload)),
     ("timeouts", "Those that were not answered in time", |parts| refused(parts, Reason::Timeout)),
     ("failures", "Those that failed in another way", |parts| {
-        let told = refused(parts, Reason::CircuitOpen) + refused(parts, Reason::Timeout);
-        errors(parts).saturating_sub(told)
+        let told = [Reason::CircuitOpen, Reason::Overload, Reason::Timeout];
+        errors(parts).saturating_sub(told.map(|reason| refused(parts, reason)).iter().sum())
+    }),
+    ("fallbackSuccesses", "Those that a fallback answered", |parts| {
+        parts.sum(|part| &part.fallbacks)
     }),
 ];
 

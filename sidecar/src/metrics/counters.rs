@@ -47,6 +47,8 @@ pub(crate) struct Part {
     pub(crate) calls: [Count; CALLS.len()],
     pub(crate) resends: [Count; RESENDS.len()],
     pub(crate) broken: [Count; Broken::ALL.len()],
+    /// Refusals and failures that a fallback answered.
+    pub(crate) fallbacks: Count,
     /// To connect to an instance, TLS included.
     pub(crate) connects: Durations,
     /// Of those connections, the ones that are no more.
@@ -76,6 +78,7 @@ impl Default for Part {
             calls: counts(),
             resends: counts(),
             broken: counts(),
+            fallbacks: Count::default(),
             connects: Durations::default(),
             disconnects: Count::default(),
         }

@@ -128,7 +128,8 @@ fn by_side(writer: &mut Writer<'_>, asked: &Asked, registry: &Registry) -> fmt::
             each(&mut |labels, parts| family.durations(&labels, &parts.durations(durations)))
         })?;
     }
-    let counters: [(&str, &str, Reads); 2] = [
+    let counters: [(&str, &str, Reads); 3] = [
+        ("mesher_fallbacks", "Requests that a fallback answered", |p| &p.fallbacks),
         ("mesher_request_body_bytes", "Bytes of requests' bodies", |p| &p.received),
         ("mesher_response_body_bytes", "Bytes of responses' bodies", |p| &p.sent),
     ];

@@ -49,6 +49,17 @@ pub struct Terms {
     pub concurrency: Option<u32>,
     /// What is done to them on purpose.
     pub fault: Fault,
+    /// What is answered in place of a service that cannot be asked.
+    pub fallback: Fallback,
+}
+
+/// What is answered in place of a service that cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fallback {
+    /// `returnnull`: 200 and nothing more, rather than what went wrong.
+    pub empty: bool,
+    /// `force`: the service is not asked at all.
+    pub forced: bool,
 }
 
 /// Which instance gets a request.

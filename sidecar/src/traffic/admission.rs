@@ -19,6 +19,9 @@ pub(super) fn admit(here: &Here<'_>, route: &Route, head: &request::Parts) -> Re
     let now = || here.worker.shared.clock.now();
     let limited = |again| Refusal::RateLimited { again };
     let terms = &route.terms;
+    if terms.fallback.forced {
+        return Err(Refusal::ForcedFallback { service: Arc::clone(&route.state.key.name) });
+    }
     route.limits.take_alike(&Head(head), now).map_err(limited)?;
     // A caller with a limit of its own has no part in what the others share.
     let own = if here.port.side == Side::Provider && route.limits.knows_callers() {

@@ -65,7 +65,7 @@ pub(crate) use self::http2::Pool as SharedConnections;
 use self::kept::Kept;
 use self::observation::Observation;
 pub(crate) use self::reason::Reason;
-use self::refusal::{Refusal, rescue};
+use self::refusal::{Refusal, fall_back, rescue};
 use self::response::ResponseBody;
 pub(crate) use self::tunnel::Handover;
 pub(crate) use self::upstream::{Counted, Http1};
@@ -97,7 +97,11 @@ pub(crate) async fn answer(
         Ok(response) => response,
         Err(refusal) => {
             seen.refused(&refusal);
-            let mut response = rescue(&refusal, call.is_some(), seen.trace());
+            let mut response = if seen.falls_back(&refusal) {
+                fall_back(&refusal)
+            } else {
+                rescue(&refusal, call.is_some(), seen.trace())
+            };
             if refusal.ends_the_connection() && !connection.is_multiplexed() {
                 response::ask_to_leave(&mut response);
             }
@@ -132,6 +136,9 @@ async fn forward(
 ) -> Result<Response<ResponseBody>, Refusal> {
     let shared = &here.worker.shared;
     let limits = shared.settings().limits;
+    if limits.in_flight.is_some_and(|most| here.worker.is_full(most)) {
+        return Err(Refusal::Full);
+    }
 
     // A message that two readers could take for two different ones goes no further.
     let (mut head, body) = {

@@ -84,6 +84,7 @@ impl Observation {
         span: Option<Box<Span>>,
     ) -> Self {
         let sheets = &here.worker.sheets;
+        here.worker.in_flight.set(here.worker.in_flight.get() + 1);
         let logged = here.worker.shared.access_log.begins(sheets);
         let client = here.connection.client;
         Self {
@@ -158,6 +159,16 @@ impl Observation {
             self.call.set(grpc::status(response.headers()));
         }
         self.part().answered(response.status(), took, self.is_call);
+    }
+
+    /// Whether its service has a fallback for a refusal, which it is then answered by.
+    pub(crate) fn falls_back(&self, refusal: &Refusal) -> bool {
+        let has_one = self.route.get().is_some_and(|route| route.terms.fallback.empty);
+        let falls_back = has_one && !self.is_call && refusal.falls_back();
+        if falls_back {
+            self.part().fallbacks.one();
+        }
+        falls_back
     }
 
     /// It was not answered by whom it was for.
@@ -300,6 +311,7 @@ impl Observation {
 
 impl Drop for Observation {
     fn drop(&mut self) {
+        self.worker.in_flight.set(self.worker.in_flight.get().saturating_sub(1));
         let took = self.took();
         let part = self.part();
         if let Some(broken) = self.broken() {

@@ -70,6 +70,13 @@ pub(crate) enum Refusal {
         /// To this service.
         service: Arc<str>,
     },
+    /// More are under way than may be, of all services together.
+    Full,
+    /// Its service is not to be asked.
+    ForcedFallback {
+        /// The service.
+        service: Arc<str>,
+    },
     /// It was to fail.
     Injected(u16),
     /// No response came in time.
@@ -192,6 +199,16 @@ impl Refusal {
                 Reason::Overload,
                 format!("API {service} is reject because of error: max concurrency"),
             ),
+            Self::Full => (
+                unavailable,
+                Reason::Overload,
+                "more requests are under way than may be".to_owned(),
+            ),
+            Self::ForcedFallback { service } => (
+                unavailable,
+                Reason::CircuitOpen,
+                format!("API {service} is isolated because of error: force fallback"),
+            ),
             Self::Injected(status) => (
                 StatusCode::from_u16(*status).unwrap_or(bad),
                 Reason::FaultInjected,
@@ -280,6 +297,8 @@ impl Refusal {
             | Self::DiscoveryUnavailable(_)
             | Self::CircuitOpen { .. }
             | Self::TooMany { .. }
+            | Self::Full
+            | Self::ForcedFallback { .. }
             | Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::TlsNotSetUp
@@ -297,6 +316,15 @@ impl Refusal {
         matches!(self, Self::Malformed(_) | Self::UnknownCoding | Self::SlowClient)
     }
 
+    /// Whether it is answered by the fallback of its service, where there is one.
+    pub(crate) fn falls_back(&self) -> bool {
+        let refused = matches!(
+            self,
+            Self::CircuitOpen { .. } | Self::TooMany { .. } | Self::ForcedFallback { .. }
+        );
+        refused || self.blames_the_instance()
+    }
+
     /// Whether the instance is to blame, rather than the client or ourselves.
     pub(crate) fn blames_the_instance(&self) -> bool {
         matches!(
@@ -311,6 +339,15 @@ impl Refusal {
                 | Self::BadResponse
         )
     }
+}
+
+/// What a client is told in place of a service that cannot be asked: nothing, and that all is well.
+/// Who looks at `x-mesher-error` knows.
+pub(crate) fn fall_back(refusal: &Refusal) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::empty());
+    let word = HeaderValue::from_static(refusal.reason().word());
+    response.headers_mut().insert(ERROR, word);
+    response
 }
 
 /// The one place where a failure becomes a response. A gRPC call is always answered with 200, and
@@ -335,6 +372,9 @@ pub(crate) fn rescue(
     let headers = response.headers_mut();
     headers.insert(ERROR, HeaderValue::from_static(word));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if *refusal == Refusal::Full {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     if let Refusal::RateLimited { again } = refusal {
         // Whole seconds are what it knows (RFC 9110 §10.2.3).
         let seconds = again.as_secs() + u64::from(again.subsec_nanos() > 0);

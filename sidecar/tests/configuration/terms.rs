@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mesh::balance::{HashOn, Outliers, Stickiness, Strategy};
 use mesh::{Backoff, Fault, Rate};
-use sidecar::settings::{Governance, Terms, Zone};
+use sidecar::settings::{Fallback, Governance, Terms, Zone};
 
 use crate::support::{World, assert_among};
 
@@ -73,6 +73,8 @@ fn breakers_limits_and_timeouts_of_single_services() {
             "cse:\n\
              \x20 isolation: {Consumer: {b: {timeoutInMilliseconds: 1500, maxConcurrentRequests: 100}}}\n\
              \x20 circuitBreaker: {Consumer: {requestVolumeThreshold: 7, b: {enabled: true}}}\n\
+             \x20 fallback: {Consumer: {c: {force: true}, d: {enabled: false}}}\n\
+             \x20 fallbackpolicy: {Consumer: {policy: returnnull, b: {policy: throwexception}}}\n\
              \x20 transport: {failure: {rest: 'http_500, http_502'}}\n",
         )
         .file(
@@ -98,6 +100,12 @@ fn breakers_limits_and_timeouts_of_single_services() {
     assert_eq!(b.breaker.volume, 7);
     assert!(b.fails(502) && !b.fails(503));
     assert_eq!(b.rate, Some(Rate { per_second: 100, burst: 20 }));
+    let fallback = |name: &str| {
+        let Fallback { empty, forced } = governance.services[name].fallback;
+        (empty, forced)
+    };
+    assert_eq!(["b", "c", "d"].map(fallback), [(false, false), (true, true), (false, false)]);
+    assert!(governance.consumer.fallback.empty);
     assert_eq!(governance.services["c"].rate, Some(Rate { per_second: 0, burst: 10 }));
     assert_eq!(governance.provider.rate, Some(Rate { per_second: 50, burst: 10 }));
     assert_eq!(governance.callers["front"], Rate { per_second: 4, burst: 10 });

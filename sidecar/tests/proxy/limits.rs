@@ -7,12 +7,12 @@ use discovery::Fixed;
 use mesh::route::{Condition, RequestMatch, Test};
 use mesh::{Fault, Rate};
 use sidecar::Proxy;
-use sidecar::settings::{LimitGroup, Settings};
+use sidecar::settings::{Fallback, LimitGroup, Settings};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::world::{Client, provider_settings, service, settings, start};
+use crate::world::{Client, nobody, provider_settings, service, settings, start};
 
 /// So few that no test takes until there is another.
 fn few(burst: u32) -> Rate {
@@ -146,6 +146,68 @@ async fn no_more_are_under_way_than_may_be() {
         assert_eq!(client.answer().await.status, 200);
     }
     assert_eq!(Client::connect(address).await.get("http://ServiceB/").await.status, 200);
+}
+
+#[tokio::test]
+async fn no_more_are_under_way_together_than_may_be() {
+    let gate = Arc::new(Semaphore::new(0));
+    let opens = Arc::clone(&gate);
+    let app = App::each(move |mut peer, _| {
+        let opens = Arc::clone(&opens);
+        async move {
+            while peer.request().await.is_some() {
+                opens.acquire().await.expect("it is never closed").forget();
+                peer.answer("okay").await;
+            }
+        }
+    })
+    .await;
+    let mut settings = settings("ServiceA");
+    settings.limits.in_flight = Some(2);
+    let (_proxy, address) = consumer(settings, &app);
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::connect(address).await;
+        client.send("GET http://ServiceB/ HTTP/1.1\r\nhost: ServiceB\r\n\r\n").await;
+        waiting.push(client);
+    }
+    while app.connections() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let refused = Client::connect(address).await.get("http://ServiceB/").await;
+    assert_eq!((refused.status, refused.error()), (503, Some("overload")), "{refused:?}");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    gate.add_permits(3);
+    for mut client in waiting {
+        assert_eq!(client.answer().await.status, 200);
+    }
+    assert_eq!(Client::connect(address).await.get("http://ServiceB/").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_fallback_answers_for_a_service_that_cannot() {
+    let mut settings = settings("ServiceA");
+    settings.governance.consumer.fallback = Fallback { empty: true, forced: false };
+    let source = Fixed::new([service("ServiceB", &[nobody()])]);
+    let (proxy, address) = start(settings, Arc::new(source));
+    let mut client = Client::connect(address).await;
+    let answer = client.get("http://ServiceB/").await;
+    let found = (answer.status, answer.body.as_str(), answer.error());
+    assert_eq!(found, (200, "", Some("connect_refused")));
+    let answer = client.get("http://Nobody/").await;
+    assert_eq!(answer.status, 502, "what is no service has none");
+    let mut admin = Client::connect(proxy.addresses().admin[0]).await;
+    let metrics = admin.get("/metrics").await.body;
+    let counted =
+        "mesher_fallbacks_total{service_name=\"ServiceB\",app=\"default\",side=\"consumer\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
+
+    let mut settings = proxy.settings();
+    settings.governance.consumer.fallback = Fallback { empty: false, forced: true };
+    proxy.reconfigure(settings);
+    let answer = client.get("http://ServiceB/").await;
+    assert_eq!((answer.status, answer.error()), (503, Some("circuit_open")));
+    assert_eq!(answer.body, "API ServiceB is isolated because of error: force fallback");
 }
 
 #[tokio::test]

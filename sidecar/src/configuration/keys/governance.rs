@@ -4,7 +4,7 @@
 use super::File::{CircuitBreaker, Egress, Fault, LoadBalancing, RateLimiting, Router};
 use super::{Key, Kind, key};
 
-const LATER: &str = "breakers of single instances, and fallback";
+const LATER: &str = "breakers of single instances";
 const JAVA: &str = "this governance key belongs to java-chassis: use circuit_breaker.yaml, load_balancing.yaml and rate_limiting.yaml";
 
 const STRATEGIES: [&str; 7] = [
@@ -331,23 +331,22 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Flag,
         "Whether there is a fallback.",
     )
-    .later(LATER),
+    .live(""),
     key("servicecomb.fallback.**.force", CircuitBreaker, Kind::Flag, "Whether it always answers.")
-        .later(LATER),
+        .live(""),
     key(
         "servicecomb.fallback.**.maxConcurrentRequests",
         CircuitBreaker,
         COUNT,
-        "Fallbacks at once.",
-    )
-    .later(LATER),
+        "Fallbacks cost nothing, so there may be any number.",
+    ),
     key(
         "servicecomb.fallbackpolicy.**.policy",
         CircuitBreaker,
         Kind::Choice(&["throwexception", "returnnull"]),
         "What the fallback answers.",
     )
-    .later(LATER),
+    .live(""),
     key(
         "servicecomb.flowcontrol.**.qps.enabled",
         RateLimiting,

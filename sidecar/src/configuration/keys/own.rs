@@ -58,6 +58,7 @@ pub(super) static KEYS: &[Key] = &[
     key("mesher.limits.drainTimeout", Mesher, Kind::Duration, "From SIGTERM to the end of what is in flight.").live("30s"),
     key("mesher.limits.connections", Mesher, COUNT, "Connections of callers at once.").live("16384"),
     key("mesher.limits.idleUpstream", Mesher, COUNT, "Idle connections for each instance and worker.").live("512"),
+    key("mesher.limits.inFlight", Mesher, COUNT, "Requests under way at once; beyond, they are refused with 503. Absent: any number.").live(""),
     key("mesher.accessLog.to", Mesher, Kind::Text, "A line for each request: off, stdout, or the path of a file.")
         .live("off")
         .variables(&["MESHER_ACCESS_LOG"]),

@@ -166,6 +166,8 @@ fn limits(reader: &Reader<'_>, built_in: Limits) -> Limits {
             &["mesher.limits.idleUpstream", "servicecomb.transport.maxIdleCon.rest"],
             built_in.idle_upstream,
         ),
+        in_flight: reader
+            .get(&["mesher.limits.inFlight"], |text| usize::try_from(kind::whole(text)?).ok()),
     }
 }
 

@@ -11,7 +11,7 @@ use super::Reader;
 use super::handlers::Chains;
 use crate::configuration::kind;
 use crate::configuration::values::Entry;
-use crate::settings::{Balancing, Terms};
+use crate::settings::{Balancing, Fallback, Terms};
 
 const BALANCING: &str = "servicecomb.loadbalance";
 const BREAKER: &str = "servicecomb.circuitBreaker";
@@ -22,7 +22,7 @@ const FAULTS: &str = "servicecomb.governance.Consumer";
 const POLICY: &str = "policy.fault.protocols.rest";
 
 /// Keys that a service may have of its own, below its name.
-const OWN: [(&str, &[&str]); 3] = [
+const OWN: [(&str, &[&str]); 5] = [
     (
         BALANCING,
         &[
@@ -60,6 +60,8 @@ const OWN: [(&str, &[&str]); 3] = [
         ],
     ),
     ("servicecomb.isolation.Consumer", &["timeoutInMilliseconds", "maxConcurrentRequests"]),
+    ("servicecomb.fallback.Consumer", &["enabled", "force"]),
+    ("servicecomb.fallbackpolicy.Consumer", &["policy"]),
 ];
 
 /// The services that anything is said of.
@@ -102,6 +104,7 @@ pub(super) fn consumer(
         timeout: service.and_then(|_| scoped.own_timeout()),
         rate: scoped.rate().filter(|_| limited),
         concurrency: scoped.number(&format!("{ISOLATION}.Consumer"), "maxConcurrentRequests"),
+        fallback: scoped.fallback(chains.calls_pass("bizkeeper-consumer")),
         fault: if chains.calls_pass("fault-inject") { scoped.fault() } else { Fault::default() },
     }
 }
@@ -186,6 +189,19 @@ impl<'r> Scoped<'_, 'r> {
                 .number(&root, "errorThresholdPercentage")
                 .unwrap_or(built_in.error_percent),
             sleep: self.millis(&root, "sleepWindowInMilliseconds").unwrap_or(built_in.sleep),
+        }
+    }
+
+    fn fallback(&self, in_chain: bool) -> Fallback {
+        let (root, policy) =
+            ("servicecomb.fallback.Consumer", "servicecomb.fallbackpolicy.Consumer");
+        if !in_chain || !self.flag(root, "enabled").unwrap_or(true) {
+            return Fallback::default();
+        }
+        let policy = self.text(policy, "policy").unwrap_or_default();
+        Fallback {
+            empty: policy.eq_ignore_ascii_case("returnnull"),
+            forced: self.flag(root, "force").unwrap_or(false),
         }
     }
 
