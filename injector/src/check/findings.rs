@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::workloads::Renewal;
+use super::renewal::Renewal;
 use super::{Code, Finding, Fix};
 
 /// A finding that may still be joined by others of its kind.

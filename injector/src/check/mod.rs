@@ -9,6 +9,8 @@ mod code;
 mod finding;
 mod findings;
 mod manifests;
+mod owner;
+mod renewal;
 mod shipped;
 pub(crate) mod workloads;
 

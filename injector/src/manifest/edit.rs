@@ -8,27 +8,16 @@ use super::layout::{self, Lines};
 use super::objects::{self, Object};
 use super::overlay::Overlay;
 use super::parse::place;
-use super::plan::{self, Plan, Records};
+use super::plan::{self, Plan};
 use super::report::{Finding, Report};
+use super::settings::Settings;
 use super::splice::Splices;
-use super::text_record;
+use super::text_record::{self, Records};
 use super::tree::{Document, Node};
 use super::value::{self, Reading};
 use super::write::print::{self, Format};
 use crate::patch::{Operation, Patch, Pointer};
-use crate::policy::Policy;
 use crate::request::TextRecord;
-
-/// What the user asked for.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// What holds for every pod.
-    pub policy: Policy,
-    /// The namespace of objects that name none.
-    pub namespace: String,
-    /// Print a document anew where it cannot be edited in place.
-    pub reformat: bool,
-}
 
 /// An edited file.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::edit::Settings;
 use super::error::ManifestError;
 use super::objects::objects;
+use super::settings::Settings;
 use super::value;
 use crate::outcome::Outcome;
 

@@ -15,6 +15,7 @@ mod overlay;
 mod parse;
 mod plan;
 mod report;
+mod settings;
 mod splice;
 mod text_record;
 mod tree;
@@ -23,8 +24,9 @@ mod write;
 
 pub(crate) use objects::{Object, objects};
 
-pub use edit::{Edited, Settings, inject, read, uninject};
+pub use edit::{Edited, inject, read, uninject};
 pub use error::{ManifestError, Place};
 pub use explain::{Answer, Explanation, explain};
 pub use report::{Finding, Report};
+pub use settings::Settings;
 pub use write::print::{Format, print};

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::edit::Settings;
 use super::objects::{self, Object};
 use super::report::Finding;
+use super::settings::Settings;
+use super::text_record::Records;
 use super::value::Reading;
 use crate::outcome::Outcome;
 use crate::patch::Patch;
@@ -25,17 +26,6 @@ pub(super) struct Plan {
     pub bytes: BTreeMap<String, String>,
     /// What the text loses that goes into the record of the patch.
     pub records: Records,
-}
-
-/// What goes into the record of a patch of the text that it replaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Records {
-    /// Nothing: the patch writes no record.
-    Nothing,
-    /// Null and empty parents; the record itself is replaced too, by its successor.
-    Parents,
-    /// Every value.
-    Everything,
 }
 
 /// The plan of an injection.

@@ -6,9 +6,19 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::overlay::Overlay;
-use super::plan::Records;
 use crate::patch::Pointer;
 use crate::request::TextRecord;
+
+/// What goes into the record of a patch of the text that it replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Records {
+    /// Nothing: the patch writes no record.
+    Nothing,
+    /// Null and empty parents; the record itself is replaced too, by its successor.
+    Parents,
+    /// Every value.
+    Everything,
+}
 
 /// The bytes of the values of the pod at `pod` that get others, by `what` all or only the null and
 /// empty ones: in a mapping what stands after the colon, in a list the value itself.

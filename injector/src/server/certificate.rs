@@ -3,7 +3,7 @@
 use certs::store::FolderStore;
 use certs::{Files, Names, Replica, Serving};
 
-use super::run::ServerError;
+use super::error::ServerError;
 use crate::config::{Config, TlsMode};
 
 /// Starts what keeps the certificate current. `namespace` is the injector's own; `client` is

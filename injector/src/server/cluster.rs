@@ -6,9 +6,9 @@ use certs::Trust;
 use tokio::sync::watch;
 
 use super::certificate;
+use super::error::ServerError;
 use super::healing;
 use super::live::Live;
-use super::run::ServerError;
 use crate::config::Config;
 use crate::healing::{Healing, State};
 use crate::kubernetes::{

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::error::ServerError;
 use super::live::Live;
 use super::metrics::Metrics;
-use super::run::ServerError;
 use crate::config::{Config, Heal};
 use crate::healing::{Healing, Hold, Rules, Settings, State, Surroundings};
 use crate::kubernetes::{Election, Keeper, connect_without_retry};

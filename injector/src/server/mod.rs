@@ -10,6 +10,7 @@ mod budget;
 mod certificate;
 mod cluster;
 mod connections;
+mod error;
 mod handshake;
 mod healing;
 mod lifecycle;
@@ -25,5 +26,6 @@ mod routes;
 mod run;
 mod workers;
 
+pub use error::ServerError;
 pub use logging::{Writer as LogWriter, start as start_logging};
-pub use run::{ServerError, run};
+pub use run::run;

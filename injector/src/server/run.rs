@@ -14,6 +14,7 @@ use super::budget::Budget;
 use super::certificate;
 use super::cluster::{self, ClusterState};
 use super::connections::Connections;
+use super::error::ServerError;
 use super::healing;
 use super::lifecycle::{Lifecycle, Phase, Signals};
 use super::live::Live;
@@ -23,43 +24,10 @@ use super::readiness::Readiness;
 use super::reload;
 use super::review::Reviews;
 use super::workers::Workers;
-use crate::config::{Config, ConfigError, Overrides, load_templates};
+use crate::config::{Config, Overrides, load_templates};
 
 /// Connections to the operations port: probes and scrapers are few.
 const OPERATIONS_CONNECTIONS: usize = 64;
-
-/// Why the server cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// A configuration or template that cannot be used.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A port that cannot be had.
-    #[error("cannot listen on {address} ({key}): {source}: is another process there?")]
-    Listen {
-        /// What was asked for.
-        address: SocketAddr,
-        /// The key that says so.
-        key: &'static str,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// A thread that cannot be had.
-    #[error("cannot start a thread: {0}: is there a limit on processes?")]
-    Threads(std::io::Error),
-    /// A signal handler that cannot be set.
-    #[error("cannot listen for signals: {0}")]
-    Signals(std::io::Error),
-    /// Names or files of the certificate.
-    #[error(transparent)]
-    Certificate(#[from] certs::Error),
-    /// No place for the certificate.
-    #[error("tls.folder: name the folder of the certificate")]
-    NoFolder,
-    /// No way to the API server.
-    #[error("{0} (to run without a cluster: --no-kubernetes)")]
-    Kubernetes(#[from] crate::kubernetes::Error),
-}
 
 /// Serves until SIGTERM or SIGINT, then finishes what is under way. `overrides` are what `config`
 /// came from: both are resolved again when files change.

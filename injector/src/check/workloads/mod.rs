@@ -4,27 +4,25 @@
 //! Objects that exist are told by their uid, and only a pod that exists can lack its sidecar
 //! already. One file per concern: what stands in [`annotations`], what the core would answer
 //! ([`decision`]), whether the API server would ask at all ([`sieve`]), what the pods have
-//! ([`sidecar`]), whose they are ([`owner`]) and what renews them ([`renewal`]). [`lack`] is all of
-//! that about one pod in a word, for who follows a cluster.
+//! ([`sidecar`]), whose they are ([`super::owner`]) and what renews them ([`super::renewal`]).
+//! [`lack`] is all of that about one pod in a word, for who follows a cluster.
 
 mod annotations;
 mod decision;
 mod lack;
 mod namespaces;
-mod owner;
-mod renewal;
 mod sidecar;
 mod sieve;
 
 use serde_json::Value;
 
-pub(super) use self::renewal::Renewal;
 pub(super) use self::sieve::Namespaces;
 pub(crate) use self::sieve::Sieve;
 
-use self::owner::{Owner, Owners};
 use super::Code;
 use super::findings::{Draft, Findings, Remedy};
+use super::owner::{Owner, Owners};
+use super::renewal::Renewal;
 use crate::manifest::{Object, Settings, objects};
 use crate::outcome::Outcome;
 use crate::pod::{Pod, text};

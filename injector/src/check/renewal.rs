@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::Fix;
 use super::owner::Owner;
-use crate::check::Fix;
 use crate::pod::Pod;
 
 /// How pods are replaced by such that the injector sees.
@@ -85,8 +85,7 @@ impl Renewal {
 
 #[cfg(test)]
 mod tests {
-    use super::{Owner, Renewal};
-    use crate::check::Fix;
+    use super::{Fix, Owner, Renewal};
     use crate::pod::Pod;
     use serde_json::json;
 
