@@ -140,6 +140,13 @@ pub struct Addresses {
     pub profiles: Option<SocketAddr>,
 }
 
+impl Addresses {
+    /// Whether what comes in there is for the application.
+    pub(crate) fn is_provider(&self, address: &SocketAddr) -> bool {
+        self.provider.contains(address) || self.provider_grpc.contains(address)
+    }
+}
+
 impl Proxy {
     /// Opens the listeners and starts the workers. Call it within a tokio runtime, which then
     /// carries what is no traffic: accepting, and following the source.

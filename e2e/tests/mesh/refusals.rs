@@ -120,6 +120,22 @@ async fn a_request_that_comes_back_is_stopped() -> Result<()> {
     Ok(())
 }
 
+/// Every replica finds itself among the instances of its service, and is as good as the others.
+#[tokio::test]
+async fn a_service_that_calls_itself_by_name_is_answered() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let application = mesh.mockserver("orders", &[])?;
+    let orders = mesh.sidecar("orders").serving("orders", application.port).start()?;
+    mesh.registry.wait_for("orders", &["UP"]).await?;
+    let reply = orders.get("http://orders/hello").await?;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    // It came in where requests of others do: it did not go to the application directly.
+    let text = reply.text();
+    assert!(text.contains("x-cse-src-microservice: orders"), "{text}");
+    assert!(text.contains("x-forwarded-host: orders"), "{text}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_registry_that_is_not_there_refuses_only_what_nobody_knows() -> Result<()> {
     let mesh = Mesh::start()?;

@@ -85,11 +85,16 @@ impl Choice {
         Some(Self { endpoint, index, began })
     }
 
-    /// Refuses to send a request to where it came in.
+    /// Refuses to send a request to where it came in. Our own provider side is nobody's way back:
+    /// what comes in there goes to the application, which may call its own service like any other.
     pub(crate) fn check_loop(&self, here: &Here<'_>) -> Result<(), Refusal> {
         let shared = &here.worker.shared;
         match &self.endpoint.id.address {
-            Address::Known(address) if shared.is_own(*address) => Err(Refusal::Loop),
+            Address::Known(address)
+                if shared.is_own(*address) && !shared.addresses.is_provider(address) =>
+            {
+                Err(Refusal::Loop)
+            }
             _ => Ok(()),
         }
     }
