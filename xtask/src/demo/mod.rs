@@ -1,6 +1,5 @@
 //! `cargo xtask demo`: what this is for, shown as it happens.
 
-mod cluster;
 mod injection;
 mod mesh;
 mod screen;
@@ -20,8 +19,6 @@ Acts:
      into the manifests of examples/chain. It needs ip (apt-get install iproute2), and a machine
      where users may make namespaces, or root; elsewhere the pods share the loopback interface, and
      what had to be replaced for that is printed.
-  3  All of it on a real node, as a user installs it: with --cluster, and as root. A kubelet and
-     containerd run the pods, from images of this checkout, in namespaces of their own.
 
 Each act checks what it shows: the exit status is 0 only if all was as promised. Nothing stays
 behind, however it ends, but with --keep.";
@@ -35,16 +32,12 @@ const PROGRAMS: [(&str, &str); 5] = [
 ];
 
 /// Options of `cargo xtask demo`.
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, Args)]
 #[command(after_help = ACTS)]
 pub(crate) struct Demo {
     /// Show one act only
     #[arg(long, value_name = "ACT")]
     act: Option<Act>,
-    /// Show the third act only: Kubernetes with one node, on this machine
-    #[arg(long, conflicts_with = "act")]
-    cluster: bool,
     /// Leave everything running and say how to use and stop it
     #[arg(long)]
     keep: bool,
@@ -96,10 +89,6 @@ impl Demo {
         let plays = |act| self.act.is_none_or(|chosen| chosen == act);
         // All at once for either act: another selection would be another build of what they share.
         let programs = cargo::programs(&PROGRAMS)?;
-        if self.cluster {
-            left.extend(cluster::play(screen, &programs, self.keep)?);
-            return Ok(());
-        }
         if plays(Act::Injection) {
             left.extend(injection::play(screen, &programs, self.keep)?);
         }
