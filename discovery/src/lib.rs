@@ -3,6 +3,7 @@
 //! A source publishes [`mesh::Snapshot`]s of what was asked for. Requests read the last one and
 //! never wait for the source, but for a service that nobody has asked for yet.
 
+pub mod ads;
 mod fixed;
 pub mod servicecenter;
 mod source;

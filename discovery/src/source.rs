@@ -17,6 +17,12 @@ pub trait Source: Send + Sync + 'static {
     /// rather than at its next refresh. Cheap, however often it is said.
     fn doubt(&self, _key: &ServiceKey) {}
 
+    /// Whether services may be called by an address (Kubernetes' cluster IPs): then one has to be
+    /// asked for as names are.
+    fn knows_addresses(&self) -> bool {
+        false
+    }
+
     /// What is known of all services that are tracked.
     fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>>;
 

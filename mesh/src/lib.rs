@@ -7,6 +7,7 @@
 pub mod balance;
 mod breaker;
 mod choice;
+mod cluster;
 mod destination;
 mod egress;
 mod eviction;
@@ -22,9 +23,11 @@ mod service_key;
 mod snapshot;
 pub mod trace;
 mod version;
+pub mod virtual_host;
 
 pub use breaker::{Breaker, BreakerState, BreakerTerms, Permit};
 pub use choice::{RoundRobin, choose};
+pub use cluster::{Balance, Cluster, ClusterTerms, ConnectionLimits, Locality, Member, Security};
 pub use destination::{Authority, BadAuthority, Passthrough, Unclaimed, ungoverned};
 pub use egress::{BadEgressHost, Egress, EgressPort};
 pub use eviction::Eviction;
@@ -34,7 +37,7 @@ pub use instance::{Endpoint, Instance, InstanceId, Protocol, Status};
 pub use rate::{Bucket, Rate};
 pub use resend::{Failure, Resend, resend};
 pub use retry::{Backoff, Budget, BudgetTerms, Retries, Retry};
-pub use service::{Service, Tags};
+pub use service::{Port, Routing, Service, Tags};
 pub use service_key::ServiceKey;
 pub use snapshot::{Change, Snapshot};
 pub use version::{Version, VersionRule};

@@ -12,6 +12,9 @@ use crate::service_key::ServiceKey;
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     services: HashMap<ServiceKey, Arc<Service>>,
+    /// Whether nothing may be called that is not in the mesh, as its source says (Istio's
+    /// `outboundTrafficPolicy: REGISTRY_ONLY`).
+    pub closed: bool,
 }
 
 /// What became of one service between two snapshots.

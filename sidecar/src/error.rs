@@ -47,6 +47,9 @@ pub enum Error {
     /// The client of service-center does not start.
     #[error(transparent)]
     ServiceCenter(#[from] discovery::servicecenter::Error),
+    /// The client of istiod does not start.
+    #[error(transparent)]
+    Pilot(#[from] discovery::ads::Error),
 }
 
 fn named(tag: &str) -> &str {

@@ -4,6 +4,7 @@
 
 mod access_log;
 mod admin;
+mod backend;
 pub mod cli;
 mod clock;
 pub mod configuration;
@@ -11,6 +12,7 @@ mod error;
 mod lifecycle;
 mod listener;
 mod metrics;
+mod pilot;
 mod plan;
 mod profiling;
 mod proxy;

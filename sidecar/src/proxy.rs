@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use discovery::Source;
+use discovery::ads::Ads;
 use discovery::servicecenter::Standing;
 use mesh::Protocol;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) access_log: AccessLog,
     /// How our registration stands, where there is one.
     pub(crate) standing: OnceLock<watch::Receiver<Standing>>,
+    /// The client of a control plane, where there is one.
+    pub(crate) xds: OnceLock<Arc<Ads>>,
     /// How the configuration stands on the disk, where it is followed.
     pub(crate) configuration: OnceLock<watch::Receiver<Reload>>,
     /// What each worker has open.
@@ -192,6 +195,7 @@ impl Proxy {
             access_log,
             started: SystemTime::now(),
             standing: OnceLock::new(),
+            xds: OnceLock::new(),
             configuration: OnceLock::new(),
             censuses: OnceLock::new(),
             addresses,
@@ -275,6 +279,11 @@ impl Proxy {
     /// Lets `/v1/mesher/health` say how the registration stands. The first word counts.
     pub fn show_standing(&self, standing: watch::Receiver<Standing>) {
         let _ = self.shared.standing.set(standing);
+    }
+
+    /// Lets the admin port show what a control plane says. The first word counts.
+    pub(crate) fn show_xds(&self, client: Arc<Ads>) {
+        let _ = self.shared.xds.set(client);
     }
 
     /// Where it listens.

@@ -7,6 +7,7 @@ mod governance;
 mod grpc;
 mod half_dead;
 mod http2;
+mod istio;
 mod metrics;
 mod namespaces;
 mod passthrough;

@@ -51,6 +51,11 @@ impl Shares {
         Some(Self(order.collect()))
     }
 
+    /// Who has one turn after the other, of one round.
+    pub fn order(&self) -> impl Iterator<Item = usize> + '_ {
+        self.0.iter().map(|place| usize::from(*place))
+    }
+
     /// Who has the turn.
     pub fn at(&self, turn: usize) -> usize {
         self.0[turn % self.0.len()].into()

@@ -9,6 +9,7 @@ use mesh::Status;
 use serde::Serialize;
 
 use super::time::{seconds_since, timestamp};
+use super::xds::Xds;
 use crate::proxy::Shared;
 use crate::settings;
 
@@ -38,6 +39,9 @@ pub(super) struct Discovery {
     /// Their instances, of every status.
     instances: usize,
     registration: Registration,
+    /// How it goes with a control plane, where one is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    xds: Option<Xds>,
 }
 
 /// How others learn of us.
@@ -100,6 +104,7 @@ impl Discovery {
                 instance_status: standing.status.map(Status::as_str),
                 error: standing.error,
             },
+            xds: shared.xds.get().map(|client| Xds::of(client, &snapshot)),
         }
     }
 }

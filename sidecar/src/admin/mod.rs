@@ -14,6 +14,7 @@ mod page;
 mod services;
 mod status;
 mod time;
+mod xds;
 
 use std::io;
 use std::net::TcpListener;

@@ -18,6 +18,7 @@ mod drain;
 mod logging;
 mod run;
 mod status;
+mod xds;
 
 /// The exit code for a configuration with errors: the command itself worked.
 const FAULTY: u8 = 3;
@@ -63,6 +64,8 @@ enum Command {
     Status(status::Args),
     /// Ask the mesher of this pod to stop taking requests, and wait until it has
     Drain(drain::Args),
+    /// Ask istiod what it would send to the mesher of this pod
+    Xds(xds::Args),
     /// Print the version
     Version,
 }
@@ -101,6 +104,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit
         Some(Command::Check(args)) => check::run(args),
         Some(Command::Status(args)) => status::run(args, &inputs(NamedFiles::MayBeElsewhere)),
         Some(Command::Drain(args)) => drain::run(args, &inputs(NamedFiles::MayBeElsewhere)),
+        Some(Command::Xds(args)) => xds::run(args, &inputs(NamedFiles::MayBeElsewhere)),
         Some(Command::Version) => print(concat!("mesher ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }

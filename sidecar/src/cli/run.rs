@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use discovery::servicecenter::Metrics;
 use tokio::time::timeout;
 
 use super::logging;
+use crate::backend::Backend;
 use crate::configuration::{Inputs, Reload, follow};
 use crate::metrics;
 use crate::proxy::Proxy;
-use crate::registration;
-use crate::settings::{Discovery, Settings};
+use crate::settings::Settings;
 use crate::tls::Tls;
 
 /// How long the instance's leaving may take once the proxy has ended.
@@ -42,24 +41,14 @@ pub(super) fn run(inputs: &Inputs) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(inputs: Inputs, settings: Settings, started: Reload) -> anyhow::Result<()> {
-    let Discovery::ServiceCenter(terms) = &settings.discovery else {
-        bail!(
-            "services can't be learned from Istio yet: set DISCOVERY_TYPE=sc, or the annotation \
-             sidecar.mesher.io/discoveryType: sc"
-        );
-    };
     let tls = Arc::new(Tls::load(&settings)?);
-    let calls = Metrics::default();
-    let source = registration::start(&settings, terms, &calls, &tls)?;
-    let mut proxy = Proxy::start_with(settings.clone(), Arc::clone(&source) as _, tls)?;
+    let backend = Backend::start(&settings, &tls)?;
+    let mut proxy = Proxy::start_with(settings.clone(), backend.source(), tls)?;
     let (changed, reloads) = follow(inputs, settings.clone(), started);
     proxy.follow_settings(changed);
-    proxy.show_standing(source.standing());
+    backend.show(&proxy);
     proxy.show_configuration(reloads.clone());
-    proxy.measure(|registry| {
-        calls.register(registry);
-        metrics::of_reloads(registry, reloads);
-    });
+    proxy.measure(|registry| metrics::of_reloads(registry, reloads));
     let addresses = proxy.addresses();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -73,7 +62,7 @@ async fn serve(inputs: Inputs, settings: Settings, started: Reload) -> anyhow::R
         profiles = ?addresses.profiles,
         "serving"
     );
-    let attending = registration::attend(source, proxy.lifecycle().clone(), &settings);
+    let attending = backend.attend(proxy.lifecycle().clone(), &settings);
     proxy.until_signalled().await.context("cannot listen for signals")?;
     if timeout(LEAVING, attending).await.is_err() {
         tracing::warn!("service-center was not told that the instance leaves: its lease will end");

@@ -11,6 +11,7 @@ mod local;
 mod publish;
 mod registry;
 mod route;
+mod routed;
 mod service;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ pub(crate) use self::registry::{
     Address, Endpoint, EndpointId, PoolId, Registry, ServiceState, Unusable,
 };
 pub(crate) use self::route::{Kind, Route};
+pub(crate) use self::routed::{Routed, Ruled, Told};
 pub(crate) use self::service::ServicePlan;
 
 /// All services, by what requests call them. Immutable; the next one shares what did not change.
@@ -34,6 +36,8 @@ pub(crate) struct Plan {
     services: HashMap<ServiceKey, Arc<ServicePlan>>,
     /// Those of the application that requests belong to, by name alone.
     by_name: HashMap<Arc<str>, Arc<ServicePlan>>,
+    /// Whether the source lets nothing out of the mesh.
+    pub(crate) closed: bool,
 }
 
 impl Plan {
@@ -61,7 +65,11 @@ impl Plan {
         scope: &str,
         now: Duration,
     ) -> (Self, u64) {
-        let mut next = Self { services: self.services.clone(), by_name: self.by_name.clone() };
+        let mut next = Self {
+            services: self.services.clone(),
+            by_name: self.by_name.clone(),
+            closed: self.closed,
+        };
         let mut compiled = 0;
         for change in changes {
             let plan = match change {
@@ -69,13 +77,33 @@ impl Plan {
                 Change::Removed(key) => ServicePlan::withdrawn(&key, registry, governed),
             };
             compiled += 1;
-            let (key, plan) = (plan.state.key.clone(), Arc::new(plan));
-            if *key.scope == *scope {
-                next.by_name.insert(Arc::clone(&key.name), Arc::clone(&plan));
-            }
-            next.services.insert(key, plan);
+            next.take_in(plan, scope);
         }
         (next, compiled)
+    }
+
+    fn take_in(&mut self, mut plan: ServicePlan, scope: &str) {
+        let key = plan.state.key.clone();
+        let last = self.services.get(&key).map(Arc::clone);
+        let last_names = last.iter().flat_map(|last| &last.names);
+        if plan.withdrawn {
+            // Its names must not leave the mesh either.
+            plan.names.extend(last_names.cloned());
+        } else {
+            for name in last_names.filter(|name| !plan.names.contains(name)) {
+                if self.by_name.get(name).is_some_and(|of| of.state.key == key) {
+                    self.by_name.remove(name);
+                }
+            }
+        }
+        let plan = Arc::new(plan);
+        if *key.scope == *scope {
+            self.by_name.insert(Arc::clone(&key.name), Arc::clone(&plan));
+        }
+        for name in &plan.names {
+            self.by_name.insert(Arc::clone(name), Arc::clone(&plan));
+        }
+        self.services.insert(key, plan);
     }
 }
 

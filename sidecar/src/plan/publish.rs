@@ -100,7 +100,7 @@ impl Plans {
 
     fn swap(&self, next: Arc<Snapshot>) {
         let mut known = self.compiled_of.lock().unwrap_or_else(PoisonError::into_inner);
-        self.take_in(next.changes_since(&known));
+        self.take_in(next.changes_since(&known), next.closed);
         *known = next;
     }
 
@@ -116,17 +116,18 @@ impl Plans {
         let gone = gone.services().filter(|service| service.withdrawn);
         let gone = gone.map(|service| Change::Removed(service.state.key.clone()));
         let there = known.services().map(|service| Change::Put(Arc::clone(service)));
-        self.take_in(gone.chain(there));
+        self.take_in(gone.chain(there), known.closed);
     }
 
-    fn take_in(&self, changes: impl Iterator<Item = Change>) {
+    fn take_in(&self, changes: impl Iterator<Item = Change>, closed: bool) {
         let mut changes = changes.peekable();
-        if changes.peek().is_none() {
+        if changes.peek().is_none() && self.is_closed() == closed {
             return;
         }
         let (now, governed) = (self.clock.now(), self.governed.load());
         let plan = self.plan.load();
-        let (plan, compiled) = plan.with(changes, &self.registry, &governed, &self.scope, now);
+        let (mut plan, compiled) = plan.with(changes, &self.registry, &governed, &self.scope, now);
+        plan.closed = closed;
         self.plan.store(Arc::new(plan));
         self.compiled.fetch_add(compiled, Ordering::Relaxed);
         self.swapped.send_replace(());
@@ -149,6 +150,11 @@ impl Plans {
         plan.named(name).filter(|service| !service.withdrawn).cloned()
     }
 
+    /// The same; a source whose names have no case (hosts) knows it in lower case.
+    fn known_as_written(&self, name: &str) -> Option<Arc<ServicePlan>> {
+        self.known(name).or_else(|| self.known(&name.to_ascii_lowercase()))
+    }
+
     /// The service called `name`, asking the source for it.
     pub(crate) async fn find(&self, name: &str) -> Lookup {
         let deadline = Instant::now() + FIRST_USE;
@@ -157,11 +163,12 @@ impl Plans {
         if answer == Answer::Known {
             // It is in a snapshot, so it will be in a plan.
             let mut swapped = self.swapped.subscribe();
-            let compiled = swapped.wait_for(|()| self.known(name).is_some());
+            let compiled = swapped.wait_for(|()| self.known_as_written(name).is_some());
             let _ = timeout_at(deadline, compiled).await;
         }
         let plan = self.plan.load();
-        match (plan.named(name), answer) {
+        let named = plan.named(name).or_else(|| plan.named(&name.to_ascii_lowercase()));
+        match (named, answer) {
             (Some(service), _) => Lookup::Service(Arc::clone(service)),
             (None, Answer::Unknown) => Lookup::Unknown,
             (None, Answer::Known | Answer::Unavailable) => Lookup::Unavailable,
@@ -197,6 +204,16 @@ impl Plans {
     /// What the settings say of services.
     pub(crate) fn governed(&self) -> arc_swap::Guard<Arc<Governed>> {
         self.governed.load()
+    }
+
+    /// Whether the source has services that are called by an address.
+    pub(crate) fn knows_addresses(&self) -> bool {
+        self.source.knows_addresses()
+    }
+
+    /// Whether the source lets nothing out of the mesh.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.plan.load().closed
     }
 
     /// What requests are counted for that name no service.

@@ -7,7 +7,7 @@ use mesh::balance::{Maglev, Ring, Strategy};
 use mesh::route::Subset;
 
 use super::limits::Limits;
-use super::{Endpoint, ServiceState};
+use super::{Endpoint, Ruled, ServiceState};
 use crate::settings::Terms;
 
 /// Where a request may go.
@@ -25,6 +25,9 @@ pub(crate) struct Route {
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
     /// How many of them are close by; the others are for when none of these can be used.
     pub(crate) close: usize,
+    /// What a rule of its source says besides (Istio). Such endpoints are the application itself,
+    /// without a proxy of ours before it.
+    pub(crate) ruled: Option<Ruled>,
     /// Whose a hash is, where that decides.
     table: Table,
 }
@@ -59,6 +62,16 @@ enum Table {
 impl Made<'_> {
     /// A route to these endpoints, the first `close` of which are close by.
     pub(super) fn to(&self, endpoints: Vec<Arc<Endpoint>>, close: usize) -> Arc<Route> {
+        self.to_ruled(endpoints, close, None)
+    }
+
+    /// The same, where a rule of the source leads there.
+    pub(super) fn to_ruled(
+        &self,
+        endpoints: Vec<Arc<Endpoint>>,
+        close: usize,
+        ruled: Option<Ruled>,
+    ) -> Arc<Route> {
         let named = || endpoints.iter().map(|one| one.id.address.to_string()).collect::<Vec<_>>();
         let table = match &self.terms.balancing.strategy {
             Strategy::RingHash(_) => Table::Ring(Ring::new(named().iter().map(String::as_str))),
@@ -73,12 +86,18 @@ impl Made<'_> {
             subset: self.subset.clone(),
             endpoints: endpoints.into(),
             close,
+            ruled,
             table,
         })
     }
 }
 
 impl Route {
+    /// Whether a proxy of ours is before its endpoints, and can be told and believed things.
+    pub(crate) fn has_peers(&self) -> bool {
+        self.kind == Kind::Service && self.ruled.is_none()
+    }
+
     /// Whose a hash is, where that decides.
     pub(crate) fn of_hash(&self, hash: u64) -> Option<usize> {
         match &self.table {

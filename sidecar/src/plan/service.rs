@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh::route::{Asked, Rule, Shares, Subset};
+use mesh::virtual_host::Request;
 use mesh::{Protocol, RoundRobin, Service, ServiceKey};
 
 use super::governed::Governed;
 use super::registry::EndpointId;
 use super::route::Made;
-use super::{Address, Endpoint, Kind, Registry, Route, ServiceState};
+use super::{Address, Endpoint, Kind, Registry, Route, Routed, ServiceState};
 use crate::settings::Terms;
 
 /// One service.
@@ -20,6 +21,10 @@ pub(crate) struct ServicePlan {
     pub(crate) withdrawn: bool,
     pub(crate) state: Arc<ServiceState>,
     ways: Vec<Way>,
+    /// Where its source says where requests go, instead (Istio).
+    routed: Option<Routed>,
+    /// What it is called besides its own name.
+    pub(super) names: Vec<Arc<str>>,
     /// Where no instance is.
     nowhere: Arc<Route>,
 }
@@ -69,6 +74,11 @@ impl ServicePlan {
     ) -> Self {
         let mut plan = Self::withdrawn(&service.key, registry, governed);
         plan.withdrawn = false;
+        if let Some(routing) = &service.routing {
+            plan.names.clone_from(&routing.names);
+            plan.routed = Some(Routed::compile(routing, registry, governed, &plan.state, now));
+            return plan;
+        }
         let rules = governed.rules(&service.key);
         for protocol in [Protocol::Rest, Protocol::Grpc] {
             let mut compiling = Compiling {
@@ -102,7 +112,8 @@ impl ServicePlan {
     pub(super) fn withdrawn(key: &ServiceKey, registry: &Registry, governed: &Governed) -> Self {
         let state = registry.service(key);
         let nowhere = made(&state, governed, &Subset::default()).to(Vec::new(), 0);
-        Self { withdrawn: true, state, ways: Vec::new(), nowhere }
+        let (ways, names) = (Vec::new(), Vec::new());
+        Self { withdrawn: true, state, ways, routed: None, names, nowhere }
     }
 
     /// The terms of its requests.
@@ -122,8 +133,24 @@ impl ServicePlan {
         division.map_or(&way.default, Division::next)
     }
 
+    /// The same, where rules of the source may look at more of a request.
+    pub(crate) fn route_of(
+        &self,
+        protocol: Protocol,
+        port: Option<u16>,
+        request: &impl Request,
+    ) -> &Arc<Route> {
+        match &self.routed {
+            None => self.route(protocol, port, request),
+            Some(routed) => routed.route(protocol, port, request),
+        }
+    }
+
     /// The route of what is no request yet: where no rule is about it.
     pub(crate) fn default_route(&self, protocol: Protocol, port: Option<u16>) -> &Arc<Route> {
+        if let Some(routed) = &self.routed {
+            return routed.any(port);
+        }
         self.way(protocol, port).map_or(&self.nowhere, |way| &way.default)
     }
 
@@ -135,7 +162,8 @@ impl ServicePlan {
 
     /// Every route: of each way, those of its rules, and the default.
     pub(crate) fn routes(&self) -> impl Iterator<Item = Shown<'_>> {
-        self.ways.iter().flat_map(|way| {
+        let routed = self.routed.iter().flat_map(Routed::routes);
+        let ways = self.ways.iter().flat_map(|way| {
             let shown = |route, rule| Shown { protocol: way.protocol, port: way.port, route, rule };
             let divided = way.rules.iter().enumerate().flat_map(move |(number, division)| {
                 let shares = division.shares();
@@ -146,7 +174,8 @@ impl ServicePlan {
                     .map(move |(route, share)| shown(route, Some((number, share))))
             });
             divided.chain(std::iter::once(shown(&way.default, None)))
-        })
+        });
+        routed.chain(ways)
     }
 
     /// Whether there is an instance to send a request to `port` to.

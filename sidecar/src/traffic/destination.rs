@@ -1,5 +1,6 @@
 //! Whom a request is for, and the way there.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::str;
@@ -10,6 +11,7 @@ use hyper::http::request;
 use hyper::http::uri::{Scheme, Uri};
 use hyper::{Method, Version};
 use mesh::route::{Asked, Subset};
+use mesh::virtual_host::Request;
 use mesh::{Authority, BadAuthority, Passthrough, Protocol, ServiceKey, Unclaimed, ungoverned};
 
 use super::headers::{FORWARDED_PORT, VIA};
@@ -186,7 +188,7 @@ impl Destination {
     ) -> Result<Arc<Route>, Refusal> {
         Ok(match self.find(here).await? {
             Found::Service(service) => {
-                Arc::clone(service.route(self.protocol, self.port, &Head(head)))
+                Arc::clone(service.route_of(self.protocol, self.port, &Head(head)))
             }
             Found::Outside(route) => route,
         })
@@ -213,10 +215,14 @@ impl Destination {
             return Ok(Found::Outside(shared.plans.outside(host, port, self.protocol)));
         }
         let authority = Authority { host, port: self.port };
-        let lookup = if authority.is_address() {
-            Lookup::Unknown
-        } else {
-            Box::pin(shared.plans.find(host)).await
+        let lookup = match (authority.is_address(), shared.plans.knows_addresses()) {
+            (true, false) => Lookup::Unknown,
+            (true, true) => match Box::pin(shared.plans.find(host)).await {
+                // Nearly all addresses are no service's: they go on while nobody can be asked.
+                Lookup::Unavailable => Lookup::Unknown,
+                found => found,
+            },
+            (false, _) => Box::pin(shared.plans.find(host)).await,
         };
         match lookup {
             Lookup::Service(service) => return Ok(Found::Service(service)),
@@ -224,7 +230,9 @@ impl Destination {
             Lookup::Unknown if self.form == Form::Origin => return Err(Refusal::NoDestination),
             Lookup::Unknown => {}
         }
-        self.outside(here, &authority, shared.settings().passthrough).map(Found::Outside)
+        let closed = shared.plans.is_closed();
+        let policy = if closed { Passthrough::None } else { shared.settings().passthrough };
+        self.outside(here, &authority, policy).map(Found::Outside)
     }
 
     fn outside(
@@ -291,6 +299,28 @@ impl Asked for Head<'_> {
 
     fn header(&self, name: &str) -> Option<&[u8]> {
         self.0.headers.get(name).map(HeaderValue::as_bytes)
+    }
+}
+
+impl Request for Head<'_> {
+    fn authority(&self) -> &str {
+        self.0.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.0.uri.query()
+    }
+
+    fn joined(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        let mut values = self.0.headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let first = values.next()?;
+        Some(match values.next() {
+            None => Cow::Borrowed(first),
+            Some(second) => {
+                let all = [first, second].into_iter().chain(values);
+                Cow::Owned(all.collect::<Vec<_>>().join(&b","[..]))
+            }
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use hyper::{HeaderMap, Version};
 use super::Here;
 use super::context;
 use super::destination::Destination;
-use crate::plan::{Kind, Route};
+use crate::plan::Route;
 
 /// The port of the application that the client asked for; only a proxy sets it.
 pub(crate) const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -53,7 +53,8 @@ pub(crate) fn for_instance(
     one_hop_on(headers, present);
     // Credentials for us are for nobody else.
     present.remove(headers, &[Watched::ProxyAuthorization, Watched::ForwardedPort]);
-    if route.kind == Kind::Service {
+    // An application that is reached without a proxy of ours has no use for what only those read.
+    if route.has_peers() {
         context::write(headers, marks);
         headers.append(VIA, marks.via.clone());
         if let Some(port) = destination.port() {

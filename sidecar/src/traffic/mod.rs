@@ -31,6 +31,7 @@ mod refusal;
 mod response;
 mod secure;
 mod session;
+mod told;
 mod trace;
 mod tunnel;
 mod upgrade;
@@ -164,6 +165,9 @@ async fn forward(
     route.state.touch(here.worker.coarse_now.get());
     let route = seen.goes(route);
     let terms = &route.terms;
+    if let Some(told) = route.ruled.as_ref().and_then(|ruled| ruled.told.as_ref()) {
+        return Ok(told::response(told, &head));
+    }
 
     // May it go there at all?
     admission::admit(here, route, &head)?;

@@ -25,14 +25,14 @@ use super::reason::Reason;
 use super::refusal::Refusal;
 use super::upgrade;
 use super::upstream::Http1;
-use crate::plan::{Kind, Route};
+use crate::plan::Route;
 use crate::worker::Worker;
 
 /// Whether a peer of ours says that it did not hand the request on. Others are not believed: what
 /// they say is stripped, and they would have the request sent twice.
 pub(crate) fn declined(route: &Route, headers: &HeaderMap) -> bool {
     let Some(word) = headers.get(ERROR) else { return false };
-    route.kind == Kind::Service && (word == "draining" || word == "local_refused")
+    route.has_peers() && (word == "draining" || word == "local_refused")
 }
 
 /// Makes a response of what an endpoint answered.
@@ -63,7 +63,7 @@ pub(crate) fn finish(
         headers.remove(CONTENT_LENGTH);
     }
     remove_hop_by_hop(headers);
-    if route.kind != Kind::Service {
+    if !route.has_peers() {
         headers.remove(ERROR);
     }
     // Our version, not that of the endpoint.
@@ -78,7 +78,7 @@ pub(crate) fn finish(
 /// Makes a response of one that came by HTTP/2, which has nothing for one connection only.
 fn stream(route: &Route, choice: Choice, response: Response<Download>) -> Response<ResponseBody> {
     let (mut head, incoming) = response.into_parts();
-    if route.kind != Kind::Service {
+    if !route.has_peers() {
         head.headers.remove(ERROR);
     }
     head.version = Version::HTTP_11;

@@ -201,6 +201,15 @@ pub const TOOLS: &[Tool] = &[
         recipe: Recipe::Go { programs: &[("otel-collector", ".")], ldflags: "-s -w" },
     },
     Tool {
+        name: "istiod",
+        about: "istiod 1.31: Pilot, built from Istio's module",
+        purpose: Purpose::Test,
+        recipe: Recipe::Go {
+            programs: &[("pilot-discovery", "istio.io/istio/pilot/cmd/pilot-discovery")],
+            ldflags: "-s -w -X istio.io/istio/pkg/version.buildVersion=1.31.0",
+        },
+    },
+    Tool {
         name: "cargo-deny",
         about: "cargo-deny 0.20.2: banned crates, licences, sources",
         purpose: Purpose::Lint,
