@@ -21,11 +21,12 @@ pub mod route;
 mod service;
 mod service_key;
 mod snapshot;
+mod tally;
 pub mod trace;
 mod version;
 pub mod virtual_host;
 
-pub use breaker::{Breaker, BreakerState, BreakerTerms, Permit};
+pub use breaker::{Breaker, BreakerScope, BreakerState, BreakerTerms, Permit};
 pub use choice::{RoundRobin, choose};
 pub use cluster::{Balance, Cluster, ClusterTerms, ConnectionLimits, Locality, Member, Security};
 pub use destination::{Authority, BadAuthority, Passthrough, Unclaimed, ungoverned};

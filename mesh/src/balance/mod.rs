@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use affinity::{HashOn, hash, session};
 pub use latency::Latency;
 pub use maglev::Maglev;
-pub use outlier::{Outliers, Streak};
+pub use outlier::{Outliers, Rates, Streak, SuccessRate};
 pub use pick::{fastest_mostly, lesser_of_two};
 pub use ring::Ring;
 pub use slow_start::is_warm;

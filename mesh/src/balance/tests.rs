@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::affinity::mixed;
-use super::{Latency, Maglev, Outliers, Ring, Streak, hash, lesser_of_two};
+use super::{
+    Latency, Maglev, Outliers, Rates, Ring, Streak, SuccessRate, fastest_mostly, hash, is_warm,
+    lesser_of_two,
+};
 use crate::{Eviction, RoundRobin, choose};
 
 fn names(count: usize) -> Vec<String> {
@@ -138,4 +141,132 @@ fn the_bad_one_of_ten_is_left_out_and_comes_back() {
     }
     assert_eq!(errors, [10, 5, 0, 0], "five errors each time that it was tried");
     assert!(out[7].usable(|| Duration::from_mins(4)), "it is well again");
+}
+
+#[test]
+fn latencies_that_are_skewed_are_answered_by_shares() {
+    // Each takes twice as long as the one before.
+    let takes = [5, 10, 20, 40, 80];
+    let of_two = simulate(&takes, 40_000, |now, latencies, in_flight| {
+        let at = Duration::from_millis(now);
+        lesser_of_two(mixed(now + 1), 5, |index| latencies[index].cost(at, in_flight[index]))
+    });
+    assert!(of_two.windows(2).all(|pair| pair[0] > pair[1]), "{of_two:?}");
+    let turns = RoundRobin::default();
+    let weighted = simulate(&takes, 40_000, |now, latencies, _| {
+        let at = Duration::from_millis(now);
+        let seconds = |index: usize| latencies[index].estimate(at);
+        fastest_mostly(mixed(now + 1), turns.turn(), 5, seconds)
+    });
+    let share = weighted[0] * 100 / weighted.iter().sum::<usize>();
+    assert!((73..=79).contains(&share), "seven of ten, and its turns: {weighted:?}");
+    assert!(weighted[1..].iter().all(|count| *count > 800), "the others go on: {weighted:?}");
+}
+
+#[test]
+fn those_that_stay_take_over_from_those_that_go() {
+    // Five, then ten from a third on, then three from two thirds on.
+    let count = |now: u64| match now {
+        0..10_000 => 5,
+        10_000..20_000 => 10,
+        _ => 3,
+    };
+    let turns = RoundRobin::starting_at(3);
+    let mut taken = [[0_u32; 10]; 3];
+    for now in 0..30_000_u64 {
+        let index = choose(turns.turn(), count(now), None, 0, |_| true).unwrap();
+        taken[usize::try_from(now / 10_000).unwrap()][index] += 1;
+    }
+    for (phase, there) in [5, 10, 3].into_iter().enumerate() {
+        let (used, gone) = taken[phase].split_at(there);
+        let fair = 10_000 / u32::try_from(there).unwrap();
+        assert!(used.iter().all(|count| count.abs_diff(fair) <= 1), "{taken:?}");
+        assert!(gone.iter().all(|count| *count == 0), "{taken:?}");
+    }
+}
+
+#[test]
+fn one_that_is_new_warms_up() {
+    let (turns, slow_start) = (RoundRobin::default(), Duration::from_secs(10));
+    let mut taken = [0_u32; 10];
+    for now in 0..20_000_u64 {
+        // The fourth came at the beginning, the others long before.
+        let age = Duration::from_millis(now);
+        let warm = |index: usize| index != 3 || is_warm(age, slow_start, mixed(now * 7 + 1));
+        let index = choose(turns.turn(), 4, None, 0, warm).unwrap();
+        taken[usize::try_from(now / 2_000).unwrap()] += u32::from(index == 3);
+    }
+    assert!(taken[..5].windows(2).all(|pair| pair[0] < pair[1] + 20), "{taken:?}");
+    assert!(taken[0] < 150, "{taken:?}");
+    assert!(taken[5..].iter().all(|count| count.abs_diff(500) <= 1), "{taken:?}");
+}
+
+/// Ten endpoints in turn, a request each millisecond, for two minutes. Returns the failures of each
+/// half minute, and the most that were out at once.
+fn under_outliers(terms: &Outliers, fails: impl Fn(u64, usize) -> bool) -> ([u32; 4], usize) {
+    let turns = RoundRobin::default();
+    let streaks: Vec<_> = (0..10).map(|_| Streak::default()).collect();
+    let rates: Vec<_> = (0..10).map(|_| Rates::default()).collect();
+    let out: Vec<_> = (0..10).map(|_| Eviction::default()).collect();
+    let (mut errors, mut most, mut judged) = ([0; 4], 0, 0);
+    for millis in 0..120_000_u64 {
+        let now = Duration::from_millis(millis);
+        let usable = |index: usize| out[index].usable(|| now);
+        let are_out = || (0..10).filter(|index| !usable(*index)).count();
+        let index = choose(turns.turn(), 10, None, 0, usable).unwrap();
+        let bad = fails(millis, index);
+        errors[usize::try_from(millis / 30_000).unwrap()] += u32::from(bad);
+        let period = SuccessRate::period(now);
+        rates[index].record(period, !bad);
+        let mut due = Vec::new();
+        if period > judged {
+            judged = period;
+            let counted: Vec<_> = rates.iter().map(|one| one.in_period(period - 1)).collect();
+            due = terms.success_rate.outliers(&counted);
+        }
+        if streaks[index].record(terms, Some(if bad { 500 } else { 200 })) {
+            due.push(index);
+        }
+        for index in due {
+            if terms.may_go(are_out(), 10) {
+                out[index].failed_for(now, terms.first, terms.longest);
+            }
+        }
+        most = most.max(are_out());
+    }
+    (errors, most)
+}
+
+#[test]
+fn one_that_fails_now_and_then_is_found_by_its_rate() {
+    let success_rate = SuccessRate { deviation: 1900, ..SuccessRate::default() };
+    let first = Duration::from_mins(2);
+    let by_rate = Outliers { success_rate, first, ..Outliers::default() };
+    // One of ten fails a third of its requests, never five in a row; all others one of a hundred.
+    let fails = |millis: u64, index: usize| {
+        let turn = millis / 10;
+        if index == 6 { turn.is_multiple_of(3) } else { turn % 100 == 17 }
+    };
+    let ([before, .., after], out) = under_outliers(&by_rate, fails);
+    assert_eq!(out, 1);
+    assert!(before > 2 * after, "{before} and {after}: out after ten seconds");
+    let in_a_row = Outliers { errors: 5, first, ..Outliers::default() };
+    assert_eq!(under_outliers(&in_a_row, fails).1, 0, "and by no other term");
+}
+
+#[test]
+fn a_share_is_never_exceeded_whatever_they_are_left_out_for() {
+    for most_percent in [10, 20, 50] {
+        let terms = Outliers {
+            errors: 5,
+            gateway_errors: 3,
+            success_rate: SuccessRate { deviation: 500, hosts: 3, volume: 10 },
+            most_percent,
+            ..Outliers::default()
+        };
+        // Three fail always, three more every other time.
+        let fails = |millis: u64, index: usize| index < 3 || (index < 6 && millis % 20 < 10);
+        let (_, out) = under_outliers(&terms, fails);
+        assert_eq!(out, usize::from(most_percent / 10), "{most_percent} %");
+    }
 }

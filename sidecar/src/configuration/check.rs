@@ -22,12 +22,6 @@ pub(super) fn each(values: &Values, problems: &mut Problems) {
                 }
                 continue;
             }
-            Effect::Later(feature) => {
-                if said.insert(feature) {
-                    let message = format!("has no effect yet: this version has no {feature}");
-                    add(Severity::Warning, first, message);
-                }
-            }
             Effect::Nothing | Effect::Live | Effect::Restart => {}
         }
         if let Some(refusal) = row.kind.refusal(&first.content) {

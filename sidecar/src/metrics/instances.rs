@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use mesh::BreakerState;
+
 use super::family::{Labels, Writer};
 use crate::plan::{Endpoint, Registry};
 
@@ -59,6 +61,13 @@ pub(super) fn write(writer: &mut Writer<'_>, registry: &Registry, now: Duration)
     let help = "1: it is left out for a while, as it could not be connected to or answered badly";
     writer.gauge("mesher_instance_evicted", help, |family| {
         each(&mut |labels, endpoint| family.value(labels, i64::from(!endpoint.is_usable(|| now))))
+    })?;
+    let help = "1: its own breaker refuses, or has one request on trial";
+    writer.gauge("mesher_instance_breaker_open", help, |family| {
+        each(&mut |labels, endpoint| {
+            let open = endpoint.breaker.state(now) != BreakerState::Closed;
+            family.value(labels, i64::from(open))
+        })
     })?;
     let help = "Instances that have no series, as there are too many";
     writer.one_gauge("mesher_instances_left_out", help, gauge(left_out))

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mesh::balance::{Latency, Outliers, Streak, hash};
+use mesh::balance::{Latency, Rates, Streak, hash};
 use mesh::{Breaker, Bucket, Budget, Eviction, InstanceId, Protocol, RoundRobin, ServiceKey};
 
+use super::Route;
 use crate::metrics::Counters;
 
 /// An entry that nobody used for this long is forgotten, unless a plan has it.
@@ -114,6 +115,10 @@ pub(crate) struct Endpoint {
     pub(crate) ejection: Eviction,
     /// Bad answers in a row, where somebody counts them.
     pub(crate) streak: Streak,
+    /// How often it succeeds, where somebody counts that.
+    pub(crate) rates: Rates,
+    /// Its own, where each instance has one.
+    pub(crate) breaker: Breaker,
     /// How long it takes, where somebody measures that.
     pub(crate) latency: Latency,
     /// What sessions know it by.
@@ -158,7 +163,9 @@ pub(crate) struct Registry {
     overflow: Arc<Counters>,
     next_pool: AtomicU32,
     /// Endpoints that were left out for a while, by why.
-    evictions: [AtomicU64; 3],
+    evictions: [AtomicU64; 4],
+    /// Who leaves one out for how it answers does so alone, or two together would be too many.
+    ejecting: Mutex<()>,
 }
 
 /// Why an endpoint is left out for a while.
@@ -168,8 +175,10 @@ pub(crate) enum Unusable {
     Connect,
     /// It takes one, and makes no TLS session on it.
     Tls,
-    /// It answers badly.
+    /// It answers badly, so many times in a row.
     Outlier,
+    /// It answers well less often than the others.
+    SuccessRate,
 }
 
 #[derive(Debug, Default)]
@@ -188,7 +197,8 @@ impl Registry {
             workers,
             overflow: Arc::new(Counters::new(workers)),
             next_pool: AtomicU32::default(),
-            evictions: <[AtomicU64; 3]>::default(),
+            evictions: <[AtomicU64; 4]>::default(),
+            ejecting: Mutex::default(),
         }
     }
 
@@ -221,6 +231,8 @@ impl Registry {
             eviction: Eviction::default(),
             ejection: Eviction::default(),
             streak: Streak::default(),
+            rates: Rates::default(),
+            breaker: Breaker::default(),
             latency: Latency::default(),
             session: session(id),
             came: now,
@@ -244,16 +256,20 @@ impl Registry {
     }
 
     /// How often that was done, by what for.
-    pub(crate) fn evictions(&self) -> [(&'static str, u64); 3] {
-        let [connect, tls, outlier] =
+    pub(crate) fn evictions(&self) -> [(&'static str, u64); 4] {
+        let [connect, tls, outlier, rate] =
             self.evictions.each_ref().map(|it| it.load(Ordering::Relaxed));
-        [("connect", connect), ("tls", tls), ("outlier", outlier)]
+        [("connect", connect), ("tls", tls), ("outlier", outlier), ("success_rate", rate)]
     }
 
-    /// Leaves an endpoint out for how it answers.
-    pub(crate) fn eject(&self, endpoint: &Endpoint, terms: &Outliers, now: Duration) {
-        if endpoint.ejection.failed_for(now, terms.first, terms.longest) {
-            self.evictions[Unusable::Outlier as usize].fetch_add(1, Ordering::Relaxed);
+    /// Leaves an endpoint of `route` out for how it answers, if not too many are out already.
+    pub(crate) fn eject(&self, route: &Route, endpoint: &Endpoint, why: Unusable, now: Duration) {
+        let terms = &route.terms.balancing.outliers;
+        let _alone = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
+        if terms.may_go(route.out(now), route.endpoints.len())
+            && endpoint.ejection.failed_for(now, terms.first, terms.longest)
+        {
+            self.evictions[why as usize].fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -1,10 +1,13 @@
 //! Where a request may go, with all that governs it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mesh::balance::{Maglev, Ring, Strategy};
+use mesh::balance::{Maglev, Ring, Strategy, SuccessRate};
 use mesh::route::Subset;
+use mesh::{BreakerScope, Permit};
 
 use super::limits::Limits;
 use super::{Endpoint, Ruled, ServiceState};
@@ -30,6 +33,8 @@ pub(crate) struct Route {
     pub(crate) ruled: Option<Ruled>,
     /// Whose a hash is, where that decides.
     table: Table,
+    /// The period in which success rates were last held against each other.
+    judged: AtomicU64,
 }
 
 /// Which rules a route follows.
@@ -88,6 +93,7 @@ impl Made<'_> {
             close,
             ruled,
             table,
+            judged: AtomicU64::new(0),
         })
     }
 }
@@ -105,6 +111,47 @@ impl Route {
             Table::Ring(ring) => ring.find(hash),
             Table::Maglev(maglev) => maglev.find(hash),
         }
+    }
+
+    /// Whether each endpoint has a breaker of its own, rather than all of them that of the service.
+    pub(crate) fn breaks_each(&self) -> bool {
+        let terms = &self.terms.breaker;
+        terms.enabled && terms.scope == BreakerScope::Instance
+    }
+
+    /// Asks an endpoint's own breaker for leave.
+    pub(crate) fn admit(&self, endpoint: &Endpoint, now: impl FnOnce() -> Duration) -> Permit {
+        let permit = endpoint.breaker.admit(&self.terms.breaker, now);
+        if permit == Permit::Probe {
+            self.state.breaker.turned(mesh::BreakerState::HalfOpen);
+        }
+        permit
+    }
+
+    /// Tells an endpoint's own breaker how a request has ended. Its service counts how often that
+    /// turned it.
+    pub(crate) fn judge(&self, endpoint: &Endpoint, now: Duration, permit: Permit, success: bool) {
+        if let Some(state) = endpoint.breaker.record(&self.terms.breaker, now, permit, success) {
+            self.state.breaker.turned(state);
+        }
+    }
+
+    /// The endpoints that have succeeded too seldom in the ten seconds that are over. They are told
+    /// once, to who asks first.
+    pub(crate) fn below_the_others(&self, now: Duration) -> Vec<&Arc<Endpoint>> {
+        let terms = &self.terms.balancing.outliers.success_rate;
+        let period = SuccessRate::period(now);
+        if self.judged.load(Ordering::Relaxed) == period
+            || self.judged.swap(period, Ordering::Relaxed) == period
+        {
+            return Vec::new();
+        }
+        let Some(last) = period.checked_sub(1) else { return Vec::new() };
+        // One with a greater weight stands there more than once.
+        let mut seen = BTreeSet::new();
+        let all: Vec<_> = self.endpoints.iter().filter(|it| seen.insert(it.pool)).collect();
+        let counted: Vec<_> = all.iter().map(|endpoint| endpoint.rates.in_period(last)).collect();
+        terms.outliers(&counted).into_iter().map(|place| all[place]).collect()
     }
 
     /// Endpoints that are left out for a while.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use discovery::{Fixed, Source};
+use mesh::balance::SuccessRate;
 use mesh::{
-    BreakerState, BreakerTerms, Endpoint, Instance, InstanceId, Permit, Protocol, Service,
-    ServiceKey, Status, Tags,
+    BreakerScope, BreakerState, BreakerTerms, Endpoint, Instance, InstanceId, Permit, Protocol,
+    Service, ServiceKey, Status, Tags,
 };
 
 use super::{Lookup, Plans};
 use crate::clock::Clock;
+use crate::settings::Governance;
 
 fn endpoint(port: u16, service_port: Option<u16>) -> Endpoint {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -66,6 +68,47 @@ async fn a_breaker_that_was_open_before_a_push_is_open_after_it() {
         |service: &Arc<super::ServicePlan>| Arc::clone(service.default_route(Protocol::Rest, None));
     let same = Arc::ptr_eq(&route(&before).endpoints[0], &route(&after).endpoints[0]);
     assert!(same, "an endpoint that stayed keeps its pool and its eviction");
+}
+
+#[tokio::test]
+async fn what_was_counted_of_an_instance_survives_a_push_and_other_terms() {
+    let source = Arc::new(Fixed::new([service("b", &[1, 2, 3, 4])]));
+    let plans = following(&source, "b").await;
+    let mut governance = Governance::default();
+    governance.consumer.breaker = BreakerTerms {
+        scope: BreakerScope::Instance,
+        enabled: true,
+        volume: 1,
+        ..BreakerTerms::default()
+    };
+    let success_rate = SuccessRate { deviation: 1000, hosts: 3, volume: 4 };
+    governance.consumer.balancing.outliers.success_rate = success_rate;
+    plans.govern(&governance);
+    let route =
+        |plans: &Plans| Arc::clone(plans.known("b").unwrap().default_route(Protocol::Rest, None));
+    let before = route(&plans);
+    assert!(before.breaks_each());
+    let now = Duration::from_secs(15);
+    before.judge(&before.endpoints[0], now, Permit::Pass, false);
+    for (at, endpoint) in before.endpoints.iter().enumerate() {
+        for number in 0..4 {
+            endpoint.rates.record(SuccessRate::period(now), number >= at);
+        }
+    }
+
+    source.change(|snapshot| snapshot.put(service("b", &[1, 2, 3, 4, 5])));
+    endpoints(&plans, "b", 5).await;
+    governance.consumer.breaker.sleep = Duration::from_secs(20);
+    plans.govern(&governance);
+    let after = route(&plans);
+    assert_eq!(after.admit(&after.endpoints[0], || now), Permit::Refused);
+    assert_eq!(after.admit(&after.endpoints[4], || now), Permit::Pass);
+    assert_eq!(after.state.breaker.turns(BreakerState::Open), 1, "its service counts it");
+    assert!(after.below_the_others(now).is_empty(), "the ten seconds are not over");
+    let later = now + Duration::from_secs(10);
+    let below: Vec<_> = after.below_the_others(later).into_iter().map(|it| it.pool).collect();
+    assert_eq!(below, [after.endpoints[3].pool]);
+    assert!(after.below_the_others(later).is_empty(), "it was told once");
 }
 
 #[tokio::test]

@@ -7,13 +7,17 @@ use std::time::Duration;
 use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 use hyper::http::request;
-use mesh::balance::{HashOn, Strategy, fastest_mostly, hash, is_warm, lesser_of_two, session};
-use mesh::{Failure, Retry};
+use mesh::balance::{
+    HashOn, Strategy, SuccessRate, fastest_mostly, hash, is_warm, lesser_of_two, session,
+};
+use mesh::{Failure, Permit, Retry};
 
 use super::Here;
+use super::destination::nobody;
+use super::grpc::Call;
 use super::refusal::Refusal;
 use super::session::{SESSION, cookie};
-use crate::plan::{Address, Endpoint, Kind, Route};
+use crate::plan::{Address, Endpoint, Kind, Route, Unusable};
 
 /// An endpoint that was chosen; it counts as busy until this is dropped.
 #[derive(Debug)]
@@ -22,6 +26,27 @@ pub(crate) struct Choice {
     index: usize,
     /// When that was, where it is measured how long the answer takes.
     began: Option<Duration>,
+    /// The leave of its own breaker, where it has one.
+    pub(crate) permit: Permit,
+}
+
+/// Why nobody was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unchosen {
+    /// There is nobody, or nobody else.
+    Nobody,
+    /// The breakers of all of them are open.
+    Open,
+}
+
+impl Unchosen {
+    /// What the client is told.
+    pub(crate) fn refusal(self, route: &Route) -> Refusal {
+        match self {
+            Self::Nobody => nobody(route),
+            Self::Open => Refusal::CircuitOpen { service: Arc::clone(&route.state.key.name) },
+        }
+    }
 }
 
 /// What of a request decides where it goes, if anything does: a session, or a hash.
@@ -63,26 +88,39 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
 }
 
 impl Choice {
-    /// Chooses for the first attempt, or after another has failed. `None`: there is nobody (else).
+    /// Chooses for the first attempt, or after another has failed.
     pub(crate) fn make(
         here: &Here<'_>,
         route: &Route,
         affinity: Affinity,
         failed: Option<Failed<'_>>,
-    ) -> Option<Self> {
+    ) -> Result<Self, Unchosen> {
         let now = || here.worker.shared.clock.now();
-        let index = if let Some(Failed { choice, then: Retry::Same, .. }) = failed {
+        let mut index = if let Some(Failed { choice, then: Retry::Same, .. }) = failed {
             choice.index
         } else {
             let avoid = failed.and_then(|failed| avoid(route, failed));
-            pick(route, affinity, avoid, now)?
+            pick(route, affinity, avoid, now).ok_or(Unchosen::Nobody)?
         };
+        let mut permit = Permit::Pass;
+        if route.breaks_each() {
+            permit = route.admit(&route.endpoints[index], now);
+            if permit == Permit::Refused {
+                // It was the best that there is, or somebody else has become its probe just now.
+                let tried = failed.map(|failed| failed.choice.index);
+                index = closed(route, tried, now).ok_or(Unchosen::Open)?;
+                permit = route.admit(&route.endpoints[index], now);
+            }
+            if permit == Permit::Refused {
+                return Err(Unchosen::Open);
+            }
+        }
         let endpoint = Arc::clone(&route.endpoints[index]);
         endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
         endpoint.attempts.fetch_add(1, Ordering::Relaxed);
         let measured = route.terms.balancing.strategy.looks_at_latency();
         let began = (measured && route.kind == Kind::Service).then(now);
-        Some(Self { endpoint, index, began })
+        Ok(Self { endpoint, index, began, permit })
     }
 
     /// Refuses to send a request to where it came in. Our own provider side is nobody's way back:
@@ -99,6 +137,25 @@ impl Choice {
         }
     }
 
+    /// Tells the endpoint's own breaker how the attempt went; `None`: the end of the call will tell.
+    pub(crate) fn judged(
+        &self,
+        here: &Here<'_>,
+        route: &Arc<Route>,
+        success: Option<bool>,
+        call: Option<&mut Call>,
+    ) {
+        let now = here.worker.shared.clock.now();
+        match (success, call) {
+            (None, Some(call)) => {
+                call.is_judged_by(here, route, self.permit, Some(Arc::clone(&self.endpoint)));
+            }
+            (success, _) => {
+                route.judge(&self.endpoint, now, self.permit, success.unwrap_or(true));
+            }
+        }
+    }
+
     /// Takes down how the endpoint has answered; `None`: it did not, and is to blame.
     pub(crate) fn ended(&self, here: &Here<'_>, route: &Route, status: Option<u16>) {
         let balancing = &route.terms.balancing;
@@ -111,16 +168,30 @@ impl Choice {
         if route.kind != Kind::Service || !(balancing.outliers.is_on() || sticks) {
             return;
         }
-        if self.endpoint.streak.record(&balancing.outliers, status) {
+        let registry = here.worker.shared.plans.registry();
+        if balancing.outliers.success_rate.deviation > 0 {
             let now = now();
-            if balancing.outliers.may_go(route.out(now), route.endpoints.len()) {
-                let registry = here.worker.shared.plans.registry();
-                registry.eject(&self.endpoint, &balancing.outliers, now);
+            let success = status.is_some_and(|status| status < 500);
+            self.endpoint.rates.record(SuccessRate::period(now), success);
+            for endpoint in route.below_the_others(now) {
+                registry.eject(route, endpoint, Unusable::SuccessRate, now);
             }
+        }
+        if self.endpoint.streak.record(&balancing.outliers, status) {
+            registry.eject(route, &self.endpoint, Unusable::Outlier, now());
         } else if status.is_some_and(|status| status < 500) {
             self.endpoint.ejection.recovered(now);
         }
     }
+}
+
+/// Any whose own breaker lets a request pass, but the one that was tried.
+fn closed(route: &Route, tried: Option<usize>, now: impl Fn() -> Duration + Copy) -> Option<usize> {
+    let mut all = route.endpoints.iter().enumerate();
+    let found = all.find(|(index, endpoint)| {
+        Some(*index) != tried && endpoint.breaker.lets_pass(&route.terms.breaker, now)
+    });
+    found.map(|(index, _)| index)
 }
 
 /// The one that another attempt leaves out, if it does.
@@ -144,7 +215,11 @@ fn pick(
     now: impl Fn() -> Duration + Copy,
 ) -> Option<usize> {
     let count = route.endpoints.len();
-    let usable = |index: usize| route.endpoints[index].is_usable(now);
+    let each = route.breaks_each();
+    let usable = |index: usize| {
+        let endpoint = &route.endpoints[index];
+        endpoint.is_usable(now) && (!each || endpoint.breaker.lets_pass(&route.terms.breaker, now))
+    };
     if route.kind != Kind::Service {
         // In the order of preference.
         return mesh::choose(0, count, avoid, 0, usable);

@@ -79,7 +79,7 @@ pub(crate) async fn open(
         Ok(Found::Outside(route)) => {
             let route = seen.goes(route);
             let choice = Choice::make(here, route, Affinity::default(), None);
-            let choice = choice.ok_or_else(|| destination::nobody(route))?;
+            let choice = choice.map_err(|unchosen| unchosen.refusal(route))?;
             choice.check_loop(here)?;
             Some((reach(here.worker, &choice.endpoint, REACH).await?, choice))
         }
@@ -167,7 +167,8 @@ async fn look(here: &Here<'_>, stream: &mut Stream, silence: Option<Duration>) -
 async fn instance(here: &Here<'_>, destination: &Destination) -> Result<Far, &'static str> {
     let Ok(Found::Service(service)) = destination.find(here).await else { return Err("gone") };
     let route = service.default_route(here.port.protocol, destination.port());
-    let mut choice = Choice::make(here, route, Affinity::default(), None).ok_or("no_instance")?;
+    let mut choice =
+        Choice::make(here, route, Affinity::default(), None).map_err(|_| "no_instance")?;
     for last in [false, true] {
         if !choice.endpoint.id.tls {
             return Err("not_http");
@@ -181,7 +182,7 @@ async fn instance(here: &Here<'_>, destination: &Destination) -> Result<Far, &'s
                 let failed =
                     Failed { choice: &choice, failure: Failure::Connect, then: Retry::Next };
                 let next = Choice::make(here, route, Affinity::default(), Some(failed));
-                choice = next.ok_or("connect_refused")?;
+                choice = next.map_err(|_| "connect_refused")?;
             }
         }
     }

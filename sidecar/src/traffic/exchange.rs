@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::header::UPGRADE;
-use hyper::{HeaderMap, Request, Response};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 use mesh::{Failure, Protocol};
 use tokio::task::coop::unconstrained;
 
@@ -34,10 +34,10 @@ pub(crate) enum Answered {
 }
 
 impl Answered {
-    pub(crate) fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Http1(response, _) => response.status().as_u16(),
-            Self::Http2(response) => response.status().as_u16(),
+            Self::Http1(response, _) => response.status(),
+            Self::Http2(response) => response.status(),
         }
     }
 

@@ -17,7 +17,7 @@ use super::Here;
 use super::headers::ERROR;
 use super::reason::Reason;
 use crate::clock::Clock;
-use crate::plan::Route;
+use crate::plan::{Endpoint, Route};
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -42,6 +42,8 @@ pub(crate) struct Call {
 #[derive(Debug)]
 struct Judge {
     route: Arc<Route>,
+    /// Whose own breaker it is, where it is not that of the service.
+    endpoint: Option<Arc<Endpoint>>,
     permit: Permit,
     clock: Clock,
 }
@@ -112,9 +114,15 @@ impl Call {
     }
 
     /// Tells the breaker of its end, which is yet to come.
-    pub(crate) fn is_judged_by(&mut self, here: &Here<'_>, route: &Arc<Route>, permit: Permit) {
+    pub(crate) fn is_judged_by(
+        &mut self,
+        here: &Here<'_>,
+        route: &Arc<Route>,
+        permit: Permit,
+        endpoint: Option<Arc<Endpoint>>,
+    ) {
         let clock = here.worker.shared.clock;
-        self.judge = Some(Judge { route: Arc::clone(route), permit, clock });
+        self.judge = Some(Judge { route: Arc::clone(route), endpoint, permit, clock });
     }
 
     /// Its response is on the way.
@@ -134,9 +142,13 @@ impl Call {
 
     /// It has ended.
     pub(crate) fn ends(&mut self, status: GrpcStatus) {
-        if let Some(Judge { route, permit, clock }) = self.judge.take() {
-            let success = !status.blames_the_instance();
-            route.state.breaker.record(&route.terms.breaker, clock.now(), permit, success);
+        let Some(Judge { route, endpoint, permit, clock }) = self.judge.take() else { return };
+        let success = !status.blames_the_instance();
+        if let Some(endpoint) = endpoint {
+            route.judge(&endpoint, clock.now(), permit, success);
+        } else {
+            let breaker = &route.state.breaker;
+            breaker.record(&route.terms.breaker, clock.now(), permit, success);
         }
     }
 }

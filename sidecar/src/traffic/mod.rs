@@ -47,7 +47,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::header::UPGRADE;
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use mesh::{Failure, Permit, Resend, Retry, resend};
 use tokio::time::{sleep, timeout};
 
@@ -174,7 +174,12 @@ async fn forward(
     if terms.fault.is_on() {
         Box::pin(admission::inject(route)).await?;
     }
-    let permit = route.state.breaker.admit(&terms.breaker, || shared.clock.now());
+    let permit = if route.breaks_each() {
+        // It is asked for once it is known who gets the request.
+        Permit::Pass
+    } else {
+        route.state.breaker.admit(&terms.breaker, || shared.clock.now())
+    };
     if permit == Permit::Refused {
         return Err(Refusal::CircuitOpen { service: Arc::clone(&route.state.key.name) });
     }
@@ -193,39 +198,52 @@ async fn forward(
         drop(destination);
     }
 
-    let call = call.as_deref_mut();
+    let mut call = call.as_deref_mut();
+    let is_call = call.is_some();
     let limit = terms.timeout.unwrap_or(limits.request_timeout);
     let limit = call.as_ref().map_or(limit, |call| call.left());
     // A call's time is not what it may stand still for, but all that it has.
-    let moved = || call.is_none() && body.moved();
+    let moved = || !is_call && body.moved();
     let answered = {
-        let sent = pin!(send(here, route, head, &body, call.as_deref(), seen));
+        let sent = pin!(send(here, route, head, &body, call.as_deref_mut(), seen));
         in_time(here.connection.alarm(), limit, moved, sent).await
     };
     let answered = answered.unwrap_or_else(|| {
-        let awaited = call.is_none() && body.is_awaited();
+        let awaited = !is_call && body.is_awaited();
         Err(if awaited { Refusal::SlowClient } else { Refusal::Timeout })
     });
 
     // What does the breaker learn of it?
-    let success = match (&answered, &call) {
-        (Err(refusal), _) => Some(!refusal.blames_the_instance()),
-        (Ok(response), None) => Some(!terms.fails(response.status().as_u16())),
-        (Ok(response), Some(_)) => {
-            grpc::status(response.headers()).map(|status| !status.blames_the_instance())
-        }
-    };
-    match (success, call) {
-        (None, Some(call)) => call.is_judged_by(here, route, permit),
-        (success, _) => {
-            let success = success.unwrap_or(true);
-            route.state.breaker.record(&terms.breaker, shared.clock.now(), permit, success);
+    if !route.breaks_each() {
+        let success = match &answered {
+            Err(refusal) => Some(!refusal.blames_the_instance()),
+            Ok(response) => went_well(route, is_call, response.status(), response.headers()),
+        };
+        match (success, call) {
+            (None, Some(call)) => call.is_judged_by(here, route, permit, None),
+            (success, _) => {
+                let success = success.unwrap_or(true);
+                route.state.breaker.record(&terms.breaker, shared.clock.now(), permit, success);
+            }
         }
     }
     if answered.as_ref().is_err_and(Refusal::is_declined) {
         forget(here, &body).await;
     }
     answered
+}
+
+/// Whether the breaker learns of a success. `None`: the end of the call will tell.
+fn went_well(
+    route: &Route,
+    is_call: bool,
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Option<bool> {
+    if is_call {
+        return grpc::status(headers).map(|status| !status.blames_the_instance());
+    }
+    Some(!route.terms.fails(status.as_u16()))
 }
 
 /// Makes sure that a refusal is read, which a peer acts upon. A stream of HTTP/2 ends without its
@@ -251,7 +269,7 @@ async fn send(
     route: &Arc<Route>,
     mut head: Parts,
     body: &RequestBody,
-    call: Option<&Call>,
+    mut call: Option<&mut Call>,
     seen: &Observation,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let idempotent = head.method.is_idempotent();
@@ -259,7 +277,7 @@ async fn send(
     let affinity = Affinity::of(here, route, &head);
     let mut attempts = 0;
     let choice = Choice::make(here, route, affinity, None);
-    let mut choice = choice.ok_or_else(|| destination::nobody(route))?;
+    let mut choice = choice.map_err(|unchosen| unchosen.refusal(route))?;
     loop {
         choice.check_loop(here)?;
         seen.chooses(&choice.endpoint);
@@ -279,14 +297,21 @@ async fn send(
             Ok(answered) if response::declined(route, answered.headers()) => {
                 Some(Failure::PeerDeclined)
             }
-            Ok(answered) if route.terms.fails(answered.status()) => Some(Failure::Status),
+            Ok(answered) if route.terms.fails(answered.status().as_u16()) => Some(Failure::Status),
             Ok(_) => None,
             Err((failure, _)) => Some(*failure),
         };
         match &attempt {
-            Ok(answered) => choice.ended(here, route, Some(answered.status())),
+            Ok(answered) => choice.ended(here, route, Some(answered.status().as_u16())),
             Err((_, refusal)) if refusal.blames_the_instance() => choice.ended(here, route, None),
             Err(_) => {}
+        }
+        if route.breaks_each() {
+            let success = match &attempt {
+                Err((_, refusal)) => Some(!refusal.blames_the_instance()),
+                Ok(it) => went_well(route, call.is_some(), it.status(), it.headers()),
+            };
+            choice.judged(here, route, success, call.as_deref_mut());
         }
         if failure.is_some_and(|failure| failure != Failure::Status) {
             choice.endpoint.failures.fetch_add(1, Ordering::Relaxed);
@@ -307,7 +332,7 @@ async fn send(
                 }
                 let failed = Failed { choice: &choice, failure, then };
                 let next = Choice::make(here, route, affinity, Some(failed));
-                next.zip(kept.head()).inspect(|_| seen.resent(failure))
+                next.ok().zip(kept.head()).inspect(|_| seen.resent(failure))
             }
         };
         let Some((next, again)) = next else {
@@ -319,7 +344,7 @@ async fn send(
             return Ok(response);
         };
         (choice, head) = (next, again);
-        if let Some(call) = call {
+        if let Some(call) = call.as_deref() {
             call.write_left(&mut head);
         }
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mesh::balance::{HashOn, Outliers, Stickiness, Strategy};
-use mesh::{Backoff, Fault, Rate};
+use mesh::balance::{HashOn, Outliers, Stickiness, Strategy, SuccessRate};
+use mesh::{Backoff, BreakerScope, Fault, Rate};
 use sidecar::settings::{Fallback, Governance, Terms, Zone};
 
 use crate::support::{World, assert_among};
@@ -34,7 +34,7 @@ fn a_service_has_what_is_said_of_it_and_the_rest_of_all() {
          \x20     SessionStickinessRule: {sessionTimeoutInSeconds: 9, successiveFailedTimes: 2}\n\
          \x20   hashed: {strategy: {name: Maglev, hashOn: 'header:X-User'}}\n\
          \x20   ring: {strategy: {name: RingHash, hashOn: client}, slowStartSeconds: 7, panicPercent: 50}\n\
-         \x20   bad: {outlier: {consecutiveErrors: 5, ejectionSeconds: 3, maxEjectionPercent: 40}}\n",
+         \x20   bad: {outlier: {consecutiveErrors: 5, ejectionSeconds: 3, maxEjectionPercent: 40, successRateDeviation: 1900, successRateHosts: 3}}\n",
     );
     let governance = governance(&world);
     let all = &governance.consumer;
@@ -59,6 +59,7 @@ fn a_service_has_what_is_said_of_it_and_the_rest_of_all() {
         errors: 5,
         first: Duration::from_secs(3),
         most_percent: 40,
+        success_rate: SuccessRate { deviation: 1900, hosts: 3, volume: 100 },
         ..Outliers::default()
     };
     assert_eq!(of("bad").balancing.outliers, outliers);
@@ -73,6 +74,7 @@ fn breakers_limits_and_timeouts_of_single_services() {
             "cse:\n\
              \x20 isolation: {Consumer: {b: {timeoutInMilliseconds: 1500, maxConcurrentRequests: 100}}}\n\
              \x20 circuitBreaker: {Consumer: {requestVolumeThreshold: 7, b: {enabled: true}}}\n\
+             \x20 circuitBreaker.scope: instance\n\
              \x20 fallback: {Consumer: {c: {force: true}, d: {enabled: false}}}\n\
              \x20 fallbackpolicy: {Consumer: {policy: returnnull, b: {policy: throwexception}}}\n\
              \x20 transport: {failure: {rest: 'http_500, http_502'}}\n",
@@ -97,7 +99,8 @@ fn breakers_limits_and_timeouts_of_single_services() {
     assert_eq!(b.timeout, Some(millis(1500)));
     assert_eq!(b.concurrency, Some(100));
     assert!(b.breaker.enabled && !governance.consumer.breaker.enabled);
-    assert_eq!(b.breaker.volume, 7);
+    assert_eq!((b.breaker.volume, b.breaker.scope), (7, BreakerScope::Instance));
+    assert_eq!(governance.provider.breaker.scope, BreakerScope::Service);
     assert!(b.fails(502) && !b.fails(503));
     assert_eq!(b.rate, Some(Rate { per_second: 100, burst: 20 }));
     let fallback = |name: &str| {

@@ -5,6 +5,7 @@ mod addresses;
 mod admin;
 mod app;
 mod balancing;
+mod breakers;
 mod bytes_on_the_wire;
 mod connect;
 mod consumer;

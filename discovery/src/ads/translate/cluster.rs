@@ -18,7 +18,7 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::{
     http_protocol_options::{UpstreamProtocolOptions, explicit_http_config::ProtocolConfig},
 };
 use envoy_types::pb::google::protobuf::{Any, UInt32Value, value::Kind};
-use mesh::balance::Outliers;
+use mesh::balance::{Outliers, SuccessRate};
 use mesh::{Balance, ClusterTerms, ConnectionLimits, Protocol, Security};
 
 use super::{
@@ -309,8 +309,15 @@ fn outliers(wire: &OutlierDetection, unsupported: &mut Unsupported) -> Result<Ou
     let gateway = value(wire.enforcing_consecutive_gateway_failure).unwrap_or(0);
     let split = "outlier_detection.split_external_local_origin_errors";
     unsupported.note_if(wire.split_external_local_origin_errors, split);
-    let rate = value(wire.enforcing_success_rate) != Some(0);
-    unsupported.note_if(rate, "outlier_detection.success_rate");
+    // Envoy compares success rates unless it is told not to; Istio tells it.
+    let rate = SuccessRate {
+        deviation: match value(wire.enforcing_success_rate) {
+            Some(0) => 0,
+            _ => value(wire.success_rate_stdev_factor).unwrap_or(1900),
+        },
+        hosts: value(wire.success_rate_minimum_hosts).unwrap_or(5),
+        volume: value(wire.success_rate_request_volume).unwrap_or(100),
+    };
     let share = value(wire.enforcing_failure_percentage).is_some_and(|share| share > 0);
     unsupported.note_if(share, "outlier_detection.failure_percentage");
     let first =
@@ -319,6 +326,7 @@ fn outliers(wire: &OutlierDetection, unsupported: &mut Unsupported) -> Result<Ou
     Ok(Outliers {
         errors: count(wire.consecutive_5xx, value(wire.enforcing_consecutive_5xx)),
         gateway_errors: count(wire.consecutive_gateway_failure, Some(gateway)),
+        success_rate: rate,
         first,
         longest: time("max_ejection_time", wire.max_ejection_time.as_ref(), longest)?,
         most_percent: percent(f64::from(value(wire.max_ejection_percent).unwrap_or(10))),

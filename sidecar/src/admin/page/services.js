@@ -54,8 +54,9 @@ function drawRow(row, one, found) {
   text(row.cells[4], brief(known.quantile(0.5, bounds)));
   text(row.cells[5], bounds.length ? brief(known.quantile(0.99, bounds)) : '–');
   text(row.cells[6], whole(one.inFlight));
-  redraw(row.cells[7], [one.breaker.state, one.breaker.forced], ([state, forced]) =>
-    state === 'off' ? h('span', { class: 'dim' }, 'off') : pill(breakers[state][0], breakers[state][1] + (forced ? ' (forced)' : '')));
+  redraw(row.cells[7], [one.breaker.state, one.breaker.forced, one.breaker.openInstances], ([state, forced, open]) =>
+    state === 'off' ? h('span', { class: 'dim' }, 'off')
+      : pill(breakers[state][0], (open ? `${open} open` : breakers[state][1]) + (forced ? ' (forced)' : '')));
 }
 
 function toggle(key) {
@@ -94,6 +95,7 @@ function instancesOf(one) {
 }
 
 function stateOf(instance, endpoint) {
+  if (endpoint.breaker) return pill(...breakers[endpoint.breaker]);
   if (endpoint.evictedForSeconds) return pill('warn', `evicted, ${span(endpoint.evictedForSeconds + 1)} left`);
   if (endpoint.routed) return pill('ok', instance.status);
   return pill(null, instance.status === 'UP' ? 'UP, not routed' : instance.status, 'No request goes there');
@@ -104,6 +106,10 @@ function routeOf(route) {
   if (route.rule) return `rule ${route.rule}: ${way} of ${route.subset}, ${route.sharePercent} %`;
   return route.subset === 'version:latest' ? way : `${way} of ${route.subset}`;
 }
+
+/** In words: of one, or of many. */
+const breakerOf = ({ state, openInstances }) =>
+  openInstances === undefined ? breakers[state][1] : `${openInstances || 'none'} of the instances' open`;
 
 function factsOf(one) {
   const { breaker, counters } = one;
@@ -117,7 +123,7 @@ function factsOf(one) {
     ['Connections', whole(one.connections)],
     ['Versions', one.versions.map(version => version === one.latestVersion ? `${version} (routed)` : version).join(', ') || '–'],
     ['Routes', one.routes.map(routeOf).join(', ') || '–'],
-    ['Breaker', breaker.state === 'off' ? 'off' : `${breakers[breaker.state][1]}, ${breaker.windowFailures} of ${breaker.windowRequests} failed in 10 s`],
+    ['Breaker', breaker.state === 'off' ? 'off' : `${breakerOf(breaker)}, ${breaker.windowFailures} of ${breaker.windowRequests} failed in 10 s`],
     breaker.probeInSeconds && ['Next try', `in ${span(breaker.probeInSeconds + 1)}`],
   ]));
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mesh::{BreakerState, BreakerTerms, InstanceId, Protocol, Version};
+use mesh::{BreakerScope, BreakerState, BreakerTerms, InstanceId, Protocol, Version};
 use serde::Serialize;
 
 use super::View;
@@ -65,8 +65,14 @@ pub(super) struct Brief {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Breaker {
-    /// `off`, `closed`, `open` or `half_open`.
+    /// `off`, `closed`, `open` or `half_open`; of many, `open` where all are, and `half_open` where
+    /// some are not closed.
     state: &'static str,
+    /// `service`, or `instance`: each has one of its own.
+    scope: &'static str,
+    /// How many of these are not closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_instances: Option<usize>,
     /// The settings say so, whatever was counted.
     forced: bool,
     /// Of the last ten seconds.
@@ -136,6 +142,9 @@ pub(super) struct Load {
     /// For so long no request goes there, as it could not be connected to, or answered badly.
     #[serde(skip_serializing_if = "Option::is_none")]
     evicted_for_seconds: Option<f64>,
+    /// Its own breaker, where it has one: `open` or `half_open`. Absent: closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breaker: Option<&'static str>,
 }
 
 impl Service {
@@ -232,7 +241,7 @@ impl Brief {
             evicted_count: 0,
             in_flight: 0,
             connections: 0,
-            breaker: Breaker::of(view, state, &plan.terms().breaker),
+            breaker: Breaker::of_service(view, plan),
             counters: Counted::of(view.shared.plans.registry(), state, Side::Consumer),
         };
         for endpoint in plan.endpoints() {
@@ -260,15 +269,50 @@ impl Brief {
     }
 }
 
+/// As the page and the command line know it.
+fn word(state: BreakerState) -> &'static str {
+    match state {
+        BreakerState::Closed => "closed",
+        BreakerState::Open => "open",
+        BreakerState::HalfOpen => "half_open",
+    }
+}
+
 impl Breaker {
+    /// That of a service, or what is to be said of those of its instances together.
+    fn of_service(view: &View<'_>, plan: &ServicePlan) -> Self {
+        let terms = &plan.terms().breaker;
+        let mut breaker = Self::of(view, &plan.state, terms);
+        if terms.scope == BreakerScope::Service || !terms.enabled {
+            return breaker;
+        }
+        let (mut all, mut open, mut next) = (0, 0, None::<Duration>);
+        for endpoint in plan.endpoints() {
+            let (requests, failures) = endpoint.breaker.window(view.now);
+            breaker.window_requests += requests;
+            breaker.window_failures += failures;
+            all += 1;
+            open += usize::from(endpoint.breaker.state(view.now) != BreakerState::Closed);
+            let probe = endpoint.breaker.probe_in(view.now);
+            next = next.into_iter().chain(probe).min();
+        }
+        breaker.scope = "instance";
+        breaker.open_instances = Some(open);
+        if !breaker.forced {
+            breaker.state = match open {
+                0 => "closed",
+                some if some == all => "open",
+                _ => "half_open",
+            };
+            breaker.probe_in_seconds = next.map(rounded);
+        }
+        breaker
+    }
+
     pub(super) fn of(view: &View<'_>, state: &ServiceState, terms: &BreakerTerms) -> Self {
         let (requests, failures) = state.breaker.window(view.now);
         let forced = terms.enabled && (terms.force_open || terms.force_closed);
-        let counted = match state.breaker.state(view.now) {
-            BreakerState::Closed => "closed",
-            BreakerState::Open => "open",
-            BreakerState::HalfOpen => "half_open",
-        };
+        let counted = word(state.breaker.state(view.now));
         let word = if !terms.enabled {
             "off"
         } else if terms.force_closed {
@@ -281,6 +325,8 @@ impl Breaker {
         let probe = state.breaker.probe_in(view.now).filter(|_| word == "open" && !forced);
         Self {
             state: word,
+            scope: "service",
+            open_instances: None,
             forced,
             window_requests: requests,
             window_failures: failures,
@@ -301,6 +347,9 @@ impl Load {
             requests: endpoint.attempts.load(Ordering::Relaxed),
             failures: endpoint.failures.load(Ordering::Relaxed),
             evicted_for_seconds: endpoint.out_for(now).map(rounded),
+            breaker: Some(endpoint.breaker.state(now))
+                .filter(|state| *state != BreakerState::Closed)
+                .map(word),
         }
     }
 }

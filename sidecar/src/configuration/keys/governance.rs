@@ -4,7 +4,6 @@
 use super::File::{CircuitBreaker, Egress, Fault, LoadBalancing, RateLimiting, Router};
 use super::{Key, Kind, key};
 
-const LATER: &str = "breakers of single instances";
 const JAVA: &str = "this governance key belongs to java-chassis: use circuit_breaker.yaml, load_balancing.yaml and rate_limiting.yaml";
 
 const STRATEGIES: [&str; 7] = [
@@ -153,7 +152,28 @@ pub(super) static KEYS: &[Key] = &[
         "servicecomb.loadbalance.**.outlier.maxEjectionPercent",
         LoadBalancing,
         PERCENT,
-        "The most of a service's instances that are left out so.",
+        "The most of a service's instances that are out at once, for whatever reason.",
+    )
+    .live(""),
+    key(
+        "servicecomb.loadbalance.**.outlier.successRateDeviation",
+        LoadBalancing,
+        COUNT,
+        "Out is who succeeds less often than the mean less so many thousandths of the standard deviation.",
+    )
+    .live(""),
+    key(
+        "servicecomb.loadbalance.**.outlier.successRateHosts",
+        LoadBalancing,
+        COUNT,
+        "With fewer instances that had requests enough, success rates are not compared.",
+    )
+    .live(""),
+    key(
+        "servicecomb.loadbalance.**.outlier.successRateVolume",
+        LoadBalancing,
+        COUNT,
+        "Requests enough, in ten seconds.",
     )
     .live(""),
     key(
@@ -196,9 +216,9 @@ pub(super) static KEYS: &[Key] = &[
         "servicecomb.circuitBreaker.scope",
         CircuitBreaker,
         Kind::Choice(&["api", "service", "instance", "instance-api"]),
-        "What has a breaker of its own.",
+        "What has a breaker of its own: a service (api and service), or each instance.",
     )
-    .later(LATER),
+    .live("api"),
     key(
         "servicecomb.circuitBreaker.Consumer.enabled",
         CircuitBreaker,

@@ -78,8 +78,6 @@ pub(super) enum Effect {
     Restart,
     /// It is accepted, and there is nothing to do: what it switches is so, or has no meaning here.
     Nothing,
-    /// It is read, and this version does not act on it; the word names what it belongs to.
-    Later(&'static str),
     /// It belongs to something there is no more; the text names it and says what to do.
     Gone(&'static str),
 }
@@ -111,10 +109,6 @@ impl Key {
 
     const fn restart(self, default: &'static str) -> Self {
         Self { effect: Effect::Restart, default, ..self }
-    }
-
-    const fn later(self, feature: &'static str) -> Self {
-        Self { effect: Effect::Later(feature), ..self }
     }
 
     const fn gone(self, what_to_do: &'static str) -> Self {

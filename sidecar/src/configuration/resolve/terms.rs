@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use mesh::balance::{HashOn, Outliers, Stickiness, Strategy};
-use mesh::{Backoff, BreakerTerms, BudgetTerms, Fault, Rate, Retries};
+use mesh::balance::{HashOn, Outliers, Stickiness, Strategy, SuccessRate};
+use mesh::{Backoff, BreakerScope, BreakerTerms, BudgetTerms, Fault, Rate, Retries};
 
 use super::Reader;
 use super::handlers::Chains;
@@ -44,6 +44,9 @@ const OWN: [(&str, &[&str]); 5] = [
             "outlier.consecutiveGatewayErrors",
             "outlier.ejectionSeconds",
             "outlier.maxEjectionPercent",
+            "outlier.successRateDeviation",
+            "outlier.successRateHosts",
+            "outlier.successRateVolume",
             "panicPercent",
             "slowStartSeconds",
         ],
@@ -179,7 +182,13 @@ impl<'r> Scoped<'_, 'r> {
 
     fn breaker(&self, role: &str, in_chain: bool) -> BreakerTerms {
         let (root, built_in) = (format!("{BREAKER}.{role}"), BreakerTerms::default());
+        // The application behind us is one instance.
+        let scope = self.text(BREAKER, "scope").filter(|_| role == "Consumer");
         BreakerTerms {
+            scope: match scope.map(str::to_ascii_lowercase).as_deref() {
+                Some("instance" | "instance-api") => BreakerScope::Instance,
+                _ => BreakerScope::Service,
+            },
             // The handler has to be in the chain too, as it always had.
             enabled: self.flag(&root, "enabled").unwrap_or(built_in.enabled) && in_chain,
             force_open: self.flag(&root, "forceOpen").unwrap_or(built_in.force_open),
@@ -214,6 +223,15 @@ impl<'r> Scoped<'_, 'r> {
                 gateway_errors: self
                     .number(BALANCING, "outlier.consecutiveGatewayErrors")
                     .unwrap_or(0),
+                success_rate: SuccessRate {
+                    deviation: self.number(BALANCING, "outlier.successRateDeviation").unwrap_or(0),
+                    hosts: self
+                        .number(BALANCING, "outlier.successRateHosts")
+                        .unwrap_or(built_in.success_rate.hosts),
+                    volume: self
+                        .number(BALANCING, "outlier.successRateVolume")
+                        .unwrap_or(built_in.success_rate.volume),
+                },
                 first: seconds("outlier.ejectionSeconds").unwrap_or(built_in.first),
                 longest: built_in.longest,
                 most_percent: self

@@ -11,7 +11,7 @@ use discovery::Fixed;
 use h2::Reason;
 use hyper::Request;
 use hyper::http::request;
-use mesh::{BreakerTerms, Protocol, Service};
+use mesh::{BreakerScope, BreakerTerms, Protocol, Service};
 use sidecar::Proxy;
 use sidecar::settings::{ServicePort, Settings};
 use tokio::sync::mpsc;
@@ -331,9 +331,15 @@ async fn the_breaker_looks_at_trailers() {
         answering.end(&status);
     })
     .await;
-    for (code, opens) in [("5", false), ("14", true)] {
+    let (service, instance) = (BreakerScope::Service, BreakerScope::Instance);
+    for (code, scope, opens) in [
+        ("5", service, false),
+        ("14", service, true),
+        ("5", instance, false),
+        ("14", instance, true),
+    ] {
         let mut settings = settings("ServiceA");
-        let terms = BreakerTerms { enabled: true, volume: 10, ..BreakerTerms::default() };
+        let terms = BreakerTerms { scope, enabled: true, volume: 10, ..BreakerTerms::default() };
         settings.governance.consumer.breaker = terms;
         let (_consumer, address) =
             start(settings, vec![service_of(Protocol::Grpc, "b", &[app.address])]);
