@@ -1,6 +1,6 @@
 //! A certificate authority: makes itself, and signs leaves. Time comes in as an argument.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -104,19 +104,12 @@ fn params(common_name: &str, start: SystemTime, end: SystemTime) -> CertificateP
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
     params.distinguished_name.push(DnType::OrganizationName, "mesher");
-    // A certificate holds whole seconds. Rounded up, nobody takes it for older than it is: a
-    // settling time is never cut short.
-    params.not_before = OffsetDateTime::from(next_second(start));
+    // A certificate holds whole seconds: these are rounded down.
+    params.not_before = OffsetDateTime::from(start);
     params.not_after = OffsetDateTime::from(end);
     params.serial_number = Some(serial());
     params.use_authority_key_identifier_extension = true;
     params
-}
-
-/// `time`, or where it is no whole second the next that is.
-fn next_second(time: SystemTime) -> SystemTime {
-    let nanos = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
-    if nanos == 0 { time } else { time + Duration::from_nanos(u64::from(1_000_000_000 - nanos)) }
 }
 
 /// 127 random bits, positive: RFC 5280 §4.1.2.2 allows up to 20 octets.

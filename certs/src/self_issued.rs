@@ -120,15 +120,13 @@ impl Trust {
     /// When `authority` has stood in the clients' bundle for the settling time; `None`: it does not
     /// stand there.
     fn settles(&self, authority: &Authority, terms: &Terms) -> Option<SystemTime> {
-        let issued = terms.issued(authority.certificate());
-        let known = match self {
-            Self::Assumed => Some(issued),
+        match self {
+            Self::Assumed => Some(terms.settles(authority.certificate())),
             Self::Confirmed { bundle, since } if bundle.contains(authority.certificate()) => {
-                Some(issued.max(*since))
+                Some(terms.issued(authority.certificate()).max(*since) + terms.settle)
             }
             Self::Confirmed { .. } | Self::Unconfirmed => None,
-        };
-        Some(known? + terms.settle)
+        }
     }
 }
 
@@ -186,10 +184,14 @@ pub fn next(
         return issue("the leaf is expired, misses a name, or is of another CA");
     }
     let of_authority = authority.signed(identity.leaf());
-    // Once the old CA may go it goes, whatever else is due: bundles would grow without end.
-    let drop_old = (of_authority && bundle.certificates().len() > 1)
-        .then(|| terms.issued(identity.leaf()) + terms.settle);
-    if drop_old.is_some_and(|due| due <= now) {
+    // The old CA goes before anything else is done: bundles would grow without end, and as it is the
+    // new one's first leaf that says since when it is not needed, no other may take that one's place.
+    if of_authority && bundle.certificates().len() > 1 {
+        let until = terms.settles(identity.leaf());
+        if now < until {
+            let material = Material { bundle, authority, identity };
+            return Ok(keep_or_heal(material, until, damaged));
+        }
         let bundle = Bundle::of(authority.certificate().clone());
         let material = Material { bundle, authority, identity };
         return Ok(Step::Store { material, because: "the old CA is no longer needed" });
@@ -218,7 +220,7 @@ pub fn next(
     if leaf_due <= now {
         return issue("the leaf is due");
     }
-    let until = leaf_due.min(ca_due).min(drop_old.unwrap_or(ca_due));
+    let until = leaf_due.min(ca_due);
     let material = Material { bundle, authority, identity };
     Ok(keep_or_heal(material, until, damaged))
 }

@@ -73,15 +73,14 @@ impl Terms {
                 return refuse(what, problem);
             }
         }
-        // Whatever is counted from a certificate's whole seconds may come a second late.
-        let settled = settle.saturating_add(SHORTEST);
-        if settle < SHORTEST || settled > leaf.renew_after || settled > leaf.margin() {
+        let settled = self.settled();
+        if settle < SHORTEST || self.oldest().saturating_add(settled) > leaf.lifetime {
             return refuse(
                 "settle",
                 format!(
-                    "{settle:?} has to be at least 1s, and by 1s shorter than both the {:?} after \
-                     which a leaf is renewed and the {:?} that are left of it then",
-                    leaf.renew_after,
+                    "{settle:?} has to be at least 1s, and by 1s shorter than both half of the {:?} \
+                     that a leaf lives and the {:?} that are left of it when it is renewed",
+                    leaf.lifetime,
                     leaf.margin()
                 ),
             );
@@ -109,15 +108,33 @@ impl Terms {
         Ok(())
     }
 
+    /// The settling time, counted from when a certificate says that it was issued: it tells time in
+    /// whole seconds, and may be younger by one.
+    fn settled(&self) -> Duration {
+        self.settle.saturating_add(SHORTEST)
+    }
+
+    /// How old a leaf is at the most when what is due is begun: the first of a new CA stays until the
+    /// old CA is gone.
+    fn oldest(&self) -> Duration {
+        self.leaf.renew_after.max(self.settled())
+    }
+
     /// The longest that two writers who undo each other's work may be slowed down to. What is due
     /// is done that much later, and still well before a leaf ends.
     pub(crate) fn longest_rest(&self) -> Duration {
-        self.settle.min(self.leaf.margin().saturating_sub(self.settle)) / 2
+        let left = self.leaf.lifetime.saturating_sub(self.oldest());
+        self.settle.min(left.saturating_sub(self.settle)) / 2
     }
 
-    /// When `certificate` was issued, if under these terms.
+    /// When `certificate` was issued, if under these terms: then or within a second.
     pub(crate) fn issued(&self, certificate: &Certificate) -> SystemTime {
         certificate.not_before() + self.clock_skew
+    }
+
+    /// Until when there was time for one settling since the issue of `certificate`.
+    pub(crate) fn settles(&self, certificate: &Certificate) -> SystemTime {
+        self.issued(certificate) + self.settled()
     }
 
     /// When `certificate` is to be replaced: at its rotation point, or, if it was issued under
@@ -125,6 +142,12 @@ impl Terms {
     pub fn due(&self, certificate: &Certificate, term: Term) -> SystemTime {
         let before_end = certificate.not_after() - term.margin();
         (self.issued(certificate) + term.renew_after).min(before_end)
+    }
+
+    /// When `certificate` should long have been replaced: another CA's replacement is completed
+    /// before, a new CA settles, and whoever does it has to hear of it.
+    pub fn overdue(&self, certificate: &Certificate, term: Term) -> SystemTime {
+        self.due(certificate, term) + 3 * self.settled()
     }
 }
 
@@ -144,18 +167,19 @@ mod tests {
         #[test]
         fn no_rest_costs_a_leaf_its_successor(
             settle in 1..300_u64,
-            renew_after in 1..300_u64,
+            renew_after in 1..600_u64,
             margin in 1..300_u64,
         ) {
             let seconds = Duration::from_secs;
-            let renew_after = seconds(settle + renew_after);
-            let lifetime = renew_after + seconds(settle + margin);
+            let oldest = seconds(renew_after.max(settle + 1));
+            let renew_after = seconds(renew_after);
+            let lifetime = oldest + seconds(settle + margin);
             let leaf = Term { lifetime, renew_after };
             let terms = Terms { leaf, settle: seconds(settle), ..Terms::default() };
             prop_assert!(terms.check().is_ok());
             let rest = terms.longest_rest();
             prop_assert!(!rest.is_zero());
-            prop_assert!(rest + terms.settle + rest <= leaf.margin());
+            prop_assert!(oldest + rest + terms.settle + rest <= leaf.lifetime);
         }
     }
 }

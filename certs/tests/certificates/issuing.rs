@@ -215,7 +215,11 @@ fn terms_that_cannot_be_kept_are_refused() {
         ("authority", |t| t.ca.renew_after = seconds(20)),  // due again before it is complete
         ("settle", |t| t.settle = seconds(0)),
         ("settle", |t| t.settle = seconds(41)), // the old leaf ends meanwhile
-        ("settle", |t| (t.leaf.renew_after, t.settle) = (seconds(10), seconds(10))),
+        // The first leaf of a new CA ends while its successor settles.
+        ("settle", |t| {
+            (t.leaf.lifetime, t.leaf.renew_after, t.settle) =
+                (seconds(21), seconds(1), seconds(10));
+        }),
     ];
     for (number, (wanted, change)) in cases.into_iter().enumerate() {
         let mut terms = short_terms();

@@ -34,7 +34,8 @@ pub struct Tls {
     /// Mode `self`: life of the authority. While it is replaced, the old one stands beside the new
     /// in `caBundle`.
     pub authority: Life,
-    /// Mode `self`: life of the certificate.
+    /// Mode `self`: life of the certificate. While one authority takes the other's place, it is not
+    /// renewed.
     pub leaf: Life,
     /// Mode `self`: how long a new authority stands in `caBundle` before a certificate of it is
     /// served, and the old one after.

@@ -247,8 +247,7 @@ fn expiry(
 /// life is left.
 fn due(certificate: &Certificate, term: Option<Term>, terms: &certs::Terms) -> Option<SystemTime> {
     if let Some(term) = term {
-        // Whoever replaces it has to hear of it, and another replica may be at it.
-        return Some(terms.due(certificate, term) + 2 * terms.settle);
+        return Some(terms.overdue(certificate, term));
     }
     let life = certificate.not_after().duration_since(certificate.not_before()).ok()?;
     Some(certificate.not_after() - life / 10)
