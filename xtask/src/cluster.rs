@@ -13,11 +13,10 @@ use testbed::progress::Step;
 use testbed::tools::program;
 use testbed::{Node, NodeOptions};
 
-use crate::images::{self, Effort};
-use crate::{cargo, tools};
+use crate::{cargo, images, tools};
 
 /// The pinned servers and tools it is made of.
-const TOOLS: [&str; 5] = ["etcd", "kubernetes", "coredns", "containerd", "iptables"];
+pub(crate) const TOOLS: [&str; 5] = ["etcd", "kubernetes", "coredns", "containerd", "iptables"];
 /// How to get rid of a broken one.
 const AGAIN: &str = "`cargo xtask cluster down` removes it, then it can be started again";
 
@@ -82,7 +81,7 @@ impl Up {
         testbed::node::is_allowed().map_err(anyhow::Error::msg)?;
         tools::ensure_named(&TOOLS)?;
         let testbed = cargo::programs(&[("testbed", "testbed")])?["testbed"].clone();
-        let images = [vec![pause()?], self.images].concat();
+        let images = [images::quick(&["pause"])?, self.images].concat();
         let options = NodeOptions { testbed, images };
         let node = Node::start(&options)?.map_err(anyhow::Error::msg)?;
         // Before the node is on its own: it can be found from then on.
@@ -136,17 +135,6 @@ impl Place {
             _ => Ok(()),
         }
     }
-}
-
-/// The image without which no pod starts: as the environment of a test names it, else made now.
-fn pause() -> Result<PathBuf> {
-    if let Ok(made) = testbed::image("pause") {
-        return Ok(made);
-    }
-    let folder = cargo::root().join("target/static/images");
-    let written = images::write(&folder, &["pause".to_owned()], Effort::Quick)?;
-    let (_, path) = written.into_iter().next().context("the image pause was not made")?;
-    Ok(path)
 }
 
 fn missing(node: &LeftNode) -> Vec<&'static str> {

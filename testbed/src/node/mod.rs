@@ -225,6 +225,13 @@ impl Node {
     }
 }
 
+/// Tries what a node needs, once the tools are built: the error says why this machine runs none, and
+/// what helps.
+pub fn is_possible() -> Result<(), String> {
+    Machine::look()?;
+    Cgroups::choose(NAME).map(|_| ())
+}
+
 /// Makes the namespaces, and their first process.
 fn unshare(guard: &Guard, machine: &Machine, cgroups: &Cgroups) -> Result<Server> {
     let folder = guard.folder();

@@ -1,5 +1,7 @@
 //! `cargo xtask demo`: what this is for, shown as it happens.
 
+mod chain;
+mod cluster;
 mod injection;
 mod mesh;
 mod screen;
@@ -20,6 +22,9 @@ Acts:
      where users may make namespaces, or root; elsewhere the pods share the loopback interface, and
      what had to be replaced for that is printed.
 
+With --cluster it is one act: kubelet and containerd run all of it, from images of this checkout, on a
+node like that of `cargo xtask cluster`. That takes root.
+
 Each act checks what it shows: the exit status is 0 only if all was as promised. Nothing stays
 behind, however it ends, but with --keep.";
 
@@ -32,12 +37,16 @@ const PROGRAMS: [(&str, &str); 5] = [
 ];
 
 /// Options of `cargo xtask demo`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, Args)]
 #[command(after_help = ACTS)]
 pub(crate) struct Demo {
     /// Show one act only
     #[arg(long, value_name = "ACT")]
     act: Option<Act>,
+    /// Show it on a Kubernetes with a node, in namespaces of this machine; needs root
+    #[arg(long, conflicts_with_all = ["act", "loopback"])]
+    cluster: bool,
     /// Leave everything running and say how to use and stop it
     #[arg(long)]
     keep: bool,
@@ -89,6 +98,10 @@ impl Demo {
         let plays = |act| self.act.is_none_or(|chosen| chosen == act);
         // All at once for either act: another selection would be another build of what they share.
         let programs = cargo::programs(&PROGRAMS)?;
+        if self.cluster {
+            left.extend(cluster::play(screen, &programs, self.keep)?);
+            return Ok(());
+        }
         if plays(Act::Injection) {
             left.extend(injection::play(screen, &programs, self.keep)?);
         }

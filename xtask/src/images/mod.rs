@@ -114,6 +114,17 @@ impl Images {
     }
 }
 
+/// The archives of these images: as the environment of a test names them, else made now, as for tests.
+pub(crate) fn quick(names: &[&str]) -> Result<Vec<PathBuf>> {
+    let made = names.iter().map(|name| testbed::image(name).ok()).collect::<Option<Vec<_>>>();
+    if let Some(made) = made {
+        return Ok(made);
+    }
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let written = write(&cargo::root().join("target/static/images"), &names, Effort::Quick)?;
+    Ok(written.into_iter().map(|(_, path)| path).collect())
+}
+
 /// Builds the images with one of `names` (all without any), writes each as `NAME.tar` into `folder`,
 /// and says which lies where.
 pub(crate) fn write(

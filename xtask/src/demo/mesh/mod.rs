@@ -1,6 +1,5 @@
 //! The second act: services that call each other through their sidecars.
 
-mod chain;
 mod death;
 mod place;
 mod town;
@@ -15,9 +14,9 @@ use testbed::network::{Door, Host};
 use testbed::{Guard, Network};
 
 use super::Left;
+use super::chain::{Answer, ROWS};
 use super::screen::Screen;
 use crate::cargo::{self, Programs};
-use chain::{Answer, ROWS};
 use place::Loopback;
 use town::{Member, Town};
 

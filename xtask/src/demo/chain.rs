@@ -104,6 +104,11 @@ impl Answer {
 }
 
 impl Call<'_> {
+    /// Whether all went well.
+    pub(super) fn is_answered(&self) -> bool {
+        self.forward["Status"] == 200
+    }
+
     /// The service's name.
     pub(super) fn service(&self) -> &str {
         self.host.split(':').next().unwrap_or_default()
@@ -138,7 +143,7 @@ fn written(answer: &Value) -> Result<String> {
         let Call { host, path, forward, beside } = &call;
         let response = &forward["Response"];
         ensure!(
-            forward["Status"] == 200 && response["Service"] == call.service(),
+            call.is_answered() && response["Service"] == call.service(),
             "the call of {host}{path} came to this: {forward}"
         );
         if !text.is_empty() {
