@@ -4,6 +4,7 @@
 //! them into what a request needs. Nothing here waits, reads a clock or draws a random number:
 //! time and randomness come in as arguments, so each decision is tested by a table or a property.
 
+mod backlog;
 pub mod balance;
 mod breaker;
 mod choice;
@@ -26,6 +27,7 @@ pub mod trace;
 mod version;
 pub mod virtual_host;
 
+pub use backlog::{Backlog, BacklogTerms};
 pub use breaker::{Breaker, BreakerScope, BreakerState, BreakerTerms, Permit};
 pub use choice::{RoundRobin, choose};
 pub use cluster::{Balance, Cluster, ClusterTerms, ConnectionLimits, Locality, Member, Security};

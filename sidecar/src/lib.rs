@@ -19,6 +19,7 @@ mod proxy;
 pub mod registration;
 pub mod settings;
 mod signals;
+mod slots;
 mod spans;
 pub mod tls;
 mod traffic;

@@ -29,6 +29,7 @@ use crate::metrics::Connections;
 use crate::plan::{LocalPlan, Plans};
 use crate::profiling;
 use crate::settings::Settings;
+use crate::slots::Slots;
 use crate::spans::{self, Spans};
 use crate::tls::Tls;
 use crate::traffic::Marks;
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) marks: Marks,
     pub(crate) clock: Clock,
+    /// For requests under way, of each side, where their number is bounded.
+    pub(crate) slots: [Arc<Slots>; 2],
     /// Connections that have become tunnels, at this moment.
     pub(crate) tunnels: AtomicUsize,
     /// Threads that carry traffic.
@@ -189,6 +192,7 @@ impl Proxy {
             lifecycle: Lifecycle::default(),
             plans,
             clock,
+            slots: [Slots::new(), Slots::new()],
             tunnels: AtomicUsize::new(0),
             workers: count,
             connections: std::iter::repeat_with(Connections::default).take(count).collect(),

@@ -180,8 +180,12 @@ pub struct Limits {
     pub connections: usize,
     /// Idle upstream connections for each endpoint and worker.
     pub idle_upstream: usize,
-    /// Requests under way at once, of all services together; `None`: any number.
+    /// Requests under way at once on each side, of all services together; `None`: any number.
     pub in_flight: Option<usize>,
+    /// Requests that wait for room at once, at each bound of what is under way.
+    pub queue: usize,
+    /// How long one waits.
+    pub queue_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -201,6 +205,8 @@ impl Default for Limits {
             connections: 16_384,
             idle_upstream: 512,
             in_flight: None,
+            queue: 1024,
+            queue_timeout: Duration::from_millis(100),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::family::{Family, Labels, Writer};
 use crate::listener::Side;
 use crate::plan::{Registry, ServiceState};
 use crate::proxy::Shared;
+use crate::slots::Slots;
 use crate::traffic::Reason;
 
 /// The services that were asked for, and what they are called.
@@ -62,7 +63,8 @@ pub(super) fn write(writer: &mut Writer<'_>, shared: &Shared, asked: &Asked) -> 
     let registry = shared.plans.registry();
     original(writer, asked, registry)?;
     by_side(writer, asked, registry)?;
-    breakers(writer, asked, shared.clock.now())
+    breakers(writer, asked, shared.clock.now())?;
+    slots(writer, asked, shared)
 }
 
 /// By the names and labels of the original, whatever the side.
@@ -198,6 +200,35 @@ type Words = fn(&Parts<'_>, usize) -> Option<(&'static str, u64)>;
 /// A count of one of many kinds: those that never happened would be most of all series.
 fn some(family: &mut Family<'_>, labels: Labels<'_>, count: u64) -> fmt::Result {
     if count == 0 { Ok(()) } else { family.count(labels, count) }
+}
+
+/// Who waits, where it is bounded how many requests are under way.
+fn slots(writer: &mut Writer<'_>, asked: &Asked, shared: &Shared) -> fmt::Result {
+    let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let sides = || Side::ALL.map(|side| (("side", side.word()), &shared.slots[side as usize]));
+    writer.gauge("mesher_requests_waiting", "Requests that wait for others to end", |family| {
+        let mut sides = sides().into_iter();
+        sides.try_for_each(|(side, slots)| family.value(&[side], gauge(slots.waiting())))
+    })?;
+    let help = "Requests that have waited for others to end";
+    writer.counter("mesher_requests_queued", help, |family| {
+        let mut sides = sides().into_iter();
+        sides.try_for_each(|(side, slots)| family.count(&[side], slots.queued()))
+    })?;
+    let each = |put: &mut dyn FnMut(Named<'_>, &Slots) -> fmt::Result| {
+        asked.services.iter().try_for_each(|service| {
+            let Some(slots) = service.bounded() else { return Ok(()) };
+            put([("service_name", &*service.key.name), ("app", &*service.key.scope)], slots)
+        })
+    };
+    let help = "Requests that wait for others to the same service to end";
+    writer.gauge("mesher_service_requests_waiting", help, |family| {
+        each(&mut |labels, slots| family.value(&labels, gauge(slots.waiting())))
+    })?;
+    let help = "Requests that have waited for others to the same service to end";
+    writer.counter("mesher_service_requests_queued", help, |family| {
+        each(&mut |labels, slots| family.count(&labels, slots.queued()))
+    })
 }
 
 fn breakers(writer: &mut Writer<'_>, asked: &Asked, now: Duration) -> fmt::Result {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use mesh::balance::{Latency, Rates, Streak, hash};
@@ -13,6 +13,7 @@ use mesh::{Breaker, Bucket, Budget, Eviction, InstanceId, Protocol, RoundRobin, 
 
 use super::Route;
 use crate::metrics::Counters;
+use crate::slots::Slots;
 
 /// An entry that nobody used for this long is forgotten, unless a plan has it.
 const IDLE: Duration = Duration::from_mins(10);
@@ -32,8 +33,8 @@ pub(crate) struct ServiceState {
     pub(crate) bucket: Bucket,
     /// What it may have to bear of retries.
     pub(crate) budget: Budget,
-    /// Requests under way, where their number is limited.
-    pub(crate) under_way: AtomicUsize,
+    /// For requests under way, where their number is limited.
+    slots: OnceLock<Arc<Slots>>,
     /// Its own, or those of all that are too many.
     pub(crate) counters: Arc<Counters>,
     used: AtomicU64,
@@ -47,10 +48,20 @@ impl ServiceState {
             turns: RoundRobin::default(),
             bucket: Bucket::default(),
             budget: Budget::default(),
-            under_way: AtomicUsize::new(0),
+            slots: OnceLock::new(),
             counters: Arc::clone(counters),
             used: AtomicU64::new(0),
         })
+    }
+
+    /// The slots of requests under way, where their number is limited.
+    pub(crate) fn slots(&self) -> &Arc<Slots> {
+        self.slots.get_or_init(Slots::new)
+    }
+
+    /// The same; `None`: it never was.
+    pub(crate) fn bounded(&self) -> Option<&Arc<Slots>> {
+        self.slots.get()
     }
 
     /// Notes that a request came for it.

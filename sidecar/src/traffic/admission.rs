@@ -2,17 +2,20 @@
 //! are made on purpose. What is not set up costs a look at a field.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hyper::http::request;
+use mesh::BacklogTerms;
 use tokio::time::sleep;
 
 use super::Here;
 use super::context;
 use super::destination::Head;
+use super::observation::Observation;
 use super::refusal::Refusal;
 use crate::listener::Side;
 use crate::plan::Route;
+use crate::settings::Limits;
+use crate::slots::Slots;
 
 /// Lets a request pass, or says why not.
 pub(super) fn admit(here: &Here<'_>, route: &Route, head: &request::Parts) -> Result<(), Refusal> {
@@ -35,20 +38,67 @@ pub(super) fn admit(here: &Here<'_>, route: &Route, head: &request::Parts) -> Re
         (None, Some(rate)) => route.state.bucket.take(rate, now()).map_err(limited)?,
         (None, None) => {}
     }
-    let under_way = || route.state.under_way.load(Ordering::Relaxed);
-    if let Some(most) = terms.concurrency
-        && usize::try_from(most).is_ok_and(|most| under_way() > most)
-    {
-        return Err(Refusal::TooMany { service: Arc::clone(&route.state.key.name) });
-    }
     if terms.retries.is_on() {
         route.state.budget.deposit(terms.retries.budget);
     }
     Ok(())
 }
 
-/// Does to a request what is to be done to some on purpose.
-pub(super) async fn inject(route: &Route) -> Result<(), Refusal> {
+/// A bound on how many requests are under way at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// Of all that come in on a side of the proxy.
+    Side,
+    /// Of those that go to one service.
+    Service,
+}
+
+/// Takes the slots that a request needs, where they are free; says whether it has all of them.
+pub(super) fn enter(here: &Here<'_>, route: &Route, seen: &Observation) -> bool {
+    let taken = |(bound, slots, most): (Bound, &Arc<Slots>, usize)| {
+        slots.take(most).map(|slot| seen.holds(bound, slot)).is_some()
+    };
+    bounds(here, route).into_iter().flatten().all(taken)
+}
+
+/// The bounds that there are: of the side that it came in at, and of its service.
+fn bounds<'a>(here: &'a Here<'_>, route: &'a Route) -> [Option<(Bound, &'a Arc<Slots>, usize)>; 2] {
+    let shared = &here.worker.shared;
+    let side = shared.settings().limits.in_flight;
+    let service = route.terms.concurrency;
+    [
+        side.map(|most| (Bound::Side, &shared.slots[here.port.side as usize], most)),
+        service.map(|most| {
+            (Bound::Service, route.state.slots(), most.try_into().unwrap_or(usize::MAX))
+        }),
+    ]
+}
+
+/// Waits for the slots that were not free, and then does to a request what is to be done to some on
+/// purpose.
+pub(super) async fn hold_up(
+    here: &Here<'_>,
+    route: &Route,
+    seen: &Observation,
+) -> Result<(), Refusal> {
+    let Limits { queue, queue_timeout, .. } = here.worker.shared.settings().limits;
+    let terms = BacklogTerms { most: queue, patience: queue_timeout };
+    for (bound, slots, most) in bounds(here, route).into_iter().flatten() {
+        if seen.has_slot(bound) {
+            continue;
+        }
+        let slot = match slots.take(most) {
+            None => slots.wait(terms).await,
+            slot => slot,
+        };
+        seen.holds(
+            bound,
+            slot.ok_or_else(|| match bound {
+                Bound::Side => Refusal::Full,
+                Bound::Service => Refusal::TooMany { service: Arc::clone(&route.state.key.name) },
+            })?,
+        );
+    }
     let injected = route.terms.fault.draw(fastrand::u64(..));
     if let Some(delay) = injected.delay {
         sleep(delay).await;

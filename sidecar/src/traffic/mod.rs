@@ -73,6 +73,7 @@ pub(crate) use self::upstream::{Counted, Http1};
 use crate::lifecycle::Phase;
 use crate::listener::{Port, Side};
 use crate::plan::{Kind, Route};
+use crate::settings::Limits;
 use crate::worker::{Connection, Way, Worker};
 
 /// What a request can use: where it came in, and what its thread has.
@@ -136,10 +137,7 @@ async fn forward(
     call: &mut Option<Box<Call>>,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let shared = &here.worker.shared;
-    let limits = shared.settings().limits;
-    if limits.in_flight.is_some_and(|most| here.worker.is_full(most)) {
-        return Err(Refusal::Full);
-    }
+    let Limits { header_fields, body_bytes, request_timeout, .. } = shared.settings().limits;
 
     // A message that two readers could take for two different ones goes no further.
     let (mut head, body) = {
@@ -148,10 +146,10 @@ async fn forward(
         if request.method() == Method::CONNECT {
             return Box::pin(connect::open(here, request, seen)).await;
         }
-        framing::check(&request, limits.header_fields)?;
+        framing::check(&request, header_fields)?;
         request.into_parts()
     };
-    let body = RequestBody::new(body, limits.body_bytes)?;
+    let body = RequestBody::new(body, body_bytes)?;
     seen.receives(body.received());
     if declines(here, &head) {
         forget(here, &body).await;
@@ -171,8 +169,9 @@ async fn forward(
 
     // May it go there at all?
     admission::admit(here, route, &head)?;
-    if terms.fault.is_on() {
-        Box::pin(admission::inject(route)).await?;
+    if !admission::enter(here, route, seen) || terms.fault.is_on() {
+        // In a box, as hardly any request has to wait, and each would keep room for it.
+        Box::pin(admission::hold_up(here, route, seen)).await?;
     }
     let permit = if route.breaks_each() {
         // It is asked for once it is known who gets the request.
@@ -200,7 +199,7 @@ async fn forward(
 
     let mut call = call.as_deref_mut();
     let is_call = call.is_some();
-    let limit = terms.timeout.unwrap_or(limits.request_timeout);
+    let limit = terms.timeout.unwrap_or(request_timeout);
     let limit = call.as_ref().map_or(limit, |call| call.left());
     // A call's time is not what it may stand still for, but all that it has.
     let moved = || !is_call && body.moved();

@@ -5,13 +5,13 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use hyper::{Request, Response, StatusCode};
 use mesh::trace::TraceId;
 use mesh::{Failure, GrpcStatus};
 
+use super::admission::Bound;
 use super::body::Received;
 use super::reason::Reason;
 use super::refusal::Refusal;
@@ -20,6 +20,7 @@ use crate::access_log::{Asked, Line};
 use crate::listener::Side;
 use crate::metrics::{Broken, Part};
 use crate::plan::{Endpoint, Route, ServiceState};
+use crate::slots::Slot;
 use crate::spans::{self, Ended, Held, Span};
 use crate::worker::{Connection, InFlight, Worker};
 
@@ -37,6 +38,8 @@ pub(crate) struct Observation {
     asked: Option<Box<Asked>>,
     /// Where it is traced.
     span: Held,
+    /// Where the number of requests is bounded: of all, and of its service.
+    slots: [OnceCell<Slot>; 2],
     resends: Cell<u8>,
     /// To connect, where that was needed.
     connect: Cell<Option<Micros>>,
@@ -84,7 +87,6 @@ impl Observation {
         span: Option<Box<Span>>,
     ) -> Self {
         let sheets = &here.worker.sheets;
-        here.worker.in_flight.set(here.worker.in_flight.get() + 1);
         let logged = here.worker.shared.access_log.begins(sheets);
         let client = here.connection.client;
         Self {
@@ -97,6 +99,7 @@ impl Observation {
             began: here.worker.shared.clock.now(),
             route: OnceCell::new(),
             received: OnceCell::new(),
+            slots: [const { OnceCell::new() }; 2],
             resends: Cell::new(0),
             connect: Cell::new(None),
             status: Cell::new(None),
@@ -119,10 +122,17 @@ impl Observation {
     pub(crate) fn goes(&self, route: Arc<Route>) -> &Arc<Route> {
         let route = self.route.get_or_init(|| route);
         self.part().begun.one();
-        if route.terms.concurrency.is_some() {
-            route.state.under_way.fetch_add(1, Ordering::Relaxed);
-        }
         route
+    }
+
+    /// It has a slot of the bound `on`, for as long as it is under way.
+    pub(crate) fn holds(&self, on: Bound, slot: Slot) {
+        let _ = self.slots[on as usize].set(slot);
+    }
+
+    /// Whether it has one.
+    pub(crate) fn has_slot(&self, on: Bound) -> bool {
+        self.slots[on as usize].get().is_some()
     }
 
     /// This instance is to answer it.
@@ -311,7 +321,6 @@ impl Observation {
 
 impl Drop for Observation {
     fn drop(&mut self) {
-        self.worker.in_flight.set(self.worker.in_flight.get().saturating_sub(1));
         let took = self.took();
         let part = self.part();
         if let Some(broken) = self.broken() {
@@ -327,11 +336,8 @@ impl Drop for Observation {
         }
         part.received.add(self.received.get().map_or(0, Received::bytes));
         part.sent.add(self.sent.get());
-        if let Some(route) = self.route.get() {
+        if self.route.get().is_some() {
             part.ended.one();
-            if route.terms.concurrency.is_some() {
-                route.state.under_way.fetch_sub(1, Ordering::Relaxed);
-            }
         }
         self.in_flight.end(self.worker.coarse_now.get());
         if let Some(asked) = self.asked.take() {

@@ -372,7 +372,7 @@ pub(crate) fn rescue(
     let headers = response.headers_mut();
     headers.insert(ERROR, HeaderValue::from_static(word));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    if *refusal == Refusal::Full {
+    if matches!(refusal, Refusal::Full | Refusal::TooMany { .. }) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     if let Refusal::RateLimited { again } = refusal {

@@ -54,8 +54,6 @@ pub(crate) struct Worker {
     pub(crate) pool: Pool,
     /// Connections to endpoints that many requests share.
     pub(crate) http2: traffic::SharedConnections,
-    /// Requests under way on this thread.
-    pub(crate) in_flight: Cell<usize>,
     /// Time, as of the last sweep: good enough for what is measured in seconds.
     pub(crate) coarse_now: Cell<Duration>,
     /// What requests are taken down on that may be logged.
@@ -117,7 +115,6 @@ impl Remote {
                 shared,
                 pool: Pool::default(),
                 http2: traffic::SharedConnections::default(),
-                in_flight: Cell::new(0),
                 coarse_now: now,
                 sheets: Sheets::new(seed(index)),
                 ports: traffic::Ports::default(),
@@ -240,12 +237,6 @@ impl Worker {
             self.connections.close();
             tokio::task::yield_now().await;
         }
-    }
-
-    /// Whether more requests are under way here than its share of `most`. Each worker has a share
-    /// of its own, so nothing is shared that every request would have to write.
-    pub(crate) fn is_full(&self, most: usize) -> bool {
-        self.in_flight.get() > most.div_ceil(self.shared.workers)
     }
 
     /// What it counts of its connections.

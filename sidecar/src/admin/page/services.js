@@ -111,6 +111,12 @@ function routeOf(route) {
 const breakerOf = ({ state, openInstances }) =>
   openInstances === undefined ? breakers[state][1] : `${openInstances || 'none'} of the instances' open`;
 
+/** In words: how many there may be, and how many there are. */
+function limitsOf({ requestsPerSecond: rate, atOnce, underWay, waiting }) {
+  const words = [rate !== undefined && `${whole(rate)} a second`, atOnce !== undefined && `${whole(underWay)} of ${whole(atOnce)} at once`, waiting > 0 && `${whole(waiting)} waiting`];
+  return words.filter(Boolean).join(', ') || 'none';
+}
+
 function factsOf(one) {
   const { breaker, counters } = one;
   const mean = counters.requests ? counters.latencySecondsSum / counters.requests : null;
@@ -123,6 +129,7 @@ function factsOf(one) {
     ['Connections', whole(one.connections)],
     ['Versions', one.versions.map(version => version === one.latestVersion ? `${version} (routed)` : version).join(', ') || '–'],
     ['Routes', one.routes.map(routeOf).join(', ') || '–'],
+    ['Limits', limitsOf(one.limits)],
     ['Breaker', breaker.state === 'off' ? 'off' : `${breakerOf(breaker)}, ${breaker.windowFailures} of ${breaker.windowRequests} failed in 10 s`],
     breaker.probeInSeconds && ['Next try', `in ${span(breaker.probeInSeconds + 1)}`],
   ]));

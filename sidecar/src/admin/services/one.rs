@@ -31,6 +31,7 @@ pub(super) struct Service {
     #[serde(skip_serializing_if = "Option::is_none")]
     latest_version: Option<String>,
     routes: Vec<Route>,
+    limits: Limits,
     /// In the order of their ids.
     instances: Vec<Instance>,
     /// Whether there are more instances than are here.
@@ -81,6 +82,22 @@ pub(super) struct Breaker {
     /// Until one request may try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     probe_in_seconds: Option<f64>,
+}
+
+/// How many requests there may be.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Limits {
+    /// A second; absent: any number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests_per_second: Option<u32>,
+    /// Under way at once; absent: any number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_once: Option<u32>,
+    /// Those that are, where that is bounded.
+    under_way: usize,
+    /// Those that wait for them to end.
+    waiting: usize,
 }
 
 /// Where requests of one protocol go.
@@ -193,6 +210,7 @@ impl Service {
                 .and_then(|service| service.latest())
                 .map(|version| version.to_string()),
             routes: routes.collect(),
+            limits: Limits::of(plan),
             instances_truncated: all.len() > most,
             instances: instances.collect(),
             brief,
@@ -201,6 +219,18 @@ impl Service {
 
     pub(super) fn key(&self) -> &str {
         &self.key
+    }
+}
+
+impl Limits {
+    fn of(plan: &ServicePlan) -> Self {
+        let slots = plan.state.bounded();
+        Self {
+            requests_per_second: plan.terms().rate.map(|rate| rate.per_second),
+            at_once: plan.terms().concurrency,
+            under_way: slots.map_or(0, |slots| slots.taken()),
+            waiting: slots.map_or(0, |slots| slots.waiting()),
+        }
     }
 }
 

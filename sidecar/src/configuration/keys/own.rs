@@ -58,7 +58,9 @@ pub(super) static KEYS: &[Key] = &[
     key("mesher.limits.drainTimeout", Mesher, Kind::Duration, "From SIGTERM to the end of what is in flight.").live("30s"),
     key("mesher.limits.connections", Mesher, COUNT, "Connections of callers at once.").live("16384"),
     key("mesher.limits.idleUpstream", Mesher, COUNT, "Idle connections for each instance and worker.").live("512"),
-    key("mesher.limits.inFlight", Mesher, COUNT, "Requests under way at once; beyond, they are refused with 503. Absent: any number.").live(""),
+    key("mesher.limits.inFlight", Mesher, COUNT, "Requests under way at once, on each side; beyond, they wait or are refused with 503. Absent: any number.").live(""),
+    key("mesher.limits.queue", Mesher, Kind::Whole(0, 1 << 20), "Requests that wait where as many are under way as may be. 0: they are refused at once.").live("1024"),
+    key("mesher.limits.queueTimeout", Mesher, Kind::Duration, "How long one waits there.").live("100ms"),
     key("mesher.accessLog.to", Mesher, Kind::Text, "A line for each request: off, stdout, or the path of a file.")
         .live("off")
         .variables(&["MESHER_ACCESS_LOG"]),

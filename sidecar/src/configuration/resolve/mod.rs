@@ -168,6 +168,8 @@ fn limits(reader: &Reader<'_>, built_in: Limits) -> Limits {
         ),
         in_flight: reader
             .get(&["mesher.limits.inFlight"], |text| usize::try_from(kind::whole(text)?).ok()),
+        queue: size(&["mesher.limits.queue"], built_in.queue),
+        queue_timeout: time(&["mesher.limits.queueTimeout"], built_in.queue_timeout),
     }
 }
 

@@ -1,6 +1,7 @@
 //! gRPC, through one proxy and through two.
 
 mod connections;
+mod refused;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
