@@ -4,9 +4,12 @@
 //! never wait for the source, but for a service that nobody has asked for yet.
 
 pub mod ads;
+pub mod center;
+mod endpoints;
 mod fixed;
 pub mod servicecenter;
 mod source;
 
+pub use endpoints::Tls;
 pub use fixed::Fixed;
 pub use source::{Answer, Demand, Source, State};

@@ -50,6 +50,9 @@ pub enum Error {
     /// The client of istiod does not start.
     #[error(transparent)]
     Pilot(#[from] discovery::ads::Error),
+    /// The client of the configuration center does not start.
+    #[error(transparent)]
+    Center(#[from] discovery::center::Error),
 }
 
 fn named(tag: &str) -> &str {

@@ -5,6 +5,7 @@
 mod access_log;
 mod admin;
 mod backend;
+mod center;
 pub mod cli;
 mod clock;
 pub mod configuration;

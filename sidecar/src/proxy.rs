@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use discovery::Source;
 use discovery::ads::Ads;
+use discovery::center::Held;
 use discovery::servicecenter::Standing;
 use mesh::Protocol;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) xds: OnceLock<Arc<Ads>>,
     /// How the configuration stands on the disk, where it is followed.
     pub(crate) configuration: OnceLock<watch::Receiver<Reload>>,
+    /// What a configuration center says, where there is one.
+    pub(crate) center: OnceLock<watch::Receiver<Held>>,
     /// What each worker has open.
     pub(crate) censuses: OnceLock<Vec<Arc<Census>>>,
     /// Where we listen, by what for.
@@ -201,6 +204,7 @@ impl Proxy {
             standing: OnceLock::new(),
             xds: OnceLock::new(),
             configuration: OnceLock::new(),
+            center: OnceLock::new(),
             censuses: OnceLock::new(),
             addresses,
             own,
@@ -278,6 +282,11 @@ impl Proxy {
     /// Lets the admin port show what the configuration on the disk says. The first word counts.
     pub fn show_configuration(&self, reloads: watch::Receiver<Reload>) {
         let _ = self.shared.configuration.set(reloads);
+    }
+
+    /// Lets the admin port show how a configuration center does. The first word counts.
+    pub fn show_center(&self, held: watch::Receiver<Held>) {
+        let _ = self.shared.center.set(held);
     }
 
     /// Lets `/v1/mesher/health` say how the registration stands. The first word counts.

@@ -11,6 +11,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use discovery::center::ApiVersion;
 use mesh::{Egress, Passthrough, Protocol};
 
 pub use self::governance::{Balancing, Fallback, Governance, LimitGroup, Terms, Zone};
@@ -36,6 +37,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where services are learned of.
     pub discovery: Discovery,
+    /// Where keys come from besides files; they win over files.
+    pub center: Option<Center>,
     /// What TLS is made with, by the tags of `tls.yaml`; "" is what bare keys say. Who looks at
     /// which: [`crate::tls::tags`].
     pub tls: BTreeMap<String, Tls>,
@@ -218,6 +221,37 @@ pub enum Discovery {
     ServiceCenter(ServiceCenter),
     /// Istio.
     Pilot(Pilot),
+}
+
+/// A configuration center.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Center {
+    /// What it is.
+    pub kind: CenterKind,
+    /// Base URLs, `http` or `https`, tried in order.
+    pub addresses: Vec<String>,
+    /// Whether it is to answer as soon as something changes, where it can.
+    pub waits: bool,
+    /// Between two questions, or until it has to answer one.
+    pub interval: Duration,
+    /// The project in the path.
+    pub project: String,
+}
+
+/// Which configuration center.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CenterKind {
+    /// ServiceComb kie.
+    Kie,
+    /// The one of the first generation.
+    ConfigCenter {
+        /// Where its API is.
+        api: ApiVersion,
+        /// `X-Tenant-Name`
+        tenant: String,
+        /// What is asked for instead of `SERVICE@APP#VERSION`.
+        dimension: Option<String>,
+    },
 }
 
 /// How service-center is spoken to.
@@ -468,6 +502,7 @@ impl Settings {
         keep("listeners", &mut self.listeners, &running.listeners, &mut kept);
         keep("local ports", &mut self.local, &running.local, &mut kept);
         keep("discovery", &mut self.discovery, &running.discovery, &mut kept);
+        keep("configuration center", &mut self.center, &running.center, &mut kept);
         keep("admin", &mut self.admin, &running.admin, &mut kept);
         keep("workers", &mut self.workers, &running.workers, &mut kept);
         keep("log", &mut self.log, &running.log, &mut kept);
@@ -480,7 +515,13 @@ impl Settings {
         }
         // Which files, what they hold and whom they make us trust may change; that there is TLS is
         // what others were told when we registered.
-        let fixed = [Use::ConsumerSide, Use::ProviderSide, Use::Admin, Use::ServiceCenter];
+        let fixed = [
+            Use::ConsumerSide,
+            Use::ProviderSide,
+            Use::Admin,
+            Use::ServiceCenter,
+            Use::ConfigurationCenter,
+        ];
         let speaks = |settings: &Self| fixed.map(|what| settings.tls_for(what).is_some());
         if speaks(&self) != speaks(running) {
             kept.push("whether TLS is spoken");
@@ -519,6 +560,7 @@ impl Default for Settings {
             egress: Egress::default(),
             limits: Limits::default(),
             discovery: Discovery::ServiceCenter(ServiceCenter::default()),
+            center: None,
             tls: BTreeMap::new(),
             health_checks: Vec::new(),
             admin: Admin::default(),

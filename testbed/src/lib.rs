@@ -6,6 +6,7 @@
 //! - [`Node`] adds a kubelet and containerd: a whole Kubernetes, in which pods run.
 //! - [`Network`] gives processes networks of their own, and [`kubelet`] starts the pods of
 //!   manifests there.
+//! - [`Kie`] answers as ServiceComb kie does, or is a real one.
 //! - [`Guard`] starts any other process so that it ends with its owner.
 //! - [`write_kustomization`] and [`Cluster::account_kubeconfig`] install a program
 //!   of this machine as if it ran in the cluster; [`installation`] does so with the injector.
@@ -41,6 +42,7 @@ mod cluster;
 mod guard;
 pub mod installation;
 mod istiod;
+mod kie;
 pub mod kubelet;
 mod kustomization;
 pub mod network;
@@ -55,6 +57,7 @@ pub use binary::{IMAGES, binary, binary_variable, image};
 pub use cluster::{Cluster, ClusterOptions, Route};
 pub use guard::Guard;
 pub use istiod::Istiod;
+pub use kie::{KIE_ADDR, Kie, Labels};
 pub use kustomization::{combine_components, write_kustomization};
 pub use network::Network;
 pub use node::{Node, NodeOptions};

@@ -28,7 +28,9 @@ use tokio::time::{Instant, sleep_until};
 pub use error::Error;
 pub use metrics::Metrics;
 pub use naming::{Accepted, ENVIRONMENTS, Given, acceptable};
-pub use options::{Options, OwnInstance, OwnService, Tls, instance_id};
+pub use options::{Options, OwnInstance, OwnService, instance_id};
+
+pub use crate::endpoints::Tls;
 pub use registration::Standing;
 
 use crate::source::{Demand, Source, State};

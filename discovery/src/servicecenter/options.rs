@@ -1,10 +1,9 @@
 //! What the client has to know.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use crate::endpoints::Tls;
 
 /// How service-center is spoken to, and what is registered there. Names and versions are such as
 /// it accepts.
@@ -29,16 +28,6 @@ pub struct Options {
     pub account: Option<(String, String)>,
     /// Who asks; without it questions are anonymous, and changes can't be listened for.
     pub service: Option<OwnService>,
-}
-
-/// What TLS with service-center is made with.
-#[derive(Debug, Clone)]
-pub struct Tls {
-    /// It may change while the client runs: calls take what is there when they begin, and what is
-    /// under way goes on.
-    pub config: watch::Receiver<Arc<rustls::ClientConfig>>,
-    /// The name to be proven, where it is not the address's.
-    pub server_name: Option<String>,
 }
 
 /// The service the proxy speaks for.

@@ -20,9 +20,9 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::api::Api;
 use super::metrics::Metrics;
-use super::options::Tls;
 use super::registration::Standing;
 use super::wire::Event;
+use crate::endpoints::Tls;
 
 /// The server pings every 30 s; what is silent for longer is dead, though the connection stands.
 const SILENCE: Duration = Duration::from_secs(40);

@@ -2,6 +2,7 @@
 
 mod admin;
 mod bodies;
+mod center;
 mod connections;
 mod governance;
 mod grpc;

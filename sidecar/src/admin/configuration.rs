@@ -8,6 +8,7 @@ use axum::response::Json;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::center::{self, Center};
 use super::time::timestamp;
 use crate::configuration::{Problem, Reload};
 use crate::proxy::Shared;
@@ -26,7 +27,11 @@ pub(super) struct Configuration {
     refused: u64,
     /// What of the files is in force after a restart only, though its values stand here already.
     restart_needed: Vec<&'static str>,
-    /// What is wrong with the files on the disk; none: they are what is in force.
+    /// The configuration center, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    center: Option<Center>,
+    /// What is wrong with the files on the disk, or with what the center says; none: they are what
+    /// is in force.
     errors: Vec<Fault>,
     /// What the files in force were warned of.
     warnings: Vec<Fault>,
@@ -54,6 +59,9 @@ pub(super) struct Summary {
     errors: usize,
     warnings: usize,
     restart_needed: Vec<&'static str>,
+    /// How the configuration center does, where there is one: `starting`, `connected` or `stale`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    center: Option<&'static str>,
     /// It grows with whatever changes in `/v1/mesher/config`.
     generation: u64,
 }
@@ -68,6 +76,7 @@ pub(super) async fn configuration(State(shared): State<Arc<Shared>>) -> Json<Con
         loaded_at: reload.last_success.map(timestamp),
         taken_over: reload.taken_over,
         refused: reload.refused,
+        center: shared.center.get().map(|held| Center::of(&held.borrow())),
         errors: reload.faults.iter().map(Fault::of).collect(),
         warnings: reload.hints.iter().map(Fault::of).collect(),
         values: reload.values.to_json(),
@@ -87,6 +96,7 @@ impl Summary {
             errors: reload.faults.len(),
             warnings: reload.hints.len(),
             restart_needed: reload.restart_needed,
+            center: shared.center.get().map(|held| center::state(&held.borrow())),
             generation: reload.generation,
         }
     }

@@ -4,6 +4,7 @@
 //! outside. What changes something or tells more answers on loopback, or everywhere where the
 //! settings say so, and to no other web site ([`guard`]).
 
+mod center;
 mod configuration;
 mod connections;
 mod discovery;

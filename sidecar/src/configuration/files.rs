@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::center;
 use super::keys::{self, File};
 use super::placeholder;
 use super::places::Places;
@@ -91,7 +92,9 @@ pub(super) fn add(
     match root.content {
         Content::Null => {}
         Content::Map(entries) => {
-            let mut flat = Flattening { path, environment, values, problems };
+            let origin = Origin::File(path.to_owned(), 0);
+            let variables = Some(environment);
+            let mut flat = Flattening { origin, rank: Rank::File, variables, values, problems };
             for (name, line, node) in entries {
                 flat.add(name, line, node);
             }
@@ -104,16 +107,21 @@ pub(super) fn add(
     }
 }
 
-struct Flattening<'a> {
-    path: &'a Path,
-    environment: &'a BTreeMap<String, String>,
-    values: &'a mut Values,
-    problems: &'a mut Problems,
+/// Makes keys with dots of what is nested.
+pub(super) struct Flattening<'a> {
+    /// Where it stands, without a line.
+    pub(super) origin: Origin,
+    pub(super) rank: Rank,
+    /// What `${NAME}` is filled with, where that means something.
+    pub(super) variables: Option<&'a BTreeMap<String, String>>,
+    pub(super) values: &'a mut Values,
+    pub(super) problems: &'a mut Problems,
 }
 
 impl Flattening<'_> {
-    fn add(&mut self, written: String, line: usize, node: Node) {
-        let origin = Origin::File(self.path.to_owned(), line);
+    /// Adds a key, or those below it.
+    pub(super) fn add(&mut self, written: String, line: usize, node: Node) {
+        let origin = self.origin.at(line);
         let key = canonical(&written);
         match node.content {
             Content::Null => {}
@@ -127,19 +135,25 @@ impl Flattening<'_> {
                 }
             }
             content => {
-                if keys::find(&key).is_none() {
+                let Some(row) = keys::find(&key) else {
                     return self.unknown(&origin, &written, &key);
+                };
+                if self.rank == Rank::Center
+                    && let Some(message) = center::refusal(row)
+                {
+                    let origin = Some(&self.origin);
+                    return self.problems.add(Severity::Warning, origin, &written, message);
                 }
-                let content = match content {
-                    Content::Scalar(text) if text.contains("${") => {
-                        let variable = |name: &str| self.environment.get(name).map(String::as_str);
+                let content = match (content, self.variables) {
+                    (Content::Scalar(text), Some(variables)) if text.contains("${") => {
+                        let variable = |name: &str| variables.get(name).map(String::as_str);
                         Content::Scalar(placeholder::fill(&text, variable))
                     }
-                    content => content,
+                    (content, _) => content,
                 };
                 // Before the value rather than the key: a message is about the value.
-                let origin = Origin::File(self.path.to_owned(), node.line);
-                let entry = Entry { rank: Rank::File, origin, written, content };
+                let origin = self.origin.at(node.line);
+                let entry = Entry { rank: self.rank, origin, written, content };
                 self.values.add(key, entry);
             }
         }

@@ -2,12 +2,16 @@
 //!
 //! Every value is a key with dots, in one spelling for both generations of go-chassis
 //! ([`spelling`]); one table ([`keys`]) says what each may hold and what comes of it. Who wins:
-//! flags, environment, files, `MESHER_DEFAULT_*`, the pod's labels, what is built in. Nothing is
-//! refused by halves: all problems are found at once, and a configuration with an error is none.
+//! a configuration center, flags, environment, files, `MESHER_DEFAULT_*`, the pod's labels, what is
+//! built in. Nothing is refused by halves: all problems are found at once, and a configuration with
+//! an error is none.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use discovery::center::Held;
+
+mod center;
 mod check;
 mod dump;
 mod environment;
@@ -64,10 +68,16 @@ pub struct Configuration {
 }
 
 impl Inputs {
-    /// Reads everything anew.
+    /// Reads files, environment and flags anew.
     pub fn read(&self) -> Configuration {
+        self.read_with(&Held::default())
+    }
+
+    /// Reads everything anew, where a configuration center says `held`.
+    pub fn read_with(&self, held: &Held) -> Configuration {
         let (mut values, mut problems) = (Values::default(), Problems::default());
         let labels = labels::read(&self.places.labels);
+        center::add(held, &mut values, &mut problems);
         flags::add(&self.flags, &mut values, &mut problems);
         environment::add(&self.environment, &mut values, &mut problems);
         let files = files::read_all(&self.places, &self.environment, &mut values, &mut problems);

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use certs::Folder;
+use discovery::center::Held;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::keys::File;
-use super::{Configuration, Dump, Inputs, Problem, Severity};
+use super::{Configuration, Dump, Faulty, Inputs, Problem, Severity};
 use crate::settings::Settings;
 
 /// How often to look where the kernel reports no changes.
@@ -52,19 +53,20 @@ impl Reload {
 /// change went. Ends with the last receiver.
 ///
 /// The folders are watched as a whole, as Kubernetes replaces a mounted ConfigMap by renaming a
-/// symlink. Whatever changes, everything is read anew and checked as at the start. A configuration
-/// with an error changes nothing.
+/// symlink. Whatever changes, there or in a configuration center, everything is read anew and
+/// checked as at the start. A configuration with an error changes nothing.
 pub fn follow(
     inputs: Inputs,
     running: Settings,
     started: Reload,
+    center: Option<watch::Receiver<Held>>,
 ) -> (watch::Receiver<Arc<Settings>>, watch::Receiver<Reload>) {
     let (settings, settings_receiver) = watch::channel(Arc::new(running));
     let (reload, reload_receiver) = watch::channel(started);
     tokio::spawn(async move {
         let ended = settings.clone();
         tokio::select! {
-            () = look(&inputs, &settings, &reload) => {}
+            () = look(&inputs, &settings, &reload, center) => {}
             () = ended.closed() => {}
         }
     });
@@ -75,23 +77,30 @@ async fn look(
     inputs: &Inputs,
     settings: &watch::Sender<Arc<Settings>>,
     reload: &watch::Sender<Reload>,
+    mut center: Option<watch::Receiver<Held>>,
 ) {
     let folders = inputs.folders();
     let mut watches: Vec<_> =
         folders.iter().map(|folder| Folder::new(folder).watch(POLL)).collect();
     let mut seen = None;
+    // What the center last said that could be put in force.
+    let mut good = Held::default();
     loop {
         // The first look comes before the first change: files may have changed since they were
         // read for the start.
-        let now = fingerprint(inputs, &folders);
+        let held = center.as_mut().map(|it| it.borrow_and_update().clone()).unwrap_or_default();
+        let now = (fingerprint(inputs, &folders), held.generation);
         // What is wrong may lie beyond these files: in a certificate that is not there yet.
         let faulty = !reload.borrow().faults.is_empty();
         if seen != Some(now) || faulty {
             seen = Some(now);
-            take_over(inputs.read(), settings, reload);
+            take_over(inputs, held, &mut good, settings, reload);
         }
         let changes = watches.iter_mut().map(|watch| Box::pin(watch.next()));
-        futures::future::select_all(changes).await;
+        tokio::select! {
+            _ = futures::future::select_all(changes) => {}
+            () = said_otherwise(center.as_mut(), now.1) => {}
+        }
     }
 }
 
@@ -105,31 +114,71 @@ impl Inputs {
     }
 }
 
+/// Waits until the center says something else than at `generation`; for ever where there is none.
+async fn said_otherwise(center: Option<&mut watch::Receiver<Held>>, generation: u64) {
+    let Some(center) = center else { return std::future::pending().await };
+    if center.wait_for(|held| held.generation != generation).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Puts in force what there is. Where that has errors which are not there with what the center said
+/// before, these are the center's: its last good word goes on, and the files with it.
 fn take_over(
-    configuration: Configuration,
+    inputs: &Inputs,
+    held: Held,
+    good: &mut Held,
     settings: &watch::Sender<Arc<Settings>>,
     reload: &watch::Sender<Reload>,
 ) {
-    let (values, hints) = (configuration.dump(), configuration.problems.clone());
-    let new = match configuration.settings() {
-        Ok(new) => new,
-        Err(faulty) => {
-            let changed = reload.send_if_modified(|state| {
-                let changed = state.faults != faulty.0;
-                state.refused += u64::from(changed);
-                state.faults.clone_from(&faulty.0);
-                state.generation += u64::from(changed);
-                changed
-            });
-            if changed {
-                tracing::error!(
-                    errors = faulty.0.len(),
-                    "the configuration has errors, the last good one stays in force: {faulty}"
-                );
-            }
-            return;
-        }
+    let configuration = inputs.read_with(&held);
+    if !configuration.is_faulty() {
+        *good = held;
+        return put_in_force(configuration, settings, reload, Vec::new());
+    }
+    let before = (held.generation != good.generation).then(|| inputs.read_with(good));
+    let faults = match configuration.settings() {
+        Ok(_) => Vec::new(),
+        Err(Faulty(faults)) => faults,
     };
+    match before.filter(|before| !before.is_faulty()) {
+        Some(before) => put_in_force(before, settings, reload, faults),
+        None => refuse(faults, reload),
+    }
+}
+
+/// Takes down what is wrong.
+fn refuse(faults: Vec<Problem>, reload: &watch::Sender<Reload>) {
+    let faulty = Faulty(faults);
+    let changed = reload.send_if_modified(|state| {
+        let changed = state.faults != faulty.0;
+        state.refused += u64::from(changed);
+        state.faults.clone_from(&faulty.0);
+        state.generation += u64::from(changed);
+        changed
+    });
+    if changed {
+        tracing::error!(
+            errors = faulty.0.len(),
+            "the configuration has errors, the last good one stays in force: {faulty}"
+        );
+    }
+}
+
+/// Takes over a configuration without errors, beside which `faults` are what the center says now.
+fn put_in_force(
+    configuration: Configuration,
+    settings: &watch::Sender<Arc<Settings>>,
+    reload: &watch::Sender<Reload>,
+    faults: Vec<Problem>,
+) {
+    let (values, hints) = (configuration.dump(), configuration.problems.clone());
+    // It was asked before.
+    let Ok(new) = configuration.settings() else { return };
+    let well = faults.is_empty();
+    if !well {
+        refuse(faults, reload);
+    }
     let (new, kept) = new.taken_over(&settings.borrow());
     let changed = settings.send_if_modified(|running| {
         let changed = **running != new;
@@ -147,14 +196,16 @@ fn take_over(
         tracing::warn!("changed, and in force after a restart only: {}", kept.join(", "));
     }
     reload.send_if_modified(|state| {
-        let healed = !state.faults.is_empty();
+        let healed = well && !state.faults.is_empty();
         // Another origin of the same value is no change of the settings, and shown all the same.
         let shown = *state.values != values || state.hints != hints;
         if shown {
             (state.values, state.hints) = (Arc::new(values), hints);
         }
         state.taken_over += u64::from(changed);
-        state.faults.clear();
+        if well {
+            state.faults.clear();
+        }
         if changed || healed {
             state.last_success = Some(SystemTime::now());
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::kind;
 use super::yaml::{Content, Node};
@@ -20,6 +21,8 @@ pub(super) enum Rank {
     Environment,
     /// The command line.
     Flag,
+    /// A configuration center.
+    Center,
 }
 
 /// Where a value comes from.
@@ -33,6 +36,8 @@ pub enum Origin {
     Flag(String),
     /// A label of the pod.
     Label(String),
+    /// A configuration center, and what of it: which labels, or which dimension.
+    Center(Arc<str>, Arc<str>),
     /// Nobody said anything.
     BuiltIn,
 }
@@ -55,6 +60,7 @@ impl fmt::Display for Origin {
             Self::Variable(name) => write!(f, "environment {name}"),
             Self::Flag(name) => write!(f, "flag {name}"),
             Self::Label(name) => write!(f, "label {name} of the pod"),
+            Self::Center(center, layer) => write!(f, "{center} ({layer})"),
             Self::BuiltIn => f.write_str("built in"),
         }
     }

@@ -6,6 +6,7 @@
 //! that had none, it is shown as a gauge. All names and labels: `docs/metrics.md`.
 
 mod cells;
+mod center;
 mod circuit;
 mod codes;
 mod connections;
@@ -29,6 +30,7 @@ use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
 
 pub(crate) use self::cells::Distribution;
+pub(crate) use self::center::of_center;
 pub(crate) use self::connections::{Carried, Connections};
 pub(crate) use self::counters::{Broken, Counters, Part, RESENDS};
 pub(crate) use self::exposition::Format;

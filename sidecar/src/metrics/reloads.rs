@@ -1,5 +1,6 @@
 //! How the configuration stands on the disk.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::SystemTime;
 
@@ -11,6 +12,9 @@ use tokio::sync::watch;
 use super::family::Writer;
 use super::seconds;
 use crate::configuration::Reload;
+
+/// Errors that have a series of their own.
+const MOST_FAULTS: usize = 20;
 
 /// Lets `registry` say how the configuration stands on the disk.
 pub(crate) fn of_reloads(registry: &mut Registry, reloads: watch::Receiver<Reload>) {
@@ -29,6 +33,18 @@ impl Collector for Reloads {
         writer.counter("mesher_config_reloads", help, |family| {
             family.count(&[("result", "taken_over")], reload.taken_over)?;
             family.count(&[("result", "refused")], reload.refused)
+        })?;
+        let help = "What is wrong with the configuration that is not in force, by where it stands";
+        writer.gauge("mesher_config_errors", help, |family| {
+            let mut said = BTreeMap::new();
+            for fault in reload.faults.iter().take(MOST_FAULTS) {
+                let origin = fault.origin.as_ref().map(ToString::to_string).unwrap_or_default();
+                *said.entry((origin, fault.key.as_str())).or_insert(0_i64) += 1;
+            }
+            for ((origin, key), count) in said {
+                family.value(&[("origin", &origin), ("key", key)], count)?;
+            }
+            Ok(())
         })?;
         let in_force = i64::from(reload.faults.is_empty());
         let name = "mesher_config_last_reload_successful";

@@ -10,6 +10,7 @@ use certs::{Folder, OpenedKeys};
 use futures::future::select_all;
 
 use super::credentials::Credentials;
+use super::tags::Use;
 use super::{InForce, Tls, ours};
 use crate::settings::{Settings, Tls as Terms};
 
@@ -108,12 +109,16 @@ impl Tls {
         };
         if after.len() != before.len() || !after.iter().all(same) {
             self.in_force.store(Arc::new(after));
-            if let (Some(told), Some(registry)) = (&self.registry, self.for_registry()) {
-                told.send_if_modified(|known| {
-                    let other = !Arc::ptr_eq(known, &registry);
-                    *known = registry;
-                    other
-                });
+            let followed =
+                [(&self.registry, Use::ServiceCenter), (&self.center, Use::ConfigurationCenter)];
+            for (told, what) in followed {
+                if let (Some(told), Some(config)) = (told, self.for_use(what)) {
+                    told.send_if_modified(|known| {
+                        let other = !Arc::ptr_eq(known, &config);
+                        *known = config;
+                        other
+                    });
+                }
             }
         }
     }

@@ -42,6 +42,8 @@ pub struct Tls {
     moved: Notify,
     /// For service-center, where its tag is there.
     registry: Option<watch::Sender<Arc<ClientConfig>>>,
+    /// For a configuration center.
+    center: Option<watch::Sender<Arc<ClientConfig>>>,
     counts: Counts,
     started: Instant,
     /// The second in which a failure was last logged.
@@ -98,11 +100,13 @@ impl Tls {
             opened: Mutex::new(opened),
             moved: Notify::new(),
             registry: None,
+            center: None,
             counts: Counts::default(),
             started: Instant::now(),
             last_said: AtomicU64::new(0),
         };
-        tls.registry = tls.for_registry().map(watch::Sender::new);
+        tls.registry = tls.for_use(Use::ServiceCenter).map(watch::Sender::new);
+        tls.center = tls.for_use(Use::ConfigurationCenter).map(watch::Sender::new);
         Ok(tls)
     }
 
@@ -135,13 +139,18 @@ impl Tls {
         self.registry.as_ref().map(watch::Sender::subscribe)
     }
 
+    /// How a configuration center is spoken to, as it changes; `None`: it was not said.
+    pub(crate) fn center(&self) -> Option<watch::Receiver<Arc<ClientConfig>>> {
+        self.center.as_ref().map(watch::Sender::subscribe)
+    }
+
     fn find(&self, what: Use<'_>) -> Option<Arc<InForce>> {
         let all = self.in_force.load();
         what.find(&all, &self.own_name, |it| &it.terms).cloned()
     }
 
-    fn for_registry(&self) -> Option<Arc<ClientConfig>> {
-        let [rest, _] = self.find(Use::ServiceCenter)?.clients.clone()?;
+    fn for_use(&self, what: Use<'_>) -> Option<Arc<ClientConfig>> {
+        let [rest, _] = self.find(what)?.clients.clone()?;
         Some(rest)
     }
 

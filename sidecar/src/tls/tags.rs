@@ -7,6 +7,7 @@
 //! | the admin port on the pod's addresses | `SELF.rest-admin.Provider` |
 //! | connections to instances of a service | `SERVICE.rest.Consumer`, `rest.Consumer` (not for calls to ourselves), bare keys |
 //! | connections to service-center | `registrator.Consumer`, `serviceDiscovery.Consumer`, bare keys |
+//! | connections to a configuration center | `configcenter.Consumer`, `configServer.Consumer`, bare keys |
 //! | connections to whoever collects spans | `tracing.Consumer`, bare keys |
 //!
 //! The names are those of go-chassis. gRPC has none of its own: it goes by `rest`. The admin port
@@ -26,6 +27,8 @@ const OF_A_SERVICE: &str = ".rest.Consumer";
 const LISTENERS: [&str; 2] = [".rest.Provider", ".rest-admin.Provider"];
 /// service-center: there is one client for all that the original had several for.
 const REGISTRY: [&str; 3] = ["registrator.Consumer", "serviceDiscovery.Consumer", BARE];
+/// A configuration center, in both generations.
+const CENTER: [&str; 3] = ["configcenter.Consumer", "configServer.Consumer", BARE];
 /// Whoever collects spans.
 const COLLECTOR: [&str; 2] = ["tracing.Consumer", BARE];
 
@@ -42,6 +45,8 @@ pub enum Use<'a> {
     Service(&'a str),
     /// Connections to service-center.
     ServiceCenter,
+    /// Connections to a configuration center.
+    ConfigurationCenter,
     /// Connections to whoever collects spans.
     Collector,
 }
@@ -63,6 +68,7 @@ impl Use<'_> {
                 tags
             }
             Self::ServiceCenter => REGISTRY.map(str::to_owned).into(),
+            Self::ConfigurationCenter => CENTER.map(str::to_owned).into(),
             Self::Collector => COLLECTOR.map(str::to_owned).into(),
         }
     }
@@ -154,6 +160,7 @@ mod tests {
             ("Other.rest.Provider", true),
             ("serviceDiscovery.Consumer", false),
             ("tracing.Consumer", false),
+            ("configServer.Consumer", false),
         ]);
         let bare = settings(&[("", true)]);
         for (settings, what, tag) in [
@@ -171,6 +178,8 @@ mod tests {
             (&bare, Use::ServiceCenter, Some("")),
             (&all, Use::Collector, Some("tracing.Consumer")),
             (&bare, Use::Collector, Some("")),
+            (&all, Use::ConfigurationCenter, Some("configServer.Consumer")),
+            (&bare, Use::ConfigurationCenter, Some("")),
         ] {
             let found = settings.tls_for(what).and_then(|tls| tls.server_name.as_deref());
             assert_eq!(found, tag, "{what:?}");

@@ -40,7 +40,7 @@ fn every_fault_has_its_place_and_a_remedy() {
             "error: conf/chassis.yaml:8: cse.service.registry.watch: \"perhaps\" is not allowed here: write true or false",
             "error: conf/chassis.yaml:11: cse.handler.chain.Consumer.outgoing: there is no handler \"loadbalnce\": did you mean \"loadbalance\"?",
             "warning: conf/chassis.yaml:11: cse.handler.chain.Consumer.outgoing: handler \"oauth2\" has no effect: take it out",
-            "warning: conf/chassis.yaml:12: cse.config.client.serverUri: has no effect: configuration centers",
+            "warning: conf/chassis.yaml:12: cse.config.client.type: apollo is not part of mesher, and nothing is asked",
             "warning: conf/chassis.yaml:13: cse.protocols.dubbo.listenAddress: has no effect: dubbo",
             "error: conf/tls.yaml:2: ssl.a.Consumer.cipherSuits: unknown cipher suite \"TLS_NULL\": write names from TLS_ECDHE_RSA",
             "error: conf/tls.yaml:3: ssl.a.Consumer.protocol: \"SSLv3\" is not allowed here: write one of",
@@ -65,7 +65,7 @@ fn every_fault_has_its_place_and_a_remedy() {
         ],
     );
     assert_eq!(
-        problems.iter().filter(|p| p.contains("configuration centers")).count(),
+        problems.iter().filter(|p| p.contains("apollo is not part of mesher, and nothing")).count(),
         1,
         "one warning"
     );

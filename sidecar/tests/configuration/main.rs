@@ -1,6 +1,7 @@
 //! Files, environment and flags, and what becomes of them.
 
 mod access_log;
+mod center;
 mod command_line;
 mod egress;
 mod faults;

@@ -31,7 +31,7 @@ async fn a_configmap_is_followed_and_a_faulty_one_is_not() {
     version("..1", &chassis("1s", 30101));
     symlink("..data/chassis.yaml", conf.join("chassis.yaml")).unwrap();
     let started = Reload::starting(&world.read());
-    let (mut settings, mut reload) = follow(world.inputs.clone(), world.settings(), started);
+    let (mut settings, mut reload) = follow(world.inputs.clone(), world.settings(), started, None);
     let connect = |seconds| {
         move |settings: &std::sync::Arc<sidecar::settings::Settings>| {
             settings.limits.connect_timeout == Duration::from_secs(seconds)

@@ -4,7 +4,7 @@ use super::File::{Auth, Chassis, Monitoring};
 use super::{Key, Kind, key};
 
 const TYPES: Kind = Kind::Choice(&["servicecenter", "sc", "pilot", "pilotv2"]);
-const CONFIG_CENTER: &str = "configuration centers (config_center, apollo, kie) are not part of mesher: put the keys into files, which are reread while it runs";
+const APOLLO: &str = "apollo is not part of mesher: use servicecomb-kie or config_center, or files, which are reread while it runs";
 const DUBBO: &str = "dubbo is not part of mesher: offer the service as rest or grpc";
 const AKSK: &str =
     "signing by access key is not part of mesher: use servicecomb.account.name and password";
@@ -211,9 +211,81 @@ pub(super) static KEYS: &[Key] = &[
     key("servicecomb.registry.contractDiscovery.*", Chassis, Kind::Text, SCHEMAS),
     key("servicecomb.noRefreshSchema", Chassis, Kind::Flag, SCHEMAS),
     key("servicecomb.schema", Chassis, Kind::Tree, SCHEMAS),
-    key("servicecomb.config", Chassis, Kind::Tree, "A configuration center.")
-        .gone(CONFIG_CENTER)
-        .variables(&["PAAS_CSE_CC_ENDPOINT", "CSE_CONFIG_CENTER_ADDR"]),
+    key(
+        "servicecomb.config.client.type",
+        Chassis,
+        Kind::Choice(&["servicecomb-kie", "kie", "config_center", "apollo"]),
+        "What kind of configuration center there is; apollo is none of those that are spoken to.",
+    )
+    .restart("servicecomb-kie"),
+    key(
+        "servicecomb.config.client.serverUri",
+        Chassis,
+        Kind::Urls,
+        "A configuration center, whose keys win over all others; several addresses are tried in order.",
+    )
+    .restart("")
+    .variables(&["PAAS_CSE_CC_ENDPOINT", "CSE_CONFIG_CENTER_ADDR"]),
+    key(
+        "servicecomb.config.client.enabled",
+        Chassis,
+        Kind::Flag,
+        "Whether the configuration center is asked.",
+    )
+    .restart("true"),
+    key(
+        "servicecomb.config.client.refreshMode",
+        Chassis,
+        Kind::Whole(0, 1),
+        "0: servicecomb-kie answers as soon as something changes; 1: it is asked each refreshInterval.",
+    )
+    .restart("0"),
+    key(
+        "servicecomb.config.client.refreshInterval",
+        Chassis,
+        Kind::Whole(1, 3600),
+        "Seconds between two questions, or until the center has to answer one.",
+    )
+    .restart("30"),
+    key(
+        "servicecomb.config.client.dimensionsInfo",
+        Chassis,
+        Kind::Text,
+        "What config_center is asked for; SERVICE@APP#VERSION without.",
+    )
+    .restart(""),
+    key(
+        "servicecomb.config.client.tenantName",
+        Chassis,
+        Kind::Text,
+        "The tenant of config_center.",
+    )
+    .restart("default"),
+    key(
+        "servicecomb.config.client.api.version",
+        Chassis,
+        Kind::Choice(&["v2", "v3"]),
+        "The API of config_center.",
+    )
+    .restart("v3"),
+    key(
+        "servicecomb.config.client.autodiscovery",
+        Chassis,
+        Kind::Flag,
+        "Name all addresses of the center instead.",
+    ),
+    key("servicecomb.config.client.refreshPort", Chassis, Kind::Text, "config_center is asked."),
+    key(
+        "servicecomb.config.client.dimension",
+        Chassis,
+        Kind::Tree,
+        "The labels are app, environment, service and version.",
+    ),
+    key("servicecomb.config.client.serviceName", Chassis, Kind::Text, "Of apollo.").gone(APOLLO),
+    key("servicecomb.config.client.env", Chassis, Kind::Text, "Of apollo.").gone(APOLLO),
+    key("servicecomb.config.client.cluster", Chassis, Kind::Text, "Of apollo.").gone(APOLLO),
+    key("servicecomb.config.client.namespace", Chassis, Kind::Text, "Of apollo.").gone(APOLLO),
+    key("servicecomb.config.client.token", Chassis, Kind::Secret, "Of apollo.").gone(APOLLO),
     key(
         "servicecomb.handler.chain.Consumer.outgoing",
         Chassis,

@@ -11,6 +11,7 @@ use crate::settings::{
 };
 
 mod block;
+mod center;
 mod discovery;
 mod egress;
 mod handlers;
@@ -85,6 +86,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
     let listeners = listeners::listeners(reader, mode, &local);
     let identity = identity::identity(reader, &listeners);
     let chains = handlers::chains(reader);
+    let center = center::center(reader);
     let health_checks = health::checks(reader, &local);
     let (admin, discovery) = (listeners::admin(reader), discovery::discovery(reader));
     let tls = tls::tags(reader, &identity.service);
@@ -103,6 +105,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
         health_checks,
         admin,
         discovery,
+        center,
         tls,
         limits: limits(reader, built_in.limits),
         passthrough: match reader
