@@ -1,10 +1,13 @@
 //! `cargo xtask cluster`: a Kubernetes with a node on this machine, to try things on.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
@@ -17,6 +20,8 @@ use crate::{cargo, images, tools};
 
 /// The pinned servers and tools it is made of.
 pub(crate) const TOOLS: [&str; 5] = ["etcd", "kubernetes", "coredns", "containerd", "iptables"];
+/// How long a program may take to say its version.
+const VERSION: Duration = Duration::from_secs(5);
 /// How to get rid of a broken one.
 const AGAIN: &str = "`cargo xtask cluster down` removes it, then it can be started again";
 
@@ -55,6 +60,9 @@ struct Up {
 impl Cluster {
     /// Does it.
     pub(crate) fn run(self) -> Result<ExitCode> {
+        if let What::Up(_) = self.what {
+            testbed::node::is_allowed().map_err(anyhow::Error::msg)?;
+        }
         let place = Place(cargo::root().join(self.link));
         // Of two at once, one waits for the other.
         let _lock = place.lock()?;
@@ -78,7 +86,6 @@ impl Up {
             say_how_to_use(&node);
             return Ok(());
         }
-        testbed::node::is_allowed().map_err(anyhow::Error::msg)?;
         tools::ensure_named(&TOOLS)?;
         let testbed = cargo::programs(&[("testbed", "testbed")])?["testbed"].clone();
         let images = [images::quick(&["pause"])?, self.images].concat();
@@ -98,8 +105,12 @@ impl Place {
     fn lock(&self) -> Result<File> {
         let path = self.0.with_extension("lock");
         fs::create_dir_all(path.parent().unwrap_or(cargo::root()))?;
-        let lock =
-            File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        let lock = File::create(&path).with_context(|| {
+            format!(
+                "cannot write {}: of a cluster that root has started, root is asked",
+                path.display()
+            )
+        })?;
         lock.lock()?;
         Ok(lock)
     }
@@ -197,10 +208,40 @@ fn status(place: &Place) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a program says of itself; nothing where it is none.
+/// What a program says of itself; nothing where it is none, or says nothing for too long.
 fn version(name: &str) -> String {
     let flag = if name == "coredns" { "-version" } else { "--version" };
-    let said = program(name).ok().and_then(|path| Command::new(path).arg(flag).output().ok());
-    let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let said = program(name).ok().and_then(|path| said_within(Command::new(path).arg(flag)));
     said.unwrap_or_default().lines().next().unwrap_or_default().to_owned()
+}
+
+/// What a command prints before it ends, or before its time is up and it is ended.
+fn said_within(command: &mut Command) -> Option<String> {
+    let quiet = command.stdin(Stdio::null()).stderr(Stdio::null());
+    let mut child = quiet.stdout(Stdio::piped()).spawn().ok()?;
+    let mut output = child.stdout.take()?;
+    let (sender, said) = mpsc::channel();
+    // It ends with the pipe, and so with the child, unless somebody else holds that.
+    thread::spawn(move || {
+        let mut text = String::new();
+        let _ = output.read_to_string(&mut text);
+        let _ = sender.send(text);
+    });
+    let said = said.recv_timeout(VERSION).ok();
+    let _ = child.kill();
+    let _ = child.wait();
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_waited_for_who_says_no_version() {
+        let shell = |script: &str| said_within(Command::new("bash").args(["-c", script]));
+        assert_eq!(shell("echo version 1; echo more"), Some("version 1\nmore\n".to_owned()));
+        assert_eq!(shell("echo version 1; exec sleep 1h"), None);
+        assert_eq!(said_within(&mut Command::new("/no/such/program")), None);
+    }
 }

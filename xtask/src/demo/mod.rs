@@ -95,6 +95,9 @@ impl Demo {
     }
 
     fn play(&self, screen: &Screen, left: &mut Vec<Left>) -> Result<()> {
+        if self.cluster {
+            testbed::node::is_allowed().map_err(anyhow::Error::msg)?;
+        }
         let plays = |act| self.act.is_none_or(|chosen| chosen == act);
         // All at once for either act: another selection would be another build of what they share.
         let programs = cargo::programs(&PROGRAMS)?;

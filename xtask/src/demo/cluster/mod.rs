@@ -29,7 +29,6 @@ const JOB: &str = "examples/workloads/job.yaml";
 /// Plays it; it fails when something is not as it should be.
 pub(super) fn play(screen: &Screen, programs: &Programs, keep: bool) -> Result<Option<Left>> {
     screen.title("Pods that ask for a sidecar get one, and run with it: on a Kubernetes node.");
-    testbed::node::is_allowed().map_err(anyhow::Error::msg)?;
     crate::tools::ensure_named(&crate::cluster::TOOLS)?;
     let testbed = programs.get("testbed").context("no testbed")?.clone();
     let images = images::quick(&IMAGES)?;
