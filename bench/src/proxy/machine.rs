@@ -71,6 +71,10 @@ pub enum Pace {
     Closed,
     /// So many a second, however late the answers are; latencies count from when one was due.
     Open(f64),
+    /// The same of more than can be answered. What finds no connection waits in the load, which no
+    /// proxy can help: latencies count from when a request was sent, and when the time is over, what
+    /// was not sent is not.
+    Flood(f64),
 }
 
 /// When a run is over.
@@ -207,12 +211,19 @@ impl Machine {
         let open = matches!(load.pace, Pace::Open(_));
         progress.counts = open;
         progress.ending = !open;
+        if !open {
+            progress.due.clear();
+        }
         let deadline = Instant::now() + PATIENCE;
         while (progress.busy > 0 || !progress.due.is_empty()) && Instant::now() < deadline {
             self.begin(&mut progress, Instant::now())?;
             self.turn(timeout, Some((&mut progress, load)))?;
         }
-        let unanswered = if open { progress.busy + progress.due.len() } else { 0 };
+        let unanswered = match load.pace {
+            Pace::Closed => 0,
+            Pace::Open(_) => progress.busy + progress.due.len(),
+            Pace::Flood(_) => progress.busy,
+        };
         Ok(Run {
             well: progress.well,
             in_time,
@@ -372,7 +383,7 @@ impl Progress {
 
     /// Makes what a fixed rate asks for due.
     fn look_at_the_clock(&mut self, now: Instant, end: Instant) {
-        let Pace::Open(rate) = self.pace else { return };
+        let (Pace::Open(rate) | Pace::Flood(rate)) = self.pace else { return };
         let step = Duration::from_secs_f64(1.0 / rate);
         while self.next <= now && self.next < end && self.left > 0 {
             self.due.push_back(self.next);
@@ -393,6 +404,7 @@ impl Progress {
             }
             Pace::Closed => return None,
             Pace::Open(_) => self.due.pop_front()?,
+            Pace::Flood(_) => self.due.pop_front().map(|_| now)?,
         };
         self.busy += 1;
         self.idle.pop().map(|slot| (slot, due))
@@ -478,6 +490,28 @@ mod tests {
             watched: &[],
         })?;
         assert!(run.in_time < run.well, "{} of {}", run.in_time, run.well);
+        Ok(())
+    }
+
+    /// What finds no connection is nobody's delay.
+    #[test]
+    fn a_flood_is_measured_from_where_it_is_let_in() -> Result<()> {
+        let mut machine = Machine::new()?;
+        let call = Rc::new(Call::of(SCENARIOS[0]));
+        let mut run = |pace| {
+            machine.run(&Load {
+                target: machine.backends(Spoken::Http1)[0],
+                call: &call,
+                connections: 3,
+                pace,
+                warm_up: Duration::ZERO,
+                until: Until::Time(Duration::from_millis(100)),
+                watched: &[],
+            })
+        };
+        let (open, flood) = (run(Pace::Open(1_000_000.0))?, run(Pace::Flood(1_000_000.0))?);
+        assert!(flood.in_time > 0 && flood.unanswered == 0);
+        assert!(flood.latencies.quantile(0.5) < open.latencies.quantile(0.5));
         Ok(())
     }
 

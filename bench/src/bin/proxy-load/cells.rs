@@ -83,7 +83,7 @@ impl Cell {
             .then(|| format!("{} answered otherwise, {} not at all", run.ill, run.unanswered));
         let due = match kind.pace {
             Pace::Closed => 0.0,
-            Pace::Open(rate) => rate,
+            Pace::Open(rate) | Pace::Flood(rate) => rate,
         };
         Self {
             scenario: kind.scenario.name,

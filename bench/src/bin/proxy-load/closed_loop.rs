@@ -4,7 +4,7 @@ use bench::proxy::{Machine, Pace, Peer};
 use bench::report::Table;
 
 use super::cells::{Cell, DIRECT, Kind, distinct, over, paired};
-use super::{Arguments, OURS};
+use super::{Arguments, BOUNDED, OURS};
 
 /// The load and the backends have to be able to do so many times what a proxy does, or the proxy
 /// has to have been busy all the time: else not the proxy was measured.
@@ -14,7 +14,8 @@ pub(crate) const BUSY: f64 = 0.8;
 
 /// Everything in turn, round after round, so that what else the machine does meets all alike.
 pub(crate) fn run(arguments: &Arguments, machine: &mut Machine, peers: &[Peer]) -> Vec<Cell> {
-    let everybody: Vec<Option<&Peer>> = peers.iter().map(Some).chain([None]).collect();
+    let peers = peers.iter().filter(|peer| peer.name != BOUNDED);
+    let everybody: Vec<Option<&Peer>> = peers.map(Some).chain([None]).collect();
     let mut cells = Vec::new();
     for round in 0..arguments.rounds {
         for scenario in arguments.scenarios() {

@@ -2,10 +2,10 @@
 
 use bench::goal::Goal;
 
-use super::OURS;
 use super::cells::{Cell, DIRECT, over, paired};
 use super::counts::{Counted, SYSTEM_CALLS};
 use super::two_workers::Resident;
+use super::{BOUNDED, GOVERNED, OURS, open_loop, overload};
 
 /// All of them.
 pub(crate) fn all(cells: &[Cell], counted: &[Counted], memory: &[Resident]) -> Vec<Goal> {
@@ -41,8 +41,42 @@ pub(crate) fn all(cells: &[Cell], counted: &[Counted], memory: &[Resident]) -> V
             user(OURS) - user("floor"),
         ));
     }
-    let paced: Vec<&Cell> =
-        cells.iter().filter(|cell| cell.due > 0.0 && cell.scenario == "get-0").collect();
+    for connections in [16, 128] {
+        let here = closed(cells, "get-0", connections);
+        let cost = |governed: &Cell, ours: &Cell| governed.per_cpu_second / ours.per_cpu_second;
+        goals.push(Goal::at_least(
+            0.9,
+            format!(
+                "get-0 on {connections} connections: with ten rules, breaker, limits and retries \
+                 at least 0.9 of the requests for a second of CPU time without"
+            ),
+            paired(&here, GOVERNED, OURS, cost).median,
+        ));
+    }
+    let flooded = |proxy: &str| -> Vec<&Cell> {
+        let here = |cell: &&Cell| {
+            cell.due > 0.0 && cell.connections == overload::CONNECTIONS && cell.proxy == proxy
+        };
+        cells.iter().filter(here).collect()
+    };
+    for proxy in [OURS, BOUNDED] {
+        let own = flooded(proxy);
+        goals.push(Goal::at_least(
+            0.9,
+            format!("{proxy} at twice its capacity: at least 0.9 of what it does at most"),
+            overload::goodput(cells, &own, proxy).median,
+        ));
+        goals.push(Goal::at_most(
+            250.0,
+            format!("{proxy} at twice its capacity: a p99 of at most 250 ms of what it answers"),
+            over(own, |cell| cell.latencies[1]).median,
+        ));
+    }
+    let paced: Vec<&Cell> = cells
+        .iter()
+        .filter(|cell| cell.due > 0.0 && cell.scenario == "get-0")
+        .filter(|cell| cell.connections == open_loop::CONNECTIONS)
+        .collect();
     let added = |proxy: &str| {
         paired(&paced, proxy, DIRECT, |it, direct| it.latencies[1] - direct.latencies[1]).median
     };

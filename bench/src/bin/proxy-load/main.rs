@@ -31,6 +31,11 @@ const OURS: &str = "mesher";
 /// The same program once more: how far two of the same lie apart is what is not to be told.
 const AGAIN: &str = "mesher again";
 
+/// The same program with rules, breaker, limits and retries: what governance costs.
+const GOVERNED: &str = "mesher governed";
+/// The same program with a bound on what is under way; it has a part in overload only.
+const BOUNDED: &str = "mesher bounded";
+
 /// For a proxy to learn of the backends.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -93,11 +98,15 @@ impl Arguments {
         let mut programs = vec![
             (OURS, mesher()),
             (AGAIN, mesher()),
+            (GOVERNED, Program::Governed(self.mesher.clone())),
             ("floor", Program::Floor(self.floor.clone())),
             ("nginx", Program::Nginx),
             ("haproxy", Program::Haproxy),
             ("Envoy", Program::Envoy),
         ];
+        if self.full {
+            programs.push((BOUNDED, Program::Bounded(self.mesher.clone())));
+        }
         let other = self.against.clone();
         programs.extend(other.map(|path| ("other build", Program::Mesher(path))));
         programs
@@ -187,7 +196,8 @@ fn start(arguments: &Arguments, launch: &Launch<'_>) -> Result<Vec<Peer>> {
     }
     let mut peers = Vec::new();
     for (name, program) in arguments.programs() {
-        if launch.workers > 1 && (name == AGAIN || matches!(program, Program::Floor(_))) {
+        let alone = [AGAIN, GOVERNED, BOUNDED].contains(&name);
+        if launch.workers > 1 && (alone || matches!(program, Program::Floor(_))) {
             continue;
         }
         match launch.start(name, &program).with_context(|| format!("starting {name}"))? {

@@ -3,8 +3,8 @@
 use bench::proxy::{Machine, Pace, Peer};
 use bench::report::Table;
 
-use super::Arguments;
 use super::cells::{Cell, DIRECT, Kind, distinct, over, paired};
+use super::{Arguments, BOUNDED};
 
 /// On which requests take turns.
 pub(crate) const CONNECTIONS: usize = 16;
@@ -16,7 +16,8 @@ pub(crate) fn run(
     peers: &[Peer],
     closed: &[Cell],
 ) -> (Vec<Cell>, Table) {
-    let everybody: Vec<Option<&Peer>> = peers.iter().map(Some).chain([None]).collect();
+    let peers = peers.iter().filter(|peer| peer.name != BOUNDED);
+    let everybody: Vec<Option<&Peer>> = peers.map(Some).chain([None]).collect();
     let scenarios = arguments.scenarios();
     let mut cells = Vec::new();
     for round in 0..arguments.rounds {

@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use testbed::{Guard, Server, free_ports, tools};
 
 pub use self::registry::Registry;
+use super::scenario::SERVICE;
 use super::{Machine, Spoken};
 use crate::process::tree;
 
@@ -29,6 +30,10 @@ const ENVOY: &str = include_str!("../../../proxy/envoy.yaml");
 pub enum Program {
     /// A build of mesher.
     Mesher(PathBuf),
+    /// The same, governed in every way that changes nothing here: ten rules, breaker, limits, retries.
+    Governed(PathBuf),
+    /// The same, with a bound on what is under way.
+    Bounded(PathBuf),
     /// The floor, which speaks HTTP/1.1 only and has one worker.
     Floor(PathBuf),
     /// Debian's.
@@ -109,8 +114,9 @@ impl Launch<'_> {
             Ok((file, text))
         };
         let configuration = match program {
-            Program::Mesher(_) => {
-                let arguments = self.mesher(http, grpc)?;
+            Program::Mesher(_) | Program::Governed(_) | Program::Bounded(_) => {
+                let mut arguments = self.mesher(http, grpc)?;
+                arguments.extend(program.terms());
                 command.env_clear().env("SERVICE_NAME", "load").args(&arguments);
                 arguments.join("\n")
             }
@@ -185,10 +191,56 @@ impl Launch<'_> {
     }
 }
 
+/// Far more than there ever are, so that nothing is refused and all of it is counted.
+const PLENTY: u32 = 5_000_000;
+/// Requests under way at once, where that is bounded.
+const BOUND: u32 = 64;
+
+/// Nine rules that are about no request of the load, by header, path and method, and one about all.
+fn rules() -> String {
+    let mut rules = String::new();
+    for number in 1..10_u32 {
+        let about = match number % 3 {
+            0 => format!("headers: {{x-user: {{exact: user-{number}}}}}"),
+            1 => format!("apiPath: {{contains: /nowhere/{number}}}"),
+            _ => format!("method: [PUT], headers: {{x-user: {{regex: '^u{number}'}}}}"),
+        };
+        let precedence = 20 - number;
+        let to = "route: [{tags: {version: latest}}]";
+        let _ = writeln!(rules, "- {{precedence: {precedence}, match: {{{about}}}, {to}}}");
+    }
+    rules + "- {precedence: 1, route: [{tags: {version: latest}, weight: 100}]}\n"
+}
+
 impl Program {
+    /// What it is told besides.
+    fn terms(&self) -> Vec<String> {
+        let written = |terms: &[(&str, String)]| -> Vec<String> {
+            terms.iter().map(|(key, value)| format!("--{key}={value}")).collect()
+        };
+        match self {
+            Self::Governed(_) => written(&[
+                (&format!("servicecomb.routeRule.{SERVICE}"), rules()),
+                ("servicecomb.circuitBreaker.Consumer.enabled", "true".to_owned()),
+                ("servicecomb.loadbalance.retryEnabled", "true".to_owned()),
+                ("servicecomb.loadbalance.retryOnNext", "1".to_owned()),
+                ("servicecomb.loadbalance.outlier.consecutiveErrors", "5".to_owned()),
+                (
+                    &format!("servicecomb.flowcontrol.Consumer.qps.limit.{SERVICE}"),
+                    PLENTY.to_string(),
+                ),
+                ("servicecomb.isolation.Consumer.maxConcurrentRequests", PLENTY.to_string()),
+            ]),
+            Self::Bounded(_) => written(&[("mesher.limits.inFlight", BOUND.to_string())]),
+            _ => Vec::new(),
+        }
+    }
+
     fn path(&self) -> Result<PathBuf> {
         match self {
-            Self::Mesher(path) | Self::Floor(path) => Ok(path.clone()),
+            Self::Mesher(path) | Self::Governed(path) | Self::Bounded(path) | Self::Floor(path) => {
+                Ok(path.clone())
+            }
             Self::Nginx => tools::program("nginx"),
             Self::Haproxy => tools::program("haproxy"),
             Self::Envoy => tools::program("envoy"),
@@ -200,7 +252,7 @@ impl Program {
         let argument = match self {
             Self::Floor(_) => return Ok(env!("CARGO_PKG_VERSION").to_owned()),
             Self::Nginx | Self::Haproxy => "-v",
-            Self::Mesher(_) | Self::Envoy => "--version",
+            Self::Mesher(_) | Self::Governed(_) | Self::Bounded(_) | Self::Envoy => "--version",
         };
         let mut command = Command::new(path);
         let output = command.arg(argument).output()?;
