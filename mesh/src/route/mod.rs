@@ -13,6 +13,6 @@ mod subset;
 
 pub use condition::{Condition, Pattern, Test};
 pub use request_match::{Asked, HeaderMatch, RequestMatch};
-pub use rule::{Caller, Rule, Target};
+pub use rule::{Caller, Mirror, MirrorTo, Rule, Target};
 pub use shares::Shares;
 pub use subset::Subset;

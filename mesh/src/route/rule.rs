@@ -6,14 +6,35 @@ use super::request_match::{Asked, RequestMatch};
 use super::subset::Subset;
 use crate::service::Tags;
 use crate::version::Version;
+use crate::virtual_host::Share;
 
 /// Where some of the requests for a service go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rule {
     /// Which requests: those that any of these admits; none: all.
     pub matches: Vec<RequestMatch>,
     /// Between whom they are shared out, by weight.
     pub targets: Vec<Target>,
+    /// Where copies of them go.
+    pub mirrors: Vec<Mirror>,
+}
+
+/// Copies of requests, whose responses nobody sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// Whom they go to.
+    pub to: MirrorTo,
+    /// Of how many requests.
+    pub share: Share,
+}
+
+/// Whom copies go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MirrorTo {
+    /// Other instances of the service.
+    Subset(Subset),
+    /// Another service, by its own rules.
+    Service(Arc<str>),
 }
 
 /// Whose requests a rule is about. A proxy knows who its own application is when it reads the rules,

@@ -143,7 +143,6 @@ fn of_rule(rule: &RouteRule) -> Vec<&'static str> {
             .any(|to| !to.request_headers.is_empty() || !to.response_headers.is_empty());
         fields.push((of_destination, "route.headers"));
         fields.push((forward.path.is_some() || forward.host.is_some(), "rewrite"));
-        fields.push((!forward.mirrors.is_empty(), "mirrors"));
         let query = forward.hash.iter().any(|key| matches!(key, HashKey::Query(_)));
         fields.push((query, "consistentHash.httpQueryParameterName"));
     }

@@ -47,6 +47,8 @@ pub(crate) struct Part {
     pub(crate) calls: [Count; CALLS.len()],
     pub(crate) resends: [Count; RESENDS.len()],
     pub(crate) broken: [Count; Broken::ALL.len()],
+    /// Copies of requests, by what became of them.
+    pub(crate) mirrors: [Count; Copied::ALL.len()],
     /// Refusals and failures that a fallback answered.
     pub(crate) fallbacks: Count,
     /// To connect to an instance, TLS included.
@@ -78,6 +80,7 @@ impl Default for Part {
             calls: counts(),
             resends: counts(),
             broken: counts(),
+            mirrors: counts(),
             fallbacks: Count::default(),
             connects: Durations::default(),
             disconnects: Count::default(),
@@ -130,6 +133,29 @@ fn resend(failure: Failure) -> usize {
         Failure::Status => 5,
         Failure::TryTimeout => 6,
         Failure::Unknown => 7,
+    }
+}
+
+/// What became of the copy of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copied {
+    /// It was answered, however.
+    Sent,
+    /// It was not.
+    Failed,
+    /// There were too many, or its body was too long or did not come.
+    Dropped,
+}
+
+impl Copied {
+    pub(crate) const ALL: [Self; 3] = [Self::Sent, Self::Failed, Self::Dropped];
+
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
     }
 }
 

@@ -32,7 +32,7 @@ use prometheus_client::registry::Registry;
 pub(crate) use self::cells::Distribution;
 pub(crate) use self::center::of_center;
 pub(crate) use self::connections::{Carried, Connections};
-pub(crate) use self::counters::{Broken, Counters, Part, RESENDS};
+pub(crate) use self::counters::{Broken, Copied, Counters, Part, RESENDS};
 pub(crate) use self::exposition::Format;
 use self::family::Writer;
 pub(crate) use self::reloads::of_reloads;

@@ -11,7 +11,7 @@ use mesh::{Breaker, BreakerState};
 
 use super::cells::{Count, Durations};
 use super::codes;
-use super::counters::{Broken, CALLS, Counters, Part, Parts, RESENDS};
+use super::counters::{Broken, CALLS, Copied, Counters, Part, Parts, RESENDS};
 use super::family::{Family, Labels, Writer};
 use crate::listener::Side;
 use crate::plan::{Registry, ServiceState};
@@ -162,7 +162,7 @@ fn by_side(writer: &mut Writer<'_>, asked: &Asked, registry: &Registry) -> fmt::
             })
         })
     })?;
-    let counters: [(&str, &str, &str, Words); 4] = [
+    let counters: [(&str, &str, &str, Words); 5] = [
         (
             "mesher_refusals",
             "Requests that were not answered by whom they were for",
@@ -175,6 +175,12 @@ fn by_side(writer: &mut Writer<'_>, asked: &Asked, registry: &Registry) -> fmt::
         ("mesher_resends", "Requests that were sent once more", "reason", |p, n| {
             Some((*RESENDS.get(n)?, p.sum(|part| &part.resends[n])))
         }),
+        (
+            "mesher_mirrored_requests",
+            "Copies of requests, by what became of them",
+            "result",
+            |p, n| Some((Copied::ALL.get(n)?.word(), p.sum(|part| &part.mirrors[n]))),
+        ),
         (
             "mesher_broken_off",
             "Requests that did not come to their end, by who broke off",

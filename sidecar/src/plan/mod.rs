@@ -26,7 +26,7 @@ pub(crate) use self::publish::{Lookup, Plans};
 pub(crate) use self::registry::{
     Address, Endpoint, EndpointId, PoolId, Registry, ServiceState, Unusable,
 };
-pub(crate) use self::route::{Kind, Route};
+pub(crate) use self::route::{Kind, Mirror, Mirrored, Route};
 pub(crate) use self::routed::{Routed, Ruled, Told};
 pub(crate) use self::service::ServicePlan;
 

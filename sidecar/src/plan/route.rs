@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mesh::balance::{Maglev, Ring, Strategy, SuccessRate};
 use mesh::route::Subset;
+use mesh::virtual_host::Share;
 use mesh::{BreakerScope, Permit};
 
 use super::limits::Limits;
@@ -31,6 +32,8 @@ pub(crate) struct Route {
     /// What a rule of its source says besides (Istio). Such endpoints are the application itself,
     /// without a proxy of ours before it.
     pub(crate) ruled: Option<Ruled>,
+    /// Where copies of its requests go.
+    pub(crate) mirrors: Box<[Mirrored]>,
     /// Whose a hash is, where that decides.
     table: Table,
     /// The period in which success rates were last held against each other.
@@ -46,6 +49,22 @@ pub(crate) enum Kind {
     Local,
     /// To where the request says, outside of the mesh.
     Outside,
+}
+
+/// Copies of some requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Mirrored {
+    pub(crate) share: Share,
+    pub(crate) to: Mirror,
+}
+
+/// Whom copies go to.
+#[derive(Debug, Clone)]
+pub(crate) enum Mirror {
+    /// Whoever is there.
+    Route(Arc<Route>),
+    /// A service, by its own rules.
+    Service(Arc<str>),
 }
 
 /// What a route is made of.
@@ -92,6 +111,7 @@ impl Made<'_> {
             endpoints: endpoints.into(),
             close,
             ruled,
+            mirrors: Box::default(),
             table,
             judged: AtomicU64::new(0),
         })

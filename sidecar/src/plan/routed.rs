@@ -12,7 +12,7 @@ use super::governed::Governed;
 use super::registry::EndpointId;
 use super::route::Made;
 use super::service::Shown;
-use super::{Address, Endpoint, Kind, Registry, Route, ServiceState};
+use super::{Address, Endpoint, Kind, Mirror, Mirrored, Registry, Route, ServiceState};
 use crate::settings::Terms;
 
 mod terms;
@@ -179,9 +179,25 @@ impl Compiling<'_> {
             let cluster = self.routing.cluster(&to.cluster).map(|cluster| &*cluster.terms);
             let base = self.governed.terms(&self.state.key);
             let terms = Arc::new(terms::of(base, rule, forward, cluster));
-            routes.push(self.route(endpoints, &terms, None));
+            let mut route = self.route(endpoints, &terms, None);
+            if let Some(route) = Arc::get_mut(&mut route) {
+                route.mirrors = self.mirrors(rule, forward);
+            }
+            routes.push(route);
         }
         Then::to(weights, routes)
+    }
+
+    fn mirrors(&mut self, rule: &RouteRule, forward: &Forward) -> Box<[Mirrored]> {
+        let mirrors = forward.mirrors.iter().map(|mirror| {
+            let endpoints = self.endpoints(&mirror.cluster);
+            let cluster = self.routing.cluster(&mirror.cluster).map(|cluster| &*cluster.terms);
+            let base = self.governed.terms(&self.state.key);
+            let terms = Arc::new(terms::of(base, rule, forward, cluster));
+            let to = Mirror::Route(self.route(endpoints, &terms, None));
+            Mirrored { share: mirror.share, to }
+        });
+        mirrors.collect()
     }
 
     fn route(

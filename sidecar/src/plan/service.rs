@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::route::{Asked, Rule, Shares, Subset};
+use mesh::route::{Asked, MirrorTo, Rule, Shares, Subset};
 use mesh::virtual_host::Request;
 use mesh::{Protocol, RoundRobin, Service, ServiceKey};
 
 use super::governed::Governed;
 use super::registry::EndpointId;
 use super::route::Made;
-use super::{Address, Endpoint, Kind, Registry, Route, Routed, ServiceState};
+use super::{Address, Endpoint, Kind, Mirror, Mirrored, Registry, Route, Routed, ServiceState};
 use crate::settings::Terms;
 
 /// One service.
@@ -111,7 +111,7 @@ impl ServicePlan {
 
     pub(super) fn withdrawn(key: &ServiceKey, registry: &Registry, governed: &Governed) -> Self {
         let state = registry.service(key);
-        let nowhere = made(&state, governed, &Subset::default()).to(Vec::new(), 0);
+        let nowhere = made_of(&state, governed, &Subset::default()).to(Vec::new(), 0);
         let (ways, names) = (Vec::new(), Vec::new());
         Self { withdrawn: true, state, ways, routed: None, names, nowhere }
     }
@@ -235,15 +235,36 @@ impl Compiling<'_> {
         if let Some((_, route)) = found {
             return Arc::clone(route);
         }
-        made(self.state, self.governed, subset).to(Vec::new(), 0)
+        made_of(self.state, self.governed, subset).to(Vec::new(), 0)
     }
 
     fn division(&mut self, rule: &Rule, port: Option<u16>) -> Option<Division> {
         let weights: Vec<u32> = rule.targets.iter().map(|target| target.weight).collect();
         let shares = Shares::new(&weights)?;
-        let routes = rule.targets.iter().map(|target| self.route(&target.subset, port)).collect();
+        let mirrors: Vec<_> = rule.mirrors.iter().map(|mirror| self.mirror(mirror, port)).collect();
+        let routes = rule.targets.iter().map(|target| {
+            if mirrors.is_empty() {
+                return self.route(&target.subset, port);
+            }
+            let made = self.make(&target.subset).into_iter().find(|(of, _)| *of == port);
+            let empty = || made_of(self.state, self.governed, &target.subset).to(Vec::new(), 0);
+            let mut route = made.map_or_else(empty, |(_, route)| route);
+            if let Some(route) = Arc::get_mut(&mut route) {
+                route.mirrors = mirrors.clone().into();
+            }
+            route
+        });
+        let routes = routes.collect();
         let turns = RoundRobin::starting_at(fastrand::usize(..));
         Some(Division { rule: rule.clone(), shares, turns, routes })
+    }
+
+    fn mirror(&mut self, mirror: &mesh::route::Mirror, port: Option<u16>) -> Mirrored {
+        let to = match &mirror.to {
+            MirrorTo::Subset(subset) => Mirror::Route(self.route(subset, port)),
+            MirrorTo::Service(name) => Mirror::Service(Arc::clone(name)),
+        };
+        Mirrored { share: mirror.share, to }
     }
 
     fn of_subset(&mut self, subset: &Subset) -> &[(Option<u16>, Arc<Route>)] {
@@ -272,7 +293,7 @@ impl Compiling<'_> {
                 None => groups.push((port, vec![found])),
             }
         }
-        let made = made(self.state, self.governed, subset);
+        let made = made_of(self.state, self.governed, subset);
         let route = |group: Vec<(u8, Arc<Endpoint>)>| {
             let nearest = group.first().map(|(distance, _)| *distance);
             let close = group.iter().filter(|(distance, _)| Some(*distance) == nearest).count();
@@ -283,7 +304,11 @@ impl Compiling<'_> {
 }
 
 /// What every route of a service is made of.
-fn made<'a>(state: &'a Arc<ServiceState>, governed: &'a Governed, subset: &'a Subset) -> Made<'a> {
+fn made_of<'a>(
+    state: &'a Arc<ServiceState>,
+    governed: &'a Governed,
+    subset: &'a Subset,
+) -> Made<'a> {
     Made {
         kind: Kind::Service,
         state,

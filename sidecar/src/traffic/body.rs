@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::refusal::Refusal;
@@ -55,6 +56,16 @@ struct Tape {
     moved: bool,
     /// The next part was asked for, and the client has not sent it.
     awaited: bool,
+    /// For whoever wants all of it once it is whole.
+    copying: Option<Box<Copying>>,
+}
+
+/// A copy that is being made of a body.
+#[derive(Debug, Default)]
+struct Copying {
+    parts: Vec<Bytes>,
+    bytes: usize,
+    wanted: Vec<oneshot::Sender<Vec<Bytes>>>,
 }
 
 /// One playing of a body, for one attempt.
@@ -116,8 +127,41 @@ impl RequestBody {
             cut: false,
             moved: false,
             awaited: false,
+            copying: None,
         };
         Ok(Self(Some(Reel(Rc::new(RefCell::new(tape))))))
+    }
+
+    /// One that is there already.
+    pub(crate) fn whole(parts: Vec<Bytes>) -> Self {
+        let bytes = parts.iter().map(|part| part.len() as u64).sum();
+        if bytes == 0 {
+            return Self(None);
+        }
+        let tape = Tape {
+            incoming: None,
+            reels: 1,
+            received: bytes,
+            length: SizeHint::with_exact(bytes),
+            left: None,
+            held: parts,
+            held_bytes: 0,
+            cut: false,
+            moved: false,
+            awaited: false,
+            copying: None,
+        };
+        Self(Some(Reel(Rc::new(RefCell::new(tape)))))
+    }
+
+    /// All of it, once it is whole: what was read, not copied. It fails where the body is longer than
+    /// what is held of one, has trailers, or does not come to its end. To be asked for before it is
+    /// played. `None`: there is none.
+    pub(crate) fn copy(&self) -> Option<oneshot::Receiver<Vec<Bytes>>> {
+        let Reel(tape) = self.0.as_ref()?;
+        let (sender, receiver) = oneshot::channel();
+        tape.borrow_mut().copying.get_or_insert_default().wanted.push(sender);
+        Some(receiver)
     }
 
     /// What is received of it, for as long as somebody wants to know. `None`: there is none.
@@ -190,6 +234,7 @@ impl Drop for Reel {
         if tape.reels == 0 {
             tape.incoming = None;
             tape.held = Vec::new();
+            tape.copying = None;
         }
     }
 }
@@ -201,7 +246,42 @@ impl Received {
     }
 }
 
+impl Copying {
+    /// Takes a part in. Returns whether it may still become whole.
+    fn take(&mut self, data: &Bytes) -> bool {
+        self.bytes += data.len();
+        self.parts.push(data.clone());
+        self.bytes <= HELD
+    }
+
+    fn finish(self) {
+        for wanted in self.wanted {
+            let _ = wanted.send(self.parts.clone());
+        }
+    }
+}
+
 impl Tape {
+    /// Something of the body has come, or its end.
+    fn copied(&mut self, frame: Option<&Frame<Bytes>>) {
+        let Some(mut copying) = self.copying.take() else { return };
+        let whole = match frame.map(Frame::data_ref) {
+            Some(Some(data)) => {
+                if !copying.take(data) {
+                    return;
+                }
+                self.incoming.as_ref().is_none_or(Body::is_end_stream)
+            }
+            Some(None) => return,
+            None => true,
+        };
+        if whole {
+            copying.finish();
+        } else {
+            self.copying = Some(copying);
+        }
+    }
+
     fn hold(&mut self, data: &Bytes) {
         self.cut |= self.held_bytes + data.len() > HELD;
         if self.cut {
@@ -218,9 +298,13 @@ impl Tape {
         let frame = match ready!(polled) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => return Poll::Ready(Some(Err(BodyFault::Client(error)))),
-            None => return Poll::Ready(None),
+            None => {
+                self.copied(None);
+                return Poll::Ready(None);
+            }
         };
         self.moved = true;
+        self.copied(Some(&frame));
         if let Some(data) = frame.data_ref() {
             self.received += data.len() as u64;
             if let Some(left) = &mut self.left {

@@ -52,14 +52,14 @@ impl Answered {
 /// What went wrong, for the decision about another attempt, and for the client.
 pub(crate) type Attempt = Result<Answered, (Failure, Refusal)>;
 
-/// Makes one attempt.
+/// Makes one attempt. `seen`: whoever looks on, if somebody does.
 pub(crate) async fn exchange(
     here: &Here<'_>,
     route: &Arc<Route>,
     choice: &Choice,
     request: Request<Playing>,
     attempt: u32,
-    seen: &Observation,
+    seen: Option<&Observation>,
 ) -> Attempt {
     if choice.endpoint.id.protocol == Protocol::Grpc {
         // In a box, as every connection keeps room for the largest of its request's futures.
@@ -99,13 +99,15 @@ async fn connect(
     here: &Here<'_>,
     route: &Route,
     choice: &Choice,
-    seen: &Observation,
+    seen: Option<&Observation>,
 ) -> Result<Http1, Refusal> {
     let clock = here.worker.shared.clock;
     let began = clock.now();
     let account = Account { worker: here.worker, side: here.port.side, route };
     let (stream, notes) = upstream::connect(account, &choice.endpoint).await?;
-    seen.connected(clock.now().saturating_sub(began));
+    if let Some(seen) = seen {
+        seen.connected(clock.now().saturating_sub(began));
+    }
     upstream::speak(stream, notes, here.worker.shared.settings().header_case).await
 }
 

@@ -25,6 +25,7 @@ mod grpc;
 mod headers;
 mod http2;
 mod kept;
+mod mirror;
 mod observation;
 mod reason;
 mod refusal;
@@ -197,6 +198,10 @@ async fn forward(
         drop(destination);
     }
 
+    if !route.mirrors.is_empty() {
+        mirror::copy(here, route, &head, &body);
+    }
+
     let mut call = call.as_deref_mut();
     let is_call = call.is_some();
     let limit = terms.timeout.unwrap_or(request_timeout);
@@ -284,9 +289,9 @@ async fn send(
         let kept = Kept::of(&head);
         let request = Request::from_parts(head, body.play());
         let attempt = match route.terms.retries.try_timeout {
-            None => exchange(here, route, &choice, request, attempts, seen).await,
+            None => exchange(here, route, &choice, request, attempts, Some(seen)).await,
             Some(limit) => {
-                let attempt = exchange(here, route, &choice, request, attempts, seen);
+                let attempt = exchange(here, route, &choice, request, attempts, Some(seen));
                 let attempt = Box::pin(timeout(limit, attempt)).await;
                 attempt.unwrap_or(Err((Failure::TryTimeout, Refusal::Timeout)))
             }

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -27,6 +28,9 @@ use super::upgrade;
 use super::upstream::Http1;
 use crate::plan::Route;
 use crate::worker::Worker;
+
+/// Bytes that are read of a response that nobody wants.
+const WORTH: usize = 256 << 10;
 
 /// Whether a peer of ours says that it did not hand the request on. Others are not believed: what
 /// they say is stripped, and they would have the request sent twice.
@@ -73,6 +77,38 @@ pub(crate) fn finish(
         pump.finish(here.worker);
     }
     Ok(Response::from_parts(head, ResponseBody::new(Content::Pumped(pump))))
+}
+
+/// Takes a response that nobody wants, so that its connection can be used again; of a long one, as
+/// much as that is worth.
+pub(crate) async fn discard(worker: &Worker, choice: Choice, answered: Answered) {
+    let mut left = WORTH;
+    match answered {
+        Answered::Http1(response, connection) => {
+            let pooled = response.status() != StatusCode::SWITCHING_PROTOCOLS;
+            let incoming = response.into_body();
+            let mut pump = Pump { incoming, choice, connection: Some(connection), pooled };
+            if pump.incoming.is_end_stream() {
+                return pump.finish(worker);
+            }
+            while let Some(Ok(frame)) = poll_fn(|cx| pump.poll(cx, Some(worker))).await {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                if left == 0 {
+                    return;
+                }
+            }
+        }
+        Answered::Http2(response) => {
+            let mut body = Gathered::new(response.into_body());
+            while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                if left == 0 {
+                    return;
+                }
+            }
+            drop(choice);
+        }
+    }
 }
 
 /// Makes a response of one that came by HTTP/2, which has nothing for one connection only.
@@ -159,6 +195,30 @@ struct Pump {
 }
 
 impl Pump {
+    /// What comes next; the connection is given back to the pool of `worker` at the end.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: Option<&Worker>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(connection) = &mut self.connection {
+            connection.driver.drive(cx);
+        }
+        let polled = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        if let Some(Err(_)) = &polled {
+            self.connection = None;
+        } else if polled.is_none() || self.incoming.is_end_stream() {
+            if let Some(connection) = &mut self.connection {
+                // It has to see that it is idle.
+                connection.driver.drive(cx);
+            }
+            if let Some(worker) = worker {
+                self.finish(worker);
+            }
+        }
+        Poll::Ready(polled)
+    }
+
     /// The response is whole: the connection may serve another.
     fn finish(&mut self, worker: &Worker) {
         let Some(mut connection) = self.connection.take() else { return };
@@ -218,21 +278,7 @@ impl ResponseBody {
             }
             Content::Pumped(pump) => pump,
         };
-        if let Some(connection) = &mut pump.connection {
-            connection.driver.drive(cx);
-        }
-        let polled = ready!(Pin::new(&mut pump.incoming).poll_frame(cx));
-        if let Some(Err(_)) = &polled {
-            pump.connection = None;
-        } else if polled.is_none() || pump.incoming.is_end_stream() {
-            if let Some(connection) = &mut pump.connection {
-                // It has to see that it is idle.
-                connection.driver.drive(cx);
-            }
-            if let Some(seen) = &self.seen {
-                pump.finish(seen.worker());
-            }
-        }
+        let polled = ready!(pump.poll(cx, self.seen.as_ref().map(Observation::worker)));
         Poll::Ready(polled.map(|frame| frame.map_err(Broken::Http1)))
     }
 

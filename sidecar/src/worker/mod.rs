@@ -54,6 +54,8 @@ pub(crate) struct Worker {
     pub(crate) pool: Pool,
     /// Connections to endpoints that many requests share.
     pub(crate) http2: traffic::SharedConnections,
+    /// Copies of requests that are under way.
+    pub(crate) mirrored: Cell<usize>,
     /// Time, as of the last sweep: good enough for what is measured in seconds.
     pub(crate) coarse_now: Cell<Duration>,
     /// What requests are taken down on that may be logged.
@@ -115,6 +117,7 @@ impl Remote {
                 shared,
                 pool: Pool::default(),
                 http2: traffic::SharedConnections::default(),
+                mirrored: Cell::new(0),
                 coarse_now: now,
                 sheets: Sheets::new(seed(index)),
                 ports: traffic::Ports::default(),

@@ -1,6 +1,10 @@
 //! `router.yaml`: rules of both generations, and dark launch.
 
-use mesh::route::{Condition, HeaderMatch, Pattern, RequestMatch, Rule, Subset, Target, Test};
+use mesh::Tags;
+use mesh::route::{
+    Condition, HeaderMatch, Mirror, MirrorTo, Pattern, RequestMatch, Rule, Subset, Target, Test,
+};
+use mesh::virtual_host::Share;
 use serde_json::json;
 
 use crate::support::{World, assert_among};
@@ -59,9 +63,14 @@ fn rules_of_the_first_generation() {
                 to(&[("version", "2.0"), ("zone", "a")], 80),
                 to(&[("version", "v1")], 20),
             ],
+            ..Rule::default()
         },
         // What is left of 100 goes to the latest.
-        Rule { matches: Vec::new(), targets: vec![to(&[("version", "1.10")], 70), to(&[], 30)] },
+        Rule {
+            matches: Vec::new(),
+            targets: vec![to(&[("version", "1.10")], 70), to(&[], 30)],
+            ..Rule::default()
+        },
     ];
     assert_eq!(rules(&world, "ServiceB"), expected, "those about us, the highest first");
 }
@@ -102,8 +111,13 @@ fn rules_of_the_second_generation() {
                 RequestMatch { path: path(Test::Is("/".into())), ..RequestMatch::default() },
             ],
             targets: vec![to(&[], 100)],
+            ..Rule::default()
         },
-        Rule { matches: headers(vec![refused]), targets: vec![to(&[("version", "1.0")], 100)] },
+        Rule {
+            matches: headers(vec![refused]),
+            targets: vec![to(&[("version", "1.0")], 100)],
+            ..Rule::default()
+        },
     ];
     assert_eq!(rules(&world, "ServiceB"), expected);
 }
@@ -120,15 +134,17 @@ fn dark_launch_is_the_same_in_other_words() {
     );
     assert_eq!(world.problems(), [""; 0]);
     let targets = vec![to(&[("version", "1.0")], 26), to(&[("version", "1.1")], 25), to(&[], 49)];
-    assert_eq!(rules(&world, "rated"), [Rule { matches: Vec::new(), targets }]);
+    assert_eq!(rules(&world, "rated"), [Rule { matches: Vec::new(), targets, ..Rule::default() }]);
     let expected = [
         Rule {
             matches: headers(vec![header("user", Test::Is("jason".into()))]),
             targets: vec![to(&[("version", "2.0")], 100)],
+            ..Rule::default()
         },
         Rule {
             matches: headers(vec![header("age", Test::AtLeast(18))]),
             targets: vec![to(&[("version", "1.0")], 100)],
+            ..Rule::default()
         },
     ];
     assert_eq!(rules(&world, "ruled"), expected, "the first counts first");
@@ -185,4 +201,44 @@ fn without_the_handler_no_rule_is_followed() {
     assert!(world.settings().governance.rules.is_empty());
     let warning = "warning: conf/router.yaml:1: routeRule.a: has no effect: router is not in";
     assert!(world.problems()[0].starts_with(warning), "{:?}", world.problems());
+}
+
+#[test]
+fn copies_go_to_a_subset_or_to_another_service() {
+    let world = World::new().file(
+        "conf/router.yaml",
+        "routeRule:\n\
+         \x20 one:\n\
+         \x20   - route: [{tags: {version: 1.0}}]\n\
+         \x20     mirror: {tags: {version: 2.0}, percent: 10}\n\
+         \x20 many:\n\
+         \x20   - mirror: [{service: next}, {tags: {zone: a}, percent: 0}]\n",
+    );
+    assert_eq!(world.problems(), [""; 0]);
+    let mirrors = |service: &str| rules(&world, service).remove(0).mirrors;
+    let subset = |name: &str, value: &str| {
+        MirrorTo::Subset(Subset::of_tags(Tags::from([(name.into(), value.into())])))
+    };
+    let ten = Share::of_million(100_000);
+    assert_eq!(mirrors("one"), [Mirror { to: subset("version", "2.0"), share: ten }]);
+    let next = Mirror { to: MirrorTo::Service("next".into()), share: Share::ALL };
+    let none = Mirror { to: subset("zone", "a"), share: Share::NONE };
+    assert_eq!(mirrors("many"), [next, none]);
+
+    let world = World::new().file(
+        "conf/router.yaml",
+        "routeRule:\n\
+         \x20 a:\n\
+         \x20   - mirror: {percent: 10}\n\
+         \x20 b:\n\
+         \x20   - mirror: {service: c, percent: 101}\n",
+    );
+    let problems = world.problems();
+    assert_among(
+        &problems,
+        &[
+            "error: conf/router.yaml:3: routeRule.a: mirror: say tags",
+            "error: conf/router.yaml:5: routeRule.b: percent: \"101\" is not allowed",
+        ],
+    );
 }

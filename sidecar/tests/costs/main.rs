@@ -133,6 +133,7 @@ fn governed() -> Governance {
     let rule = |number| Rule {
         matches: vec![about(number)],
         targets: vec![Target { weight: 100, subset: Subset::default() }],
+        ..Rule::default()
     };
     let any = Rate::per_second(1_000_000);
     let group =

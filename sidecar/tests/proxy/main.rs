@@ -19,6 +19,7 @@ mod limits;
 mod mesh_of_two;
 mod messages;
 mod metrics;
+mod mirror;
 mod provider;
 mod retries;
 mod routes;

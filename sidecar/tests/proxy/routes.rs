@@ -49,8 +49,12 @@ async fn by_weight_and_by_header() {
     };
     let about = RequestMatch { headers: vec![jason], ..RequestMatch::default() };
     let settings = ruled(vec![
-        Rule { matches: vec![about], targets: vec![to("1.0", 100)] },
-        Rule { matches: Vec::new(), targets: vec![to("1.0", 20), to("2.0", 80)] },
+        Rule { matches: vec![about], targets: vec![to("1.0", 100)], ..Rule::default() },
+        Rule {
+            matches: Vec::new(),
+            targets: vec![to("1.0", 20), to("2.0", 80)],
+            ..Rule::default()
+        },
     ]);
     let source = Fixed::new([service([one.address, two.address])]);
     let (_proxy, address) = start(settings, Arc::new(source));
@@ -71,7 +75,8 @@ async fn by_weight_and_by_header() {
 #[tokio::test]
 async fn a_version_that_is_nowhere_is_named() {
     let app = App::saying("one").await;
-    let settings = ruled(vec![Rule { matches: Vec::new(), targets: vec![to("3.0", 100)] }]);
+    let settings =
+        ruled(vec![Rule { matches: Vec::new(), targets: vec![to("3.0", 100)], ..Rule::default() }]);
     let source = Fixed::new([service([app.address; 2])]);
     let (_proxy, address) = start(settings, Arc::new(source));
     let answer = Client::connect(address).await.get("http://ServiceB/").await;
@@ -87,7 +92,7 @@ async fn other_rules_are_in_force_with_the_next_request() {
     let mut client = Client::connect(address).await;
     assert_eq!(client.get("http://ServiceB/").await.body, "two", "the latest");
     for (version, said) in [("1.0", "one"), ("2.0", "two"), ("1.0", "one")] {
-        let rule = Rule { matches: Vec::new(), targets: vec![to(version, 100)] };
+        let rule = Rule { matches: Vec::new(), targets: vec![to(version, 100)], ..Rule::default() };
         let mut settings = proxy.settings();
         settings.governance.rules.insert("ServiceB".to_owned(), vec![rule]);
         assert!(proxy.reconfigure(settings).is_empty(), "nothing needs a restart");

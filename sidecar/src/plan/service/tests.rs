@@ -69,8 +69,12 @@ fn the_first_rule_that_is_about_a_request_shares_it_out() {
     let plan = plan(
         vec![instance("1.0", 1, None), instance("2.0", 2, None), instance("3.0", 3, None)],
         vec![
-            Rule { matches: vec![about], targets: vec![to("1.0", 100)] },
-            Rule { matches: Vec::new(), targets: vec![to("1.0", 75), to("2.0", 25)] },
+            Rule { matches: vec![about], targets: vec![to("1.0", 100)], ..Rule::default() },
+            Rule {
+                matches: Vec::new(),
+                targets: vec![to("1.0", 75), to("2.0", 25)],
+                ..Rule::default()
+            },
         ],
     );
     for _ in 0..10 {
@@ -102,7 +106,7 @@ fn the_first_rule_that_is_about_a_request_shares_it_out() {
 
 #[test]
 fn a_subset_without_instances_has_a_route_to_nobody() {
-    let rule = Rule { matches: Vec::new(), targets: vec![to("2.0", 100)] };
+    let rule = Rule { matches: Vec::new(), targets: vec![to("2.0", 100)], ..Rule::default() };
     let plan = plan(vec![instance("1.0", 1, None)], vec![rule]);
     let route = plan.route(Protocol::Rest, None, &From(""));
     assert!(route.endpoints.is_empty());
@@ -112,7 +116,7 @@ fn a_subset_without_instances_has_a_route_to_nobody() {
 
 #[test]
 fn ports_that_only_a_subset_has_are_ways_too() {
-    let rule = Rule { matches: Vec::new(), targets: vec![to("1.0", 100)] };
+    let rule = Rule { matches: Vec::new(), targets: vec![to("1.0", 100)], ..Rule::default() };
     let instances = vec![instance("1.0", 1, Some(80)), instance("2.0", 2, Some(81))];
     let plan = plan(instances, vec![rule]);
     assert_eq!(versions(plan.route(Protocol::Rest, Some(80), &From(""))), "i1");
@@ -122,7 +126,7 @@ fn ports_that_only_a_subset_has_are_ways_too() {
 
 #[test]
 fn routes_of_one_subset_are_one() {
-    let rule = || Rule { matches: Vec::new(), targets: vec![to("1.0", 100)] };
+    let rule = || Rule { matches: Vec::new(), targets: vec![to("1.0", 100)], ..Rule::default() };
     let plan = plan(vec![instance("1.0", 1, None)], vec![rule(), rule()]);
     let routes: Vec<_> = plan.routes().filter(|shown| shown.rule.is_some()).collect();
     assert!(Arc::ptr_eq(routes[0].route, routes[1].route));

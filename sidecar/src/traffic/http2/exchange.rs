@@ -36,7 +36,7 @@ pub(crate) async fn exchange(
     route: &Arc<Route>,
     choice: &Choice,
     request: Request<Playing>,
-    seen: &Observation,
+    seen: Option<&Observation>,
 ) -> Result<Response<Download>, Failed> {
     let lease = match checkout(here, route, choice, request.method().is_idempotent(), seen).await {
         Ok(lease) => lease,
@@ -85,7 +85,7 @@ async fn checkout(
     route: &Arc<Route>,
     choice: &Choice,
     idempotent: bool,
-    seen: &Observation,
+    seen: Option<&Observation>,
 ) -> Result<Lease, Refusal> {
     let pool = &here.worker.http2;
     let endpoint = &choice.endpoint;
@@ -109,7 +109,9 @@ async fn checkout(
         let began = clock.now();
         // It is as fresh as can be. Many may have waited for it; h2 has them wait on.
         let lease = coming.await?.lease();
-        seen.connected(clock.now().saturating_sub(began));
+        if let Some(seen) = seen {
+            seen.connected(clock.now().saturating_sub(began));
+        }
         return Ok(lease);
     }
 }

@@ -1,15 +1,17 @@
 //! The rules of one service.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use mesh::Tags;
-use mesh::route::{Caller, RequestMatch, Rule, Subset, Target};
+use mesh::route::{Caller, Mirror, MirrorTo, RequestMatch, Rule, Subset, Target};
+use mesh::virtual_host::Share;
 
 use super::Us;
 use super::condition;
 use super::template::Templates;
 use crate::configuration::resolve::block::Block;
-use crate::configuration::yaml::Node;
+use crate::configuration::yaml::{Content, Node};
 
 /// Weights are shares of this.
 const WHOLE: u32 = 100;
@@ -47,6 +49,7 @@ impl Rules<'_, '_, '_> {
         let fields =
             self.block.fields(node, "a rule has to say precedence, match or route: that")?;
         let (mut precedence, mut about, mut targets) = (0, Some(About::default()), None);
+        let mut mirrors = Some(Vec::new());
         for (name, node) in fields {
             match name {
                 "precedence" => {
@@ -55,7 +58,8 @@ impl Rules<'_, '_, '_> {
                 }
                 "match" => about = self.about(node),
                 "route" | "routes" => targets = Some(self.targets(node)),
-                _ => self.block.unknown(name, node, "precedence, match and route"),
+                "mirror" | "mirrors" => mirrors = self.mirrors(node),
+                _ => self.block.unknown(name, node, "precedence, match, route and mirror"),
             }
         }
         let targets = match targets {
@@ -63,9 +67,9 @@ impl Rules<'_, '_, '_> {
             // It is as good as one that names the default.
             None => vec![Target { weight: WHOLE, subset: Subset::default() }],
         };
-        let About { caller, matches } = about?;
+        let (About { caller, matches }, mirrors) = (about?, mirrors?);
         let ours = caller.admits(self.us.service, &self.us.tags);
-        Some((precedence, ours.then_some(Rule { matches, targets })))
+        Some((precedence, ours.then_some(Rule { matches, targets, mirrors })))
     }
 
     fn about(&mut self, node: &Node) -> Option<About> {
@@ -110,6 +114,45 @@ impl Rules<'_, '_, '_> {
             }
         }
         Some(about)
+    }
+
+    /// One, or a list.
+    fn mirrors(&mut self, node: &Node) -> Option<Vec<Mirror>> {
+        match &node.content {
+            Content::List(items) => items.iter().map(|item| self.mirror(item)).collect(),
+            _ => Some(vec![self.mirror(node)?]),
+        }
+    }
+
+    fn mirror(&mut self, node: &Node) -> Option<Mirror> {
+        let fields = self.block.fields(node, "mirror: {tags: {version: 2.0}, percent: 10}")?;
+        let (mut service, mut found, mut share) = (None, None, Share::ALL);
+        for (name, node) in fields {
+            match name {
+                "tags" => found = Some(tags(self.block, name, node)?),
+                "service" => {
+                    let named = |text: &str| (!text.is_empty()).then(|| Arc::from(text));
+                    service = Some(self.block.scalar(name, node, "a service", named)?);
+                }
+                "percent" => {
+                    let percent = |text: &str| text.parse::<u32>().ok().filter(|it| *it <= WHOLE);
+                    let allowed = "a whole number from 0 to 100";
+                    let percent = self.block.scalar(name, node, allowed, percent)?;
+                    share = Share::of_million(percent * 10_000);
+                }
+                _ => self.block.unknown(name, node, "tags, service and percent"),
+            }
+        }
+        let to = match (service, found) {
+            (Some(service), None) => MirrorTo::Service(service),
+            (None, Some(tags)) => MirrorTo::Subset(Subset::of_tags(tags)),
+            _ => {
+                let wanted = "mirror: say tags, of this service, or another service: one of them";
+                self.block.error(node.line, wanted);
+                return None;
+            }
+        };
+        Some(Mirror { to, share })
     }
 
     fn targets(&mut self, node: &Node) -> Option<Vec<Target>> {

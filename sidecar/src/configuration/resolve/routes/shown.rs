@@ -17,7 +17,9 @@ pub(super) fn shown(key: &str, content: &Content) -> Value {
         }
         Content::Scalar(text) => {
             let typed = match key {
-                "precedence" | "weight" => text.trim().parse().ok().map(|n: i64| json!(n)),
+                "precedence" | "weight" | "percent" => {
+                    text.trim().parse().ok().map(|n: i64| json!(n))
+                }
                 "caseInsensitive" => kind::flag(text.trim()).map(Value::Bool),
                 _ => None,
             };
