@@ -3,17 +3,36 @@
 use std::collections::HashMap;
 use std::fmt;
 
-/// A port of an outside host, and whether plain HTTP is spoken there.
+/// A port of an outside host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EgressPort {
     /// The number.
     pub number: u16,
-    /// Its protocol is HTTP.
-    pub http: bool,
+    /// What is spoken there.
+    pub protocol: EgressProtocol,
 }
 
-/// The port of a rule that names none for HTTP.
-const HTTP: u16 = 80;
+/// What is spoken at a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EgressProtocol {
+    /// HTTP.
+    Http,
+    /// HTTP within TLS: what comes to us without leaves with it.
+    Https,
+    /// Something else, or nobody said.
+    #[default]
+    Other,
+}
+
+impl EgressPort {
+    /// Of a rule that names none for HTTP or HTTPS.
+    const USUAL: Self = Self { number: 80, protocol: EgressProtocol::Http };
+
+    /// Whether requests leave within TLS.
+    pub fn is_secured(self) -> bool {
+        self.protocol == EgressProtocol::Https
+    }
+}
 
 /// All rules, to be looked up by host. An exact name wins over a pattern, a longer pattern over a
 /// shorter one; of two rules for the same the first counts.
@@ -94,23 +113,32 @@ impl Egress {
 
     /// The port that a call to `host` goes to; `None`: no rule names it. A port that was asked for
     /// counts where the rule has it, or has none at all; else it is the rule's first for HTTP, as
-    /// in the original, which never looked at the one in the URL.
+    /// in the original, which never looked at the one in the URL, and where there is none its first
+    /// for HTTPS.
     ///
     /// ```
-    /// use mesh::{Egress, EgressPort};
+    /// use mesh::{Egress, EgressPort, EgressProtocol};
     /// let mut egress = Egress::default();
-    /// let port = |number, http| EgressPort { number, http };
-    /// egress.allow(&["*.example.com"], &[port(8080, true), port(443, false)]).unwrap();
-    /// assert_eq!(egress.port("www.example.com", None), Some(8080));
-    /// assert_eq!(egress.port("www.example.com", Some(443)), Some(443));
+    /// let http = EgressPort { number: 8080, protocol: EgressProtocol::Http };
+    /// let https = EgressPort { number: 443, protocol: EgressProtocol::Https };
+    /// egress.allow(&["*.example.com"], &[https, http]).unwrap();
+    /// assert_eq!(egress.port("www.example.com", None), Some(http));
+    /// assert_eq!(egress.port("www.example.com", Some(443)), Some(https));
     /// assert_eq!(egress.port("example.org", None), None);
     /// ```
-    pub fn port(&self, host: &str, asked: Option<u16>) -> Option<u16> {
+    pub fn port(&self, host: &str, asked: Option<u16>) -> Option<EgressPort> {
         let ports = &self.rules[self.rule(host)?];
-        let listed = asked.filter(|asked| ports.iter().any(|port| port.number == *asked));
+        let listed = asked.and_then(|asked| ports.iter().find(|port| port.number == asked));
         let free = asked.filter(|_| ports.is_empty());
-        let first = || ports.iter().find(|port| port.http).map_or(HTTP, |port| port.number);
-        Some(listed.or(free).unwrap_or_else(first))
+        let free = free.map(|number| EgressPort { number, protocol: EgressProtocol::Other });
+        let of = |protocol| ports.iter().find(|port| port.protocol == protocol).copied();
+        let first = || of(EgressProtocol::Http).or_else(|| of(EgressProtocol::Https));
+        Some(listed.copied().or(free).or_else(first).unwrap_or(EgressPort::USUAL))
+    }
+
+    /// Whether some port of a rule is one for HTTPS.
+    pub fn is_secured(&self) -> bool {
+        self.rules.iter().flatten().any(|port| port.is_secured())
     }
 
     fn rule(&self, host: &str) -> Option<usize> {
@@ -153,14 +181,23 @@ fn check(host: &str) -> Result<(), BadEgressHost> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{BadEgressHost, Egress, EgressPort};
+    use super::{BadEgressHost, Egress, EgressPort, EgressProtocol};
 
     fn http(number: u16) -> EgressPort {
-        EgressPort { number, http: true }
+        EgressPort { number, protocol: EgressProtocol::Http }
+    }
+
+    fn https(number: u16) -> EgressPort {
+        EgressPort { number, protocol: EgressProtocol::Https }
+    }
+
+    /// The number of the port that a call goes to.
+    fn number(egress: &Egress, host: &str, asked: Option<u16>) -> Option<u16> {
+        egress.port(host, asked).map(|port| port.number)
     }
 
     fn other(number: u16) -> EgressPort {
-        EgressPort { number, http: false }
+        EgressPort { number, protocol: EgressProtocol::Other }
     }
 
     #[test]
@@ -180,7 +217,7 @@ mod tests {
             ("www.sample.org", Some(3)),
             ("exampleXcom", None),
         ] {
-            assert_eq!(egress.port(host, None), port, "{host}");
+            assert_eq!(number(&egress, host, None), port, "{host}");
         }
     }
 
@@ -210,7 +247,30 @@ mod tests {
             ("c", None, 80),
             ("c", Some(9), 9),
         ] {
-            assert_eq!(egress.port(host, asked), Some(port), "{host}:{asked:?}");
+            assert_eq!(number(&egress, host, asked), Some(port), "{host}:{asked:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_spoken_goes_with_the_port() {
+        let mut egress = Egress::default();
+        assert!(!egress.is_secured());
+        egress.allow(&["both"], &[https(443), http(80)]).unwrap();
+        egress.allow(&["tls"], &[other(1), https(8443)]).unwrap();
+        egress.allow(&["any"], &[]).unwrap();
+        assert!(egress.is_secured());
+        for (host, asked, port, secured) in [
+            ("both", None, 80, false),
+            ("both", Some(443), 443, true),
+            ("both", Some(9), 80, false),
+            ("tls", None, 8443, true),
+            ("tls", Some(80), 8443, true),
+            ("tls", Some(1), 1, false),
+            ("any", Some(443), 443, false),
+            ("any", None, 80, false),
+        ] {
+            let found = egress.port(host, asked).unwrap();
+            assert_eq!((found.number, found.is_secured()), (port, secured), "{host}:{asked:?}");
         }
     }
 

@@ -32,7 +32,7 @@ pub use breaker::{Breaker, BreakerScope, BreakerState, BreakerTerms, Permit};
 pub use choice::{RoundRobin, choose};
 pub use cluster::{Balance, Cluster, ClusterTerms, ConnectionLimits, Locality, Member, Security};
 pub use destination::{Authority, BadAuthority, Passthrough, Unclaimed, ungoverned};
-pub use egress::{BadEgressHost, Egress, EgressPort};
+pub use egress::{BadEgressHost, Egress, EgressPort, EgressProtocol};
 pub use eviction::Eviction;
 pub use fault::{Fault, Injected};
 pub use grpc::{GrpcStatus, read_grpc_timeout, write_grpc_timeout};

@@ -11,6 +11,7 @@ mod http2;
 mod istio;
 mod metrics;
 mod namespaces;
+mod origination;
 mod passthrough;
 mod profiles;
 mod quick_start;

@@ -181,13 +181,19 @@ impl Plans {
         self.source.doubt(service);
     }
 
-    /// A route to `host`, which no source claims.
-    pub(crate) fn outside(&self, host: &str, port: u16, protocol: Protocol) -> Arc<Route> {
+    /// A route to `host`, which no source claims; within TLS where it is `secured`.
+    pub(crate) fn outside(
+        &self,
+        host: &str,
+        port: u16,
+        protocol: Protocol,
+        secured: bool,
+    ) -> Arc<Route> {
         let address = match host.parse::<IpAddr>() {
             Ok(ip) => Address::Known((ip, port).into()),
             Err(_) => Address::Name(host.to_ascii_lowercase().into(), port),
         };
-        let id = EndpointId { instance: None, protocol, address, tls: false };
+        let id = EndpointId { instance: None, protocol, address, tls: secured };
         let endpoint = self.registry.endpoint(&id, self.clock.now());
         let governed = self.governed.load();
         let any = Subset::default();

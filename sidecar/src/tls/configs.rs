@@ -1,6 +1,6 @@
 //! From what `tls.yaml` says, and what its files hold, to what rustls is told.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use certs::{AnyServer, Identity};
 use mesh::Protocol;
@@ -14,6 +14,7 @@ use rustls::{
 };
 
 use super::credentials::Credentials;
+use super::tags;
 use crate::settings::{Tls, TlsVersion};
 
 /// What can be spoken inside, the best first.
@@ -46,8 +47,10 @@ pub(super) fn server(terms: &Tls, held: &Credentials) -> Result<ServerConfig, ru
     Ok(config)
 }
 
-/// As the client, to speak `protocol`. Sessions are resumed while the files stay the same.
+/// As the client of those that `tag` is about, to speak `protocol`. Sessions are resumed while the
+/// files stay the same.
 pub(super) fn client(
+    tag: &str,
     terms: &Tls,
     held: &Credentials,
     protocol: Protocol,
@@ -55,8 +58,12 @@ pub(super) fn client(
     let provider = provider(terms);
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions(terms))?;
-    let builder = if terms.verifies_servers() {
-        let roots = Arc::new(roots(held)?);
+    let outside = tags::is_outside(tag) && terms.verify_peer != Some(false);
+    let builder = if outside || terms.verifies_servers() {
+        let roots = match &held.trust {
+            None if outside => public_roots(),
+            _ => Arc::new(roots(held)?),
+        };
         let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
         builder.dangerous().with_custom_certificate_verifier(verifier.map_err(general)?)
     } else {
@@ -101,6 +108,18 @@ fn roots(held: &Credentials) -> Result<RootCertStore, rustls::Error> {
     }
 }
 
+/// Mozilla's CAs, made once.
+fn public_roots() -> Arc<RootCertStore> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    let made = || {
+        let mut store = RootCertStore::empty();
+        let all = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned();
+        store.add_parsable_certificates(all);
+        Arc::new(store)
+    };
+    Arc::clone(ROOTS.get_or_init(made))
+}
+
 fn shown(held: &Credentials) -> Option<Arc<CertifiedKey>> {
     held.identity.as_ref().map(Identity::certified_key)
 }
@@ -113,8 +132,13 @@ fn general(error: impl std::fmt::Display) -> rustls::Error {
 mod tests {
     use rustls::ProtocolVersion;
 
-    use super::provider;
+    use super::{provider, public_roots};
     use crate::settings::Tls;
+
+    #[test]
+    fn all_public_cas_can_be_read() {
+        assert_eq!(public_roots().len(), webpki_root_certs::TLS_SERVER_ROOT_CERTS.len());
+    }
 
     #[test]
     fn named_suites_restrict_tls_1_2_alone() {

@@ -125,6 +125,15 @@ impl Tls {
         Some(Client { config: Arc::clone(config), name })
     }
 
+    /// How `host` outside of the mesh is spoken to, where a rule says that it speaks HTTPS.
+    pub(crate) fn outside(&self, host: &str, protocol: Protocol) -> Option<Client> {
+        let found = self.find(Use::Outside(host))?;
+        let [rest, grpc] = found.clients.as_ref()?;
+        let config = if protocol == Protocol::Grpc { grpc } else { rest };
+        let name = found.terms.server_name.as_deref().unwrap_or(host).to_owned();
+        Some(Client { config: Arc::clone(config), name })
+    }
+
     /// How whoever collects spans at `host` is spoken to; `None`: it was not said.
     pub(crate) fn collector(&self, host: &str, protocol: Protocol) -> Option<Client> {
         let found = self.find(Use::Collector)?;
@@ -186,15 +195,19 @@ impl InForce {
         let clients = if tags::is_provider(tag) {
             None
         } else {
-            let client = |protocol| configs::client(terms, &held, protocol).map(Arc::new);
+            let client = |protocol| configs::client(tag, terms, &held, protocol).map(Arc::new);
             Some([client(Protocol::Rest)?, client(Protocol::Grpc)?])
         };
         Ok(Self { terms: terms.clone(), held, server, clients })
     }
 }
 
-/// The tags that concern this proxy.
+/// The tags that concern this proxy. Hosts that speak HTTPS are spoken to also where nobody says how.
 fn ours(settings: &Settings, own_name: &str) -> BTreeMap<String, Terms> {
     let ours = settings.tls.iter().filter(|(tag, _)| !tags::is_of_another(tag, own_name));
-    ours.map(|(tag, terms)| (tag.clone(), terms.clone())).collect()
+    let mut ours: BTreeMap<_, _> = ours.map(|(tag, it)| (tag.clone(), it.clone())).collect();
+    if settings.egress.is_secured() {
+        ours.entry(tags::OUTSIDE.to_owned()).or_default();
+    }
+    ours
 }

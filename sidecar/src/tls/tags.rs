@@ -6,9 +6,12 @@
 //! | listeners of the provider side | `SELF.rest.Provider`, bare keys with a certificate |
 //! | the admin port on the pod's addresses | `SELF.rest-admin.Provider` |
 //! | connections to instances of a service | `SERVICE.rest.Consumer`, `rest.Consumer` (not for calls to ourselves), bare keys |
+//! | connections to hosts outside that egress rules name with HTTPS | `HOST.egress.Consumer`, `egress.Consumer`; else Mozilla's CAs, and no certificate |
 //! | connections to service-center | `registrator.Consumer`, `serviceDiscovery.Consumer`, bare keys |
 //! | connections to a configuration center | `configcenter.Consumer`, `configServer.Consumer`, bare keys |
 //! | connections to whoever collects spans | `tracing.Consumer`, bare keys |
+//!
+//! Hosts outside take no bare keys: what is for the mesh, its CA and our certificate, is not for them.
 //!
 //! The names are those of go-chassis. gRPC has none of its own: it goes by `rest`. The admin port
 //! takes no bare keys, as a kubelet would have to be told to probe it with TLS.
@@ -24,6 +27,9 @@ const LOCAL: &str = "mesher.Provider";
 /// Every service that has no tag of its own.
 const ANY_SERVICE: &str = "rest.Consumer";
 const OF_A_SERVICE: &str = ".rest.Consumer";
+/// Hosts outside of the mesh.
+pub(super) const OUTSIDE: &str = "egress.Consumer";
+const OF_A_HOST: &str = ".egress.Consumer";
 const LISTENERS: [&str; 2] = [".rest.Provider", ".rest-admin.Provider"];
 /// service-center: there is one client for all that the original had several for.
 const REGISTRY: [&str; 3] = ["registrator.Consumer", "serviceDiscovery.Consumer", BARE];
@@ -43,6 +49,8 @@ pub enum Use<'a> {
     Admin,
     /// Connections to instances of this service.
     Service(&'a str),
+    /// Connections to this host outside of the mesh.
+    Outside(&'a str),
     /// Connections to service-center.
     ServiceCenter,
     /// Connections to a configuration center.
@@ -67,6 +75,7 @@ impl Use<'_> {
                 tags.push(BARE.to_owned());
                 tags
             }
+            Self::Outside(host) => vec![format!("{host}{OF_A_HOST}"), OUTSIDE.to_owned()],
             Self::ServiceCenter => REGISTRY.map(str::to_owned).into(),
             Self::ConfigurationCenter => CENTER.map(str::to_owned).into(),
             Self::Collector => COLLECTOR.map(str::to_owned).into(),
@@ -107,6 +116,11 @@ pub(crate) fn is_consumer(tag: &str) -> bool {
     tag == "Consumer" || tag.ends_with(".Consumer")
 }
 
+/// Whether a tag is about hosts outside of the mesh, which public CAs vouch for.
+pub(crate) fn is_outside(tag: &str) -> bool {
+    tag == OUTSIDE || tag.ends_with(OF_A_HOST)
+}
+
 /// Whether a tag is about listeners.
 pub(crate) fn is_provider(tag: &str) -> bool {
     tag == "Provider" || tag.ends_with(".Provider")
@@ -122,7 +136,9 @@ pub(crate) fn is_of_another(tag: &str, own_name: &str) -> bool {
 pub(crate) fn more_general(tag: &str) -> Vec<&'static str> {
     if tag.ends_with(OF_A_SERVICE) {
         vec![BARE, ANY_SERVICE]
-    } else if tag == BARE {
+    } else if tag.ends_with(OF_A_HOST) {
+        vec![OUTSIDE]
+    } else if tag == BARE || tag == OUTSIDE {
         vec![]
     } else {
         vec![BARE]
@@ -161,6 +177,8 @@ mod tests {
             ("serviceDiscovery.Consumer", false),
             ("tracing.Consumer", false),
             ("configServer.Consumer", false),
+            ("egress.Consumer", false),
+            ("a.com.egress.Consumer", false),
         ]);
         let bare = settings(&[("", true)]);
         for (settings, what, tag) in [
@@ -178,6 +196,9 @@ mod tests {
             (&bare, Use::ServiceCenter, Some("")),
             (&all, Use::Collector, Some("tracing.Consumer")),
             (&bare, Use::Collector, Some("")),
+            (&all, Use::Outside("a.com"), Some("a.com.egress.Consumer")),
+            (&all, Use::Outside("b.com"), Some("egress.Consumer")),
+            (&bare, Use::Outside("b.com"), None),
             (&all, Use::ConfigurationCenter, Some("configServer.Consumer")),
             (&bare, Use::ConfigurationCenter, Some("")),
         ] {
@@ -199,6 +220,7 @@ mod tests {
         }
         assert_eq!(more_general("B.rest.Consumer"), ["", "rest.Consumer"]);
         assert_eq!(more_general("rest.Consumer"), [""]);
-        assert!(more_general("").is_empty());
+        assert_eq!(more_general("a.com.egress.Consumer"), ["egress.Consumer"]);
+        assert!(more_general("").is_empty() && more_general("egress.Consumer").is_empty());
     }
 }

@@ -111,8 +111,9 @@ pub(crate) async fn next(
     }
     match (opening?, outside) {
         (Opening::Http(spoken), outside) => {
-            if let (Some((tcp, choice)), Spoken::Http1) = (outside, spoken) {
-                // The first request finds it there.
+            // The first request finds it there, unless it is to leave within TLS.
+            let plain = outside.filter(|(_, choice)| !choice.endpoint.id.tls);
+            if let (Some((tcp, choice)), Spoken::Http1) = (plain, spoken) {
                 let shared = &here.worker.shared;
                 let settings = shared.settings();
                 let connection = adopt(tcp, settings.header_case).await.ok()?;

@@ -212,7 +212,9 @@ impl Destination {
         if self.form != Form::Origin
             && let Some(port) = shared.settings().egress.port(host, self.port)
         {
-            return Ok(Found::Outside(shared.plans.outside(host, port, self.protocol)));
+            let secured = port.is_secured();
+            let route = shared.plans.outside(host, port.number, self.protocol, secured);
+            return Ok(Found::Outside(route));
         }
         let authority = Authority { host, port: self.port };
         let lookup = match (authority.is_address(), shared.plans.knows_addresses()) {
@@ -244,7 +246,8 @@ impl Destination {
         let shared = &here.worker.shared;
         match ungoverned(authority, policy) {
             Unclaimed::PassThrough => {
-                Ok(shared.plans.outside(authority.host, self.port.unwrap_or(HTTP), self.protocol))
+                let port = self.port.unwrap_or(HTTP);
+                Ok(shared.plans.outside(authority.host, port, self.protocol, false))
             }
             Unclaimed::NoInstance => {
                 let key = ServiceKey::new(shared.settings().identity.app.as_str(), authority.host);

@@ -201,9 +201,16 @@ fn is_our_own(error: &io::Error) -> bool {
 /// How its TLS is made; `None`: it speaks none. Where it asks for TLS and nobody said how,
 /// plain text would show to everybody on the way what was to be kept from them.
 fn session_of(worker: &Worker, endpoint: &Endpoint) -> Result<Option<Client>, Refusal> {
-    let EndpointId { instance, protocol, tls, .. } = &endpoint.id;
-    let Some((service, _)) = instance.as_ref().filter(|_| *tls) else { return Ok(None) };
-    let client = worker.shared.tls.client(&service.name, *protocol);
+    let EndpointId { instance, protocol, tls, address } = &endpoint.id;
+    if !tls {
+        return Ok(None);
+    }
+    let ours = &worker.shared.tls;
+    let client = match (instance, address) {
+        (Some((service, _)), _) => ours.client(&service.name, *protocol),
+        (None, Address::Name(host, _)) => ours.outside(host, *protocol),
+        (None, Address::Known(at)) => ours.outside(&at.ip().to_string(), *protocol),
+    };
     client.map(Some).ok_or(Refusal::TlsNotSetUp)
 }
 

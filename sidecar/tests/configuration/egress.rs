@@ -23,8 +23,24 @@ fn rules_of_every_spelling() {
         ("stored.example.com", Some(9), Some(9)),
         ("example.org", None, None),
     ] {
-        assert_eq!(egress.port(host, asked), port, "{host}");
+        assert_eq!(egress.port(host, asked).map(|port| port.number), port, "{host}");
     }
+}
+
+#[test]
+fn a_port_for_https_is_one_and_needs_no_tag() {
+    let rule = "egressRule: {a: [{hosts: [a.com], ports: [{port: 8443, protocol: https}]}]}\n";
+    let world = World::new().file("conf/egress.yaml", rule).file(
+        "conf/tls.yaml",
+        "ssl:\n  egress.Consumer.verifyPeer: true\n  a.com.egress.Consumer.verifyPeer: false\n  \
+         b.com.egress.Consumer.serverName: b.org\n",
+    );
+    let wanted = "warning: conf/tls.yaml:3: ssl.a.com.egress.Consumer.verifyPeer: whoever answers is believed";
+    let problems = world.problems();
+    assert_among(&problems, &[wanted]);
+    assert_eq!(problems.len(), 1, "public CAs vouch for the others: {problems:?}");
+    let port = world.settings().egress.port("a.com", None).unwrap();
+    assert!(port.number == 8443 && port.is_secured());
 }
 
 #[test]

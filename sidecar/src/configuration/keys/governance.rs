@@ -400,7 +400,7 @@ pub(super) static KEYS: &[Key] = &[
     key("servicecomb.darklaunch", Router, Kind::Tree, "The same, as the console writes them.").live(""),
     key("egress.infra", Egress, INFRA, "Where rules come from: files (cse), or Istio with discovery."),
     key("egress.address", Egress, Kind::Urls, "Rules of Istio come with discovery."),
-    key("egressRule", Egress, Kind::Tree, "Hosts outside of the mesh that may be called whatever mesher.passthrough says, and on which ports.").live(""),
+    key("egressRule", Egress, Kind::Tree, "Hosts outside of the mesh that may be called whatever mesher.passthrough says, on which ports, and where within TLS.").live(""),
     key("servicecomb.retry", CircuitBreaker, Kind::Tree, "Of java-chassis.").gone(JAVA),
     key("servicecomb.bulkhead", CircuitBreaker, Kind::Tree, "Of java-chassis.").gone(JAVA),
     key("servicecomb.instanceIsolation", CircuitBreaker, Kind::Tree, "Of java-chassis.").gone(JAVA),

@@ -1,6 +1,6 @@
 //! `egressRule`: groups of rules, each with hosts and ports.
 
-use mesh::{Egress, EgressPort};
+use mesh::{Egress, EgressPort, EgressProtocol};
 
 use super::Reader;
 use crate::configuration::kind;
@@ -143,7 +143,12 @@ impl Group<'_, '_> {
             self.say(Severity::Error, line, message);
             return None;
         };
-        let http = text("protocol").is_some_and(|(word, _)| word.eq_ignore_ascii_case("http"));
-        Some(EgressPort { number, http })
+        let protocol = text("protocol").map(|(word, _)| word.to_ascii_lowercase());
+        let protocol = match protocol.as_deref() {
+            Some("http") => EgressProtocol::Http,
+            Some("https") => EgressProtocol::Https,
+            _ => EgressProtocol::Other,
+        };
+        Some(EgressPort { number, protocol })
     }
 }

@@ -118,14 +118,17 @@ fn consistent(reader: &mut Reader<'_>, tag: &str, tls: &Tls, said: &Said<'_>) {
         (None, Some(_)) => lacks("keyFile", "certFile"),
         _ => {}
     }
-    if tls.verify_peer == Some(true) && tls.ca.is_none() {
+    // Public CAs vouch for hosts outside.
+    let outside = tags::is_outside(tag);
+    if tls.verify_peer == Some(true) && tls.ca.is_none() && !outside {
         lacks("verifyPeer", "caFile, whom to trust");
     }
     if tags::is_provider(tag) && tls.certificate.is_none() {
         lacks("caFile", "certFile and keyFile: a listener has to show a certificate");
     }
+    let believes = if outside { tls.verify_peer == Some(false) } else { !tls.verifies_servers() };
     if tags::is_consumer(tag)
-        && !tls.verifies_servers()
+        && believes
         && let Some(entry) = said.get("verifyPeer").or_else(|| said.get("certFile"))
     {
         reader.warning(
