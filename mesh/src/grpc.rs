@@ -86,6 +86,70 @@ impl GrpcStatus {
     }
 }
 
+/// Statuses by their words, as in `resource-exhausted`; the place of a word is its number.
+const WORDS: [&str; 17] = [
+    "ok",
+    "cancelled",
+    "unknown",
+    "invalid-argument",
+    "deadline-exceeded",
+    "not-found",
+    "already-exists",
+    "permission-denied",
+    "resource-exhausted",
+    "failed-precondition",
+    "aborted",
+    "out-of-range",
+    "unimplemented",
+    "internal",
+    "unavailable",
+    "data-loss",
+    "unauthenticated",
+];
+
+impl GrpcStatus {
+    /// The status that a word names, in any case and with `_` or `-`; or a number.
+    ///
+    /// ```
+    /// use mesh::GrpcStatus;
+    /// assert_eq!(GrpcStatus::of_word("RESOURCE_EXHAUSTED"), Some(GrpcStatus::RESOURCE_EXHAUSTED));
+    /// assert_eq!(GrpcStatus::of_word("14"), Some(GrpcStatus::UNAVAILABLE));
+    /// assert_eq!(GrpcStatus::of_word("fine"), None);
+    /// ```
+    pub fn of_word(word: &str) -> Option<Self> {
+        let plain = word.to_ascii_lowercase().replace('_', "-");
+        let named = WORDS.iter().position(|known| *known == plain);
+        let number = named.or_else(|| word.parse().ok())?;
+        u8::try_from(number).ok().filter(|number| usize::from(*number) < WORDS.len()).map(Self)
+    }
+}
+
+/// A set of statuses; those that the specification does not know are in none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GrpcStatuses(u32);
+
+impl GrpcStatuses {
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether it is among them.
+    pub fn has(self, status: GrpcStatus) -> bool {
+        self.0 & Self::bit(status) != 0
+    }
+
+    fn bit(status: GrpcStatus) -> u32 {
+        1_u32.checked_shl(status.code().into()).unwrap_or(0)
+    }
+}
+
+impl FromIterator<GrpcStatus> for GrpcStatuses {
+    fn from_iter<I: IntoIterator<Item = GrpcStatus>>(statuses: I) -> Self {
+        Self(statuses.into_iter().fold(0, |set, status| set | Self::bit(status)))
+    }
+}
+
 /// The time in `grpc-timeout`: at most eight digits and a unit. `None`: it is none.
 ///
 /// ```
@@ -133,7 +197,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{GrpcStatus, read_grpc_timeout, write_grpc_timeout};
+    use super::{GrpcStatus, GrpcStatuses, read_grpc_timeout, write_grpc_timeout};
 
     #[test]
     fn timeouts_are_read_as_specified() {
@@ -157,6 +221,21 @@ mod tests {
         ] {
             let found = read_grpc_timeout(text.as_bytes()).map(|time| time.as_nanos());
             assert_eq!(found, nanos, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn sets_of_statuses() {
+        let words = ["unavailable", "Deadline_Exceeded", "1"];
+        let set: GrpcStatuses = words.into_iter().filter_map(GrpcStatus::of_word).collect();
+        let named = [GrpcStatus::UNAVAILABLE, GrpcStatus::DEADLINE_EXCEEDED, GrpcStatus::CANCELLED];
+        for code in 0..=u8::MAX {
+            let status = GrpcStatus::read(code.to_string().as_bytes());
+            assert_eq!(set.has(status), named.contains(&status), "{code}");
+        }
+        assert!(GrpcStatuses::default().is_empty() && !set.is_empty());
+        for wrong in ["", "17", "-1", "un-available", "ünavailable"] {
+            assert_eq!(GrpcStatus::of_word(wrong), None, "{wrong}");
         }
     }
 

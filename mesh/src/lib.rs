@@ -35,7 +35,7 @@ pub use destination::{Authority, BadAuthority, Passthrough, Unclaimed, ungoverne
 pub use egress::{BadEgressHost, Egress, EgressPort, EgressProtocol};
 pub use eviction::Eviction;
 pub use fault::{Fault, Injected};
-pub use grpc::{GrpcStatus, read_grpc_timeout, write_grpc_timeout};
+pub use grpc::{GrpcStatus, GrpcStatuses, read_grpc_timeout, write_grpc_timeout};
 pub use instance::{Endpoint, Instance, InstanceId, Protocol, Status};
 pub use rate::{Bucket, Rate};
 pub use resend::{Failure, Resend, resend};

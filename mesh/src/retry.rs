@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::grpc::GrpcStatuses;
 use crate::rate::{Bucket, Rate};
 use crate::resend::Failure;
 
@@ -19,6 +20,9 @@ pub struct Retries {
     pub backoff: Backoff,
     /// Whether requests are tried again that may have been processed, and must not be twice.
     pub any_method: bool,
+    /// Calls of gRPC that end with one of these are tried again, whatever they do: who names a status
+    /// says that a call with it may be made once more.
+    pub calls: GrpcStatuses,
     /// What one try may take; `None`: as long as there is.
     pub try_timeout: Option<Duration>,
     /// What a service may have to bear.
@@ -63,6 +67,7 @@ impl Default for Retries {
             same: 0,
             backoff: Backoff::Zero,
             any_method: false,
+            calls: GrpcStatuses::default(),
             try_timeout: None,
             budget: BudgetTerms { percent: 20, least: 10 },
         }

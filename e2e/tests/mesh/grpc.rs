@@ -5,7 +5,11 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use e2e::mesh::{Mesh, PATIENCE, loopback};
+use e2e::mesh::{Client, Mesh, PATIENCE, eventually, loopback};
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use testbed::{Server, free_ports, tools};
 
 /// The cases of the gRPC project that need no account with anybody.
@@ -50,6 +54,59 @@ fn run(case: &str, proxy: SocketAddr, port: u16) -> Result<()> {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+    Ok(())
+}
+
+/// The status that grpc-go's server answers with where it is asked for one, and no message: it is the
+/// field 7 of its request, `response_status { code, message }`.
+async fn asked_for(status: u8, proxy: SocketAddr, authority: &str) -> Result<String> {
+    let message = [0x3a, 4, 0x08, status, 0x12, 0];
+    let mut body = vec![0, 0, 0, 0, u8::try_from(message.len())?];
+    body.extend(message);
+    let stream = tokio::net::TcpStream::connect(proxy).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let request = Request::post(format!("http://{authority}/grpc.testing.TestService/UnaryCall"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Full::new(Bytes::from(body)))?;
+    let response = sender.send_request(request).await?;
+    connection.abort();
+    let found = response.headers().get("grpc-status").context("it is in the head")?;
+    Ok(found.to_str()?.to_owned())
+}
+
+/// Tried by a status that was named, on a server that answers with it for ever: each try passes both
+/// proxies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_made_again_by_their_status() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let (_server, port) = server(&mesh)?;
+    let service = mesh.sidecar("interop").in_a_pod("interop").with_grpc();
+    let service = service.variable("SERVICE_PORTS", &format!("grpc:{port}")).start()?;
+    mesh.registry.wait_for("interop", &["UP"]).await?;
+    let terms = "cse: {loadbalance: {retryEnabled: true, retryOnSame: 2, retryGrpcStatuses: 'unavailable,resource-exhausted'}}\n";
+    let caller = mesh.sidecar("caller").with_grpc().file("load_balancing.yaml", terms).start()?;
+    let proxy = caller.consumer_grpc.context("it has gRPC")?;
+    let arrived = async || -> Result<u64> {
+        let text = Client::once(service.admin, "GET", "/metrics", "").await?.text();
+        let counts = text.lines().filter(|line| line.starts_with("mesher_grpc_calls_total{"));
+        let of = |line: &str| line.rsplit(' ').next().and_then(|it| it.parse::<u64>().ok());
+        Ok(counts.filter_map(of).sum())
+    };
+    for (status, tries) in [(14, 3), (8, 3), (13, 1)] {
+        let before = arrived().await?;
+        let found = asked_for(status, proxy, &format!("interop:{port}")).await?;
+        ensure!(found == status.to_string(), "{found}");
+        let goal = before + tries;
+        eventually(&format!("{tries} tries of {status}"), async || {
+            let now = arrived().await?;
+            ensure!(now <= goal, "{now} of {goal}");
+            Ok(if now == goal { Ok(()) } else { Err(format!("{now} of {goal}")) })
+        })
+        .await?;
+    }
     Ok(())
 }
 

@@ -8,19 +8,21 @@ use std::time::Duration;
 
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request;
-use hyper::{HeaderMap, Request, Version};
-use mesh::{GrpcStatus, Permit, read_grpc_timeout, write_grpc_timeout};
+use hyper::{HeaderMap, Request, StatusCode, Version};
+use mesh::{GrpcStatus, Permit, Retries, read_grpc_timeout, write_grpc_timeout};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Here;
 use super::headers::ERROR;
 use super::reason::Reason;
+use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::plan::{Endpoint, Route};
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// What every call is, whatever its messages are written in.
 pub(crate) const TYPE: HeaderValue = HeaderValue::from_static(WORD);
@@ -65,6 +67,42 @@ pub(crate) fn is_call(version: Version, headers: &HeaderMap) -> bool {
 /// The status that a head or trailers tell.
 pub(crate) fn status(headers: &HeaderMap) -> Option<GrpcStatus> {
     headers.get(STATUS).map(|value| GrpcStatus::read(value.as_bytes()))
+}
+
+/// Whether a call that was answered with this head, or not at all, may be made again, as somebody has
+/// named its status. Only one that is over with its head: of another, the client has seen something.
+pub(crate) fn may_be_made_again(
+    retries: &Retries,
+    attempt: Result<(StatusCode, &HeaderMap), &Refusal>,
+) -> bool {
+    if retries.calls.is_empty() {
+        return false;
+    }
+    match attempt {
+        Err(refusal) => {
+            // What we have refused ourselves, we would refuse again.
+            let theirs = refusal.blames_the_instance() || refusal.is_reset();
+            theirs && retries.calls.has(refusal.grpc_status())
+        }
+        Ok((code, headers)) => {
+            let of_http = || (code != StatusCode::OK).then(|| GrpcStatus::of_http(code.as_u16()));
+            let status = status(headers).or_else(of_http);
+            status.is_some_and(|status| retries.calls.has(status)) && !forbids(headers)
+        }
+    }
+}
+
+/// Whether its server does not want the call once more (gRFC A6: "pushback").
+fn forbids(headers: &HeaderMap) -> bool {
+    let Some(pushback) = headers.get(PUSHBACK) else { return false };
+    let millis = pushback.to_str().ok().and_then(|text| text.trim().parse::<i64>().ok());
+    millis.is_none_or(|millis| millis < 0)
+}
+
+/// For how long its server wants to be left alone before.
+pub(crate) fn pushback(headers: &HeaderMap) -> Option<Duration> {
+    let millis = headers.get(PUSHBACK)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_millis(millis))
 }
 
 /// How a call ended whose trailers are these.
@@ -171,10 +209,11 @@ pub(crate) fn too_late() -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
-    use hyper::{HeaderMap, Request, Version};
-    use mesh::GrpcStatus;
+    use hyper::{HeaderMap, Request, StatusCode, Version};
+    use mesh::{GrpcStatus, Retries};
 
-    use super::{Call, failure, is_call};
+    use super::{Call, failure, is_call, may_be_made_again, pushback};
+    use crate::traffic::refusal::Refusal;
 
     #[test]
     fn what_a_call_is() {
@@ -205,6 +244,45 @@ mod tests {
         tokio::time::advance(std::time::Duration::from_secs(4)).await;
         call.write_left(&mut head);
         assert_eq!(head.headers["grpc-timeout"], "6000000u");
+    }
+
+    #[test]
+    fn who_may_be_called_again() {
+        let head = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.insert(*name, value.parse().unwrap());
+            }
+            headers
+        };
+        let calls = [GrpcStatus::UNAVAILABLE].into_iter().collect();
+        let named = Retries { next: 1, calls, ..Retries::default() };
+        let ok = StatusCode::OK;
+        for (code, pairs, again) in [
+            (ok, &[("grpc-status", "14")][..], true),
+            (ok, &[("grpc-status", "8")], false),
+            (ok, &[], false),
+            (StatusCode::SERVICE_UNAVAILABLE, &[], true),
+            (StatusCode::NOT_FOUND, &[], false),
+            (ok, &[("grpc-status", "14"), ("grpc-retry-pushback-ms", "-1")], false),
+            (ok, &[("grpc-status", "14"), ("grpc-retry-pushback-ms", "soon")], false),
+            (ok, &[("grpc-status", "14"), ("grpc-retry-pushback-ms", "30")], true),
+        ] {
+            let headers = head(pairs);
+            assert_eq!(may_be_made_again(&named, Ok((code, &headers))), again, "{code} {pairs:?}");
+            assert!(!may_be_made_again(&Retries::default(), Ok((code, &headers))), "{pairs:?}");
+        }
+        assert_eq!(pushback(&head(&[("grpc-retry-pushback-ms", "30")])).unwrap().as_millis(), 30);
+        assert_eq!(pushback(&head(&[])), None);
+        for (refusal, again) in [
+            (Refusal::Reset, true),
+            (Refusal::StreamReset(GrpcStatus::UNAVAILABLE), true),
+            (Refusal::StreamReset(GrpcStatus::INTERNAL), false),
+            (Refusal::Timeout, false),
+            (Refusal::Full, false),
+        ] {
+            assert_eq!(may_be_made_again(&named, Err(&refusal)), again, "{refusal:?}");
+        }
     }
 
     #[test]

@@ -297,12 +297,16 @@ async fn send(
             }
         };
 
+        let named = call.is_some() && {
+            let head = attempt.as_ref().map(|answered| (answered.status(), answered.headers()));
+            grpc::may_be_made_again(&route.terms.retries, head.map_err(|(_, refusal)| refusal))
+        };
         let failure = match &attempt {
             Ok(answered) if response::declined(route, answered.headers()) => {
                 Some(Failure::PeerDeclined)
             }
             Ok(answered) if route.terms.fails(answered.status().as_u16()) => Some(Failure::Status),
-            Ok(_) => None,
+            Ok(_) => named.then_some(Failure::Status),
             Err((failure, _)) => Some(*failure),
         };
         match &attempt {
@@ -325,7 +329,13 @@ async fn send(
         {
             here.worker.shared.plans.doubt(&route.state.key);
         }
-        let tries = Tries { idempotent, made: attempts, replayable: body.is_whole() };
+        let pushback = attempt.as_ref().ok().filter(|_| named);
+        let tries = Tries {
+            harmless: idempotent || named,
+            made: attempts,
+            replayable: body.is_whole(),
+            least: pushback.and_then(|answered| grpc::pushback(answered.headers())),
+        };
         let again =
             failure.and_then(|failure| Some((failure, again(here, route, failure, tries)?)));
         let next = match again {
@@ -357,11 +367,13 @@ async fn send(
 /// What was tried of a request.
 #[derive(Debug, Clone, Copy)]
 struct Tries {
-    /// Its method may be done twice.
-    idempotent: bool,
+    /// Its method may be done twice, or somebody said that it may be.
+    harmless: bool,
     made: u32,
     /// Nothing of its body is lost.
     replayable: bool,
+    /// How long its server wants to be left alone.
+    least: Option<Duration>,
 }
 
 /// Another attempt.
@@ -374,16 +386,17 @@ struct Again {
 /// Whether there is another attempt: what does no harm is free, and all else is what the service was
 /// said to bear.
 fn again(here: &Here<'_>, route: &Route, failure: Failure, tries: Tries) -> Option<Again> {
-    let Tries { idempotent, made, replayable } = tries;
-    if resend(failure, idempotent, made, replayable) == Resend::Again {
+    let Tries { harmless, made, replayable, least } = tries;
+    if resend(failure, harmless, made, replayable) == Resend::Again {
         return Some(Again { then: Retry::Next, wait: Duration::ZERO });
     }
     let retries = &route.terms.retries;
-    let then = retries.again(failure, idempotent, made).filter(|_| replayable)?;
+    let then = retries.again(failure, harmless, made).filter(|_| replayable)?;
     if !route.state.budget.withdraw(retries.budget, here.worker.shared.clock.now()) {
         return None;
     }
-    Some(Again { then, wait: retries.backoff.wait(made, fastrand::u64(..)) })
+    let wait = least.unwrap_or_else(|| retries.backoff.wait(made, fastrand::u64(..)));
+    Some(Again { then, wait })
 }
 
 #[cfg(test)]

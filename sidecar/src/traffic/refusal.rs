@@ -274,6 +274,11 @@ impl Refusal {
         self.parts().1
     }
 
+    /// Whether the endpoint has reset the stream.
+    pub(crate) fn is_reset(&self) -> bool {
+        matches!(self, Self::StreamReset(_))
+    }
+
     /// The status of a gRPC call that is refused so.
     pub(crate) fn grpc_status(&self) -> GrpcStatus {
         match self {

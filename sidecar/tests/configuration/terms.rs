@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mesh::balance::{HashOn, Outliers, Stickiness, Strategy, SuccessRate};
-use mesh::{Backoff, BreakerScope, Fault, Rate};
+use mesh::{Backoff, BreakerScope, Fault, GrpcStatus, Rate};
 use sidecar::settings::{Fallback, Governance, Terms, Zone};
 
 use crate::support::{World, assert_among};
@@ -27,7 +27,7 @@ fn a_service_has_what_is_said_of_it_and_the_rest_of_all() {
          \x20   retryEnabled: true\n\
          \x20   retryOnNext: 2\n\
          \x20   backoff: {kind: constant, minMs: 200, maxMs: 400}\n\
-         \x20   slow: {backoff: {kind: exponential}, retryOnSame: 1, retryAnyMethod: true}\n\
+         \x20   slow: {backoff: {kind: exponential}, retryOnSame: 1, retryAnyMethod: true, retryGrpcStatuses: [unavailable, 8]}\n\
          \x20   a.b: {strategy: {name: weightedresponse}, retryEnabled: false}\n\
          \x20   sticky:\n\
          \x20     strategy: {name: SessionStickiness}\n\
@@ -45,6 +45,8 @@ fn a_service_has_what_is_said_of_it_and_the_rest_of_all() {
     let slow = of("slow");
     assert_eq!((slow.retries.next, slow.retries.same, slow.retries.any_method), (2, 1, true));
     assert_eq!(slow.retries.backoff, Backoff::Exponential(millis(200), millis(400)));
+    let calls = [GrpcStatus::UNAVAILABLE, GrpcStatus::RESOURCE_EXHAUSTED].into_iter().collect();
+    assert_eq!(slow.retries.calls, calls);
     assert_eq!(slow.balancing.strategy, Strategy::Random);
     assert_eq!(of("a.b").balancing.strategy, Strategy::WeightedResponse);
     assert!(!of("a.b").retries.is_on());

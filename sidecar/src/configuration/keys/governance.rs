@@ -114,6 +114,13 @@ pub(super) static KEYS: &[Key] = &[
     )
     .live(""),
     key(
+        "servicecomb.loadbalance.**.retryGrpcStatuses",
+        LoadBalancing,
+        Kind::Words,
+        "Statuses of gRPC after which calls are tried again, whatever they do, as in unavailable.",
+    )
+    .live(""),
+    key(
         "servicecomb.loadbalance.**.retryTimeoutMs",
         LoadBalancing,
         MILLIS,

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mesh::balance::{HashOn, Outliers, Stickiness, Strategy, SuccessRate};
-use mesh::{Backoff, BreakerScope, BreakerTerms, BudgetTerms, Fault, Rate, Retries};
+use mesh::{
+    Backoff, BreakerScope, BreakerTerms, BudgetTerms, Fault, GrpcStatus, GrpcStatuses, Rate,
+    Retries,
+};
 
 use super::Reader;
 use super::handlers::Chains;
@@ -35,6 +38,7 @@ const OWN: [(&str, &[&str]); 5] = [
             "retryOnNext",
             "retryOnSame",
             "retryAnyMethod",
+            "retryGrpcStatuses",
             "retryTimeoutMs",
             "retryBudgetPercent",
             "backoff.kind",
@@ -292,7 +296,7 @@ impl<'r> Scoped<'_, 'r> {
         found
     }
 
-    fn retries(&self) -> Retries {
+    fn retries(&mut self) -> Retries {
         let built_in = Retries::default();
         if !self.flag(BALANCING, "retryEnabled").unwrap_or(false) {
             return built_in;
@@ -312,6 +316,7 @@ impl<'r> Scoped<'_, 'r> {
                 _ => Backoff::Exponential(least, most.max(least)),
             },
             any_method: self.flag(BALANCING, "retryAnyMethod").unwrap_or(false),
+            calls: self.call_statuses(),
             try_timeout: self.millis(BALANCING, "retryTimeoutMs"),
             budget: BudgetTerms {
                 percent: self
@@ -320,6 +325,27 @@ impl<'r> Scoped<'_, 'r> {
                 ..built_in.budget
             },
         }
+    }
+
+    /// `retryGrpcStatuses`.
+    fn call_statuses(&mut self) -> GrpcStatuses {
+        let Some(entry) = self.entry(BALANCING, "retryGrpcStatuses") else {
+            return GrpcStatuses::default();
+        };
+        let mut statuses = Vec::new();
+        for word in entry.words() {
+            if let Some(status) = GrpcStatus::of_word(word).filter(|it| *it != GrpcStatus::OK) {
+                statuses.push(status);
+                continue;
+            }
+            let word = kind::short(word);
+            let message = format!(
+                "\"{word}\" is not allowed here: write statuses of gRPC, as in unavailable, \
+                 resource-exhausted"
+            );
+            self.reader.error(entry, message);
+        }
+        statuses.into_iter().collect()
     }
 
     fn own_timeout(&self) -> Option<Duration> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mesh::balance::HashOn;
 use mesh::virtual_host::{Forward, HashKey, RetryOn, RetryPolicy, RouteRule};
-use mesh::{Backoff, ClusterTerms, Fault};
+use mesh::{Backoff, ClusterTerms, Fault, GrpcStatus, GrpcStatuses};
 
 use crate::settings::Terms;
 
@@ -59,9 +59,19 @@ fn retries(terms: &mut Terms, retry: &RetryPolicy) {
     if on(RetryOn::Conflict) {
         failing.push(409);
     }
-    if failing.is_empty() && !on(RetryOn::Reset) {
+    let calls = [
+        (RetryOn::GrpcCancelled, GrpcStatus::CANCELLED),
+        (RetryOn::GrpcDeadlineExceeded, GrpcStatus::DEADLINE_EXCEEDED),
+        (RetryOn::GrpcInternal, GrpcStatus::INTERNAL),
+        (RetryOn::GrpcResourceExhausted, GrpcStatus::RESOURCE_EXHAUSTED),
+        (RetryOn::GrpcUnavailable, GrpcStatus::UNAVAILABLE),
+    ];
+    let calls: GrpcStatuses =
+        calls.into_iter().filter(|(wanted, _)| on(*wanted)).map(|(_, status)| status).collect();
+    if failing.is_empty() && calls.is_empty() && !on(RetryOn::Reset) {
         return;
     }
+    terms.retries.calls = calls;
     failing.sort_unstable();
     failing.dedup();
     terms.failing = failing;

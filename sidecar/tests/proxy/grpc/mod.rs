@@ -1,5 +1,6 @@
 //! gRPC, through one proxy and through two.
 
+mod again;
 mod connections;
 mod refused;
 
