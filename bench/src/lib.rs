@@ -2,7 +2,11 @@
 //! `cargo xtask bench` makes them anew.
 
 pub mod allocations;
+#[cfg(feature = "injector")]
+pub mod creation;
 pub mod goal;
+#[cfg(feature = "injector")]
+pub mod histogram;
 pub mod latencies;
 #[cfg(feature = "injector")]
 pub mod load;
@@ -10,6 +14,8 @@ pub mod load;
 pub mod pods;
 pub mod process;
 pub mod proxy;
+#[cfg(feature = "injector")]
+pub mod replicas;
 pub mod report;
 #[cfg(feature = "injector")]
 pub mod server;

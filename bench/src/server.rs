@@ -184,7 +184,7 @@ fn addresses(log: &str) -> Option<(SocketAddr, Option<SocketAddr>)> {
     })
 }
 
-fn get(address: SocketAddr, path: &str) -> Result<String> {
+pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String> {
     let mut tcp = TcpStream::connect(address)?;
     tcp.set_read_timeout(Some(PATIENCE))?;
     write!(tcp, "GET {path} HTTP/1.1\r\nhost: injector\r\nconnection: close\r\n\r\n")?;

@@ -54,7 +54,7 @@ mod skip;
 pub mod tools;
 
 pub use binary::{IMAGES, binary, binary_variable, image};
-pub use cluster::{Cluster, ClusterOptions, Route};
+pub use cluster::{Cluster, ClusterOptions, Route, node_name};
 pub use guard::Guard;
 pub use istiod::Istiod;
 pub use kie::{KIE_ADDR, Kie, Labels};

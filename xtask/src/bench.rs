@@ -2,12 +2,14 @@
 
 mod injector;
 mod proxy;
+mod scale;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use self::injector::Injector;
 use self::proxy::Proxy;
+use self::scale::Scale;
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, Args)]
@@ -22,6 +24,8 @@ enum What {
     Injector(Injector),
     /// mesher's data path, beside nginx, haproxy and Envoy
     Proxy(Proxy),
+    /// The sidecar injector in a cluster that creates 5,000 pods
+    Scale(Scale),
 }
 
 impl Bench {
@@ -30,6 +34,7 @@ impl Bench {
         match &self.what {
             What::Injector(injector) => injector.run(),
             What::Proxy(proxy) => proxy.run(),
+            What::Scale(scale) => scale.run(),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod account;
 mod control_plane;
 mod kubectl;
+mod kwok;
 mod pki;
 mod services;
 mod site;
@@ -24,6 +25,7 @@ use control_plane::ALONE;
 use services::Services;
 
 pub(crate) use control_plane::Ports;
+pub use kwok::node_name;
 pub(crate) use pki::{ADMIN, Authority, CONTROLLER_MANAGER, Pki, User};
 pub use services::Route;
 pub(crate) use site::Site;
@@ -181,6 +183,17 @@ impl Cluster {
     /// The guard of its processes, to start others that end with the cluster.
     pub fn guard(&self) -> &Guard {
         &self.guard
+    }
+
+    /// What runs, with process ids.
+    pub fn processes(&self) -> Vec<(&'static str, u32)> {
+        let apiserver = self.apiserver.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = [
+            ("etcd", Some(&self.etcd)),
+            ("kube-apiserver", apiserver.as_ref()),
+            ("kube-controller-manager", self.controller_manager.as_ref()),
+        ];
+        all.into_iter().filter_map(|(name, server)| Some((name, server?.pid()))).collect()
     }
 
     /// kubectl as the administrator, with a home of its own.

@@ -116,6 +116,12 @@ pub const TOOLS: &[Tool] = &[
         },
     },
     Tool {
+        name: "kwok",
+        about: "kwok 0.8.0, which plays the kubelets of nodes that there are not",
+        purpose: Purpose::Measurement,
+        recipe: Recipe::Go { programs: &[("kwok", "sigs.k8s.io/kwok/cmd/kwok")], ldflags: "-s -w" },
+    },
+    Tool {
         name: "yamljson",
         about: "how kubectl reads manifests: sigs.k8s.io/yaml 1.6.0",
         purpose: Purpose::Test,
