@@ -14,7 +14,7 @@ use std::time::Duration;
 use discovery::center::ApiVersion;
 use mesh::{Egress, Passthrough, Protocol};
 
-pub use self::governance::{Balancing, Fallback, Governance, LimitGroup, Terms, Zone};
+pub use self::governance::{Balancing, Fallback, Governance, LimitGroup, Mark, Terms, Zone};
 pub use self::tracing::{Export, SpanProtocol, Tracing};
 use crate::tls::tags::Use;
 

@@ -154,3 +154,34 @@ async fn failures_are_tried_elsewhere_and_open_the_breaker_where_they_are_not() 
     assert_eq!(client.get("http://orders/", &[]).await?.status, 200, "it is the other's breaker");
     Ok(())
 }
+
+/// A mark that one proxy has set is what the next one limits by, though it could not tell by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_proxy_has_marked_the_next_one_knows() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let application = mesh.mockserver("one", &[])?;
+    let limits = "servicecomb:\n  match:\n    testers: |\n      matches: [{headers: {x-nobody: {exact: sends-this}}, trafficMarkPolicy: once}]\n  rateLimiting:\n    none-of-them: |\n      match: testers\n      rate: 0\n      burst: 0\n";
+    let served = mesh.sidecar("orders").serving("orders", application.port);
+    let _served = served.file("rate_limiting.yaml", limits).start()?;
+    mesh.registry.wait_for("orders", &["UP"]).await?;
+    let matches = "servicecomb:\n  match:\n    testers: |\n      matches: [{headers: {x-user: {exact: test}}, trafficMarkPolicy: once}]\n";
+    let caller = mesh.sidecar("caller").file("rate_limiting.yaml", matches).start()?;
+    let mut client = Client::new(caller.consumer);
+    for (headers, status) in [
+        (&[][..], 200),
+        (&[("x-user", "test")], 429),
+        (&[("x-user", "other")], 200),
+        // Marked by somebody before.
+        (&[("x-mark", "testers")], 429),
+        (&[("x-user", "test"), ("x-mark", "others")], 200),
+    ] {
+        let reply = client.get("http://orders/", headers).await?;
+        assert_eq!(reply.status, status, "{headers:?}: {}", reply.text());
+    }
+    // The application sees it, to send it on with the requests that follow.
+    let other = mesh.sidecar("other").file("rate_limiting.yaml", matches).start()?;
+    mesh.registry.register("plain", loopback(application.port)).await?;
+    let reply = Client::new(other.consumer).get("http://plain/", &[("x-user", "test")]).await?;
+    assert!(reply.text().to_lowercase().contains("x-mark"), "{}", reply.text());
+    Ok(())
+}

@@ -12,7 +12,7 @@ mod shares;
 mod subset;
 
 pub use condition::{Condition, Pattern, Test};
-pub use request_match::{Asked, HeaderMatch, RequestMatch};
+pub use request_match::{Asked, HeaderMatch, MARK, RequestMatch};
 pub use rule::{Caller, Mirror, MirrorTo, Rule, Target};
 pub use shares::Shares;
 pub use subset::Subset;

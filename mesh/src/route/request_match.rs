@@ -12,9 +12,14 @@ pub trait Asked {
     fn header(&self, name: &str) -> Option<&[u8]>;
 }
 
+/// The header by which a proxy tells the next ones what it took a request for.
+pub const MARK: &str = "x-mark";
+
 /// What a request has to be: all that is said of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RequestMatch {
+    /// Whatever else it is, it is such a request where another proxy has marked it with this name.
+    pub mark: Option<Box<str>>,
     /// Its method is one of these; none: any.
     pub methods: Vec<Box<str>>,
     /// What its path has to be.
@@ -37,6 +42,10 @@ pub struct HeaderMatch {
 impl RequestMatch {
     /// Whether `asked` is such a request. Allocates nothing.
     pub fn admits(&self, asked: &impl Asked) -> bool {
+        let marked = |mark: &str| asked.header(MARK) == Some(mark.as_bytes());
+        if self.mark.as_deref().is_some_and(marked) {
+            return true;
+        }
         let method = || self.methods.iter().any(|method| **method == *asked.method());
         (self.methods.is_empty() || method())
             && self.path.as_ref().is_none_or(|path| path.admits(asked.path().as_bytes()))
@@ -75,6 +84,21 @@ mod tests {
     }
 
     #[test]
+    fn what_another_has_marked_is_one_whatever_it_is() {
+        let post = RequestMatch { methods: vec!["POST".into()], ..RequestMatch::default() };
+        let marked = RequestMatch { mark: Some("writes".into()), ..post.clone() };
+        for (request, plain, by_mark) in [
+            (Request("POST", "/", &[]), true, true),
+            (Request("GET", "/", &[("x-mark", "writes")]), false, true),
+            (Request("GET", "/", &[("x-mark", "others")]), false, false),
+            (Request("GET", "/", &[]), false, false),
+        ] {
+            let found = (post.admits(&request), marked.admits(&request));
+            assert_eq!(found, (plain, by_mark), "{} {:?}", request.0, request.2);
+        }
+    }
+
+    #[test]
     fn all_that_is_said_has_to_be_so() {
         let user = |inverted| HeaderMatch {
             name: "x-user".into(),
@@ -82,6 +106,7 @@ mod tests {
             inverted,
         };
         let rule = RequestMatch {
+            mark: None,
             methods: vec!["GET".into(), "POST".into()],
             path: Some(condition(Test::Begins("/api".into()))),
             headers: vec![user(false)],

@@ -38,8 +38,16 @@ impl Governed {
             }),
             services: services.map(|(name, of)| (name.clone(), Arc::new(of.clone()))).collect(),
             provider: Arc::new(settings.provider.clone()),
-            consumer_limits: Arc::new(Limits::new(&settings.consumer_groups, &BTreeMap::new())),
-            provider_limits: Arc::new(Limits::new(&settings.provider_groups, &settings.callers)),
+            consumer_limits: Arc::new(Limits::new(
+                &settings.consumer_groups,
+                &BTreeMap::new(),
+                &settings.consumer_marks,
+            )),
+            provider_limits: Arc::new(Limits::new(
+                &settings.provider_groups,
+                &settings.callers,
+                &settings.provider_marks,
+            )),
             settings: settings.clone(),
         }
     }

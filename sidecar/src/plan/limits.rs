@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use mesh::route::{Asked, RequestMatch};
+use hyper::header::HeaderValue;
+use mesh::route::{Asked, MARK, RequestMatch};
 use mesh::{Bucket, Rate};
 
-use crate::settings::LimitGroup;
+use crate::settings::{LimitGroup, Mark};
 
 /// The limits of one side, shared by all workers.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     callers: HashMap<Box<str>, (Rate, Bucket)>,
     groups: Box<[Group]>,
+    /// What requests are marked with, and which.
+    marks: Box<[(HeaderValue, Box<[RequestMatch]>)]>,
 }
 
 #[derive(Debug)]
@@ -24,7 +27,11 @@ struct Group {
 }
 
 impl Limits {
-    pub(super) fn new(groups: &[LimitGroup], callers: &BTreeMap<String, Rate>) -> Self {
+    pub(super) fn new(
+        groups: &[LimitGroup],
+        callers: &BTreeMap<String, Rate>,
+        marks: &[Mark],
+    ) -> Self {
         let callers = callers.iter();
         let groups = groups.iter().map(|group| Group {
             matches: group.matches.clone().into(),
@@ -37,7 +44,25 @@ impl Limits {
                 .map(|(name, rate)| (name.as_str().into(), (*rate, Bucket::default())))
                 .collect(),
             groups: groups.collect(),
+            marks: marks
+                .iter()
+                .filter_map(|mark| {
+                    let name = HeaderValue::from_str(&mark.name).ok()?;
+                    Some((name, mark.matches.clone().into()))
+                })
+                .collect(),
         }
+    }
+
+    /// What a request is to be marked with, if it is not marked already: by the first that is about
+    /// it.
+    pub(crate) fn mark(&self, asked: &impl Asked) -> Option<&HeaderValue> {
+        if self.marks.is_empty() || asked.header(MARK).is_some() {
+            return None;
+        }
+        let meant =
+            |(_, matches): &&(_, Box<[RequestMatch]>)| matches.iter().any(|one| one.admits(asked));
+        self.marks.iter().find(meant).map(|(mark, _)| mark)
     }
 
     /// Whether any caller has a limit of its own.
@@ -100,7 +125,7 @@ mod tests {
             inverted,
             rate: Rate { per_second: 1, burst },
         };
-        let limits = Limits::new(&[group(false, 2), group(true, 1)], &[].into());
+        let limits = Limits::new(&[group(false, 2), group(true, 1)], &[].into(), &[]);
         let take = |path| limits.take_alike(&To(path), || Duration::ZERO).is_ok();
         assert_eq!(["/api/a", "/api/b", "/api/c"].map(take), [true, true, false]);
         assert_eq!(["/", "/x"].map(take), [true, false], "all others are a group too");
@@ -109,7 +134,7 @@ mod tests {
     #[test]
     fn callers_have_limits_of_their_own() {
         let rate = Rate { per_second: 1, burst: 1 };
-        let limits = Limits::new(&[], &[("a".to_owned(), rate)].into());
+        let limits = Limits::new(&[], &[("a".to_owned(), rate)].into(), &[]);
         assert!(limits.knows_callers());
         assert_eq!(limits.take("a", Duration::ZERO), Some(Ok(())));
         assert_eq!(limits.take("a", Duration::ZERO), Some(Err(Duration::from_secs(1))));

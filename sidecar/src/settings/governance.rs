@@ -26,6 +26,10 @@ pub struct Governance {
     pub consumer_groups: Vec<LimitGroup>,
     /// Of those that it is sent.
     pub provider_groups: Vec<LimitGroup>,
+    /// What requests that the application makes are marked with, for the proxies behind.
+    pub consumer_marks: Vec<Mark>,
+    /// What those that it is sent are.
+    pub provider_marks: Vec<Mark>,
     /// Where we are, if instances close by are to be preferred.
     pub close_to: Option<Zone>,
 }
@@ -73,6 +77,15 @@ pub struct Balancing {
     pub panic_percent: u8,
     /// How long one that has just come takes to get its share; zero: no time.
     pub slow_start: Duration,
+}
+
+/// A name for requests that look alike, which others are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// What `X-Mark` says.
+    pub name: String,
+    /// Which requests: those that any of these admits.
+    pub matches: Vec<RequestMatch>,
 }
 
 /// Requests that look alike, and how many there may be.

@@ -194,6 +194,14 @@ async fn forward(
         if let Some(protocols) = upgrade {
             upgrade::ask(&mut head, protocols);
         }
+        let told = if route.kind == Kind::Outside {
+            None
+        } else {
+            route.limits.mark(&destination::Head(&head)).cloned()
+        };
+        if let Some(mark) = told {
+            head.headers.insert(mesh::route::MARK, mark);
+        }
         // It has a view of the buffer that the next head is to be read into.
         drop(destination);
     }

@@ -106,9 +106,13 @@ fn rules_of_the_second_generation() {
                 RequestMatch {
                     methods: vec!["GET".into(), "POST".into()],
                     path: path(Test::Contains("some/api".into())),
-                    headers: Vec::new(),
+                    ..RequestMatch::default()
                 },
-                RequestMatch { path: path(Test::Is("/".into())), ..RequestMatch::default() },
+                RequestMatch {
+                    mark: Some("to-some-api".into()),
+                    path: path(Test::Is("/".into())),
+                    ..RequestMatch::default()
+                },
             ],
             targets: vec![to(&[], 100)],
             ..Rule::default()

@@ -212,3 +212,23 @@ fn nothing_is_governed_without_a_word() {
     assert_eq!(world.settings().governance.services["b"], Terms::default());
     assert!(world.problems()[0].contains("fault-inject is not in handler.chain.Consumer.outgoing"));
 }
+
+#[test]
+fn what_is_marked_once_is_told_to_others() {
+    let matches = "servicecomb:\n  match:\n    writes: |\n      matches:\n        - {method: [POST], trafficMarkPolicy: once}\n        - {method: [PUT], trafficMarkPolicy: perService}\n    reads: |\n      matches: [{method: [GET]}]\n";
+    let world = World::new().file("conf/rate_limiting.yaml", matches);
+    assert_eq!(world.problems(), [""; 0]);
+    let found = governance(&world);
+    for marks in [&found.consumer_marks, &found.provider_marks] {
+        assert_eq!(marks.len(), 1, "{marks:?}");
+        assert_eq!((marks[0].name.as_str(), marks[0].matches.len()), ("writes", 1));
+        assert_eq!(marks[0].matches[0].mark.as_deref(), Some("writes"));
+    }
+    let chain =
+        "servicecomb: {handler: {chain: {Consumer: {outgoing: 'router,loadbalance,transport'}}}}\n";
+    let without = governance(&world.file("conf/chassis.yaml", chain));
+    assert!(without.consumer_marks.is_empty() && !without.provider_marks.is_empty());
+    let wrong = "servicecomb: {match: {a: {matches: [{trafficMarkPolicy: always}]}}}\n";
+    let wrong = World::new().file("conf/rate_limiting.yaml", wrong).problems();
+    assert!(wrong[0].contains("write once or perService"), "{wrong:?}");
+}

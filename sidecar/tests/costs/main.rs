@@ -122,6 +122,7 @@ fn governed() -> Governance {
         let header =
             |name: &str, condition| HeaderMatch { name: name.into(), condition, inverted: false };
         RequestMatch {
+            mark: None,
             methods: vec!["GET".into()],
             path: Some(Condition { test: Test::Begins("/hello".into()), any_case: true }),
             headers: vec![

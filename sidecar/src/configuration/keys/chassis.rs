@@ -293,7 +293,7 @@ pub(super) static KEYS: &[Key] = &[
         "What calls of the application pass.",
     )
     .restart(
-        "router,fault-inject,ratelimiter-consumer,bizkeeper-consumer,tracing-consumer,loadbalance,transport",
+        "traffic-marker,router,fault-inject,ratelimiter-consumer,bizkeeper-consumer,tracing-consumer,loadbalance,transport",
     )
     .variables(&["OUTGOING_HANDLER"]),
     key(
@@ -302,7 +302,7 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Handlers,
         "What calls to the application pass.",
     )
-    .restart("ratelimiter-provider,rate-limiter,tracing-provider,transport")
+    .restart("traffic-marker,ratelimiter-provider,rate-limiter,tracing-provider,transport")
     .variables(&["INCOMING_HANDLER"]),
     key("servicecomb.handler.chain.*", Chassis, Kind::Handlers, "Chains of other servers."),
     key("servicecomb.references", Chassis, Kind::Tree, "Versions are chosen by route rules."),

@@ -196,6 +196,7 @@ fn governance(
     if !consumer_groups && !provider_groups {
         left_out(reader, "servicecomb.rateLimiting", "rate-limiter", "Provider.incoming");
     }
+    let marked = |in_chain: bool| if in_chain { templates.marks() } else { Vec::new() };
     let within = |in_chain: bool| if in_chain { groups.clone() } else { Vec::new() };
     Governance {
         services,
@@ -204,6 +205,8 @@ fn governance(
         callers: limits::callers(reader, chains.requests_pass("ratelimiter-provider")),
         consumer_groups: within(consumer_groups),
         provider_groups: within(provider_groups),
+        consumer_marks: marked(chains.calls_pass("traffic-marker")),
+        provider_marks: marked(chains.requests_pass("traffic-marker")),
         ..Governance::default()
     }
 }

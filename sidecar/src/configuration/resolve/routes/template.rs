@@ -10,6 +10,7 @@ use crate::configuration::resolve::Reader;
 use crate::configuration::resolve::block::Block;
 use crate::configuration::values::Entry;
 use crate::configuration::yaml::{Content, Node};
+use crate::settings::Mark;
 
 const TEMPLATES: &str = "servicecomb.sourceTemplate";
 const MATCHES: &str = "servicecomb.match";
@@ -31,7 +32,7 @@ impl Templates {
         for (name, entry, node) in nested(reader, MATCHES) {
             let Some((mut block, opened)) = Block::open(reader, entry) else { continue };
             let node = node.unwrap_or(opened);
-            if let Some(matches) = matches(&mut block, &node) {
+            if let Some(matches) = matches(&mut block, &name, &node) {
                 templates.0.insert(name, About { matches, ..About::default() });
             }
         }
@@ -45,6 +46,16 @@ impl Templates {
     /// The requests that a `match` names.
     pub(in crate::configuration::resolve) fn matches(&self, name: &str) -> Option<&[RequestMatch]> {
         self.0.get(name).map(|about| about.matches.as_slice())
+    }
+
+    /// What is to be told to others, with the requests that are marked so.
+    pub(in crate::configuration::resolve) fn marks(&self) -> Vec<Mark> {
+        let mark = |(name, about): (&String, &About)| {
+            let marked = about.matches.iter().filter(|one| one.mark.is_some());
+            let matches: Vec<_> = marked.cloned().collect();
+            (!matches.is_empty()).then(|| Mark { name: name.clone(), matches })
+        };
+        self.0.iter().filter_map(mark).collect()
     }
 
     /// The requests that any of them names.
@@ -115,8 +126,8 @@ fn template(block: &mut Block<'_, '_>, node: &Node) -> Option<About> {
     Some(about)
 }
 
-/// The requests that any entry of a `match` names.
-fn matches(block: &mut Block<'_, '_>, node: &Node) -> Option<Vec<RequestMatch>> {
+/// The requests that any entry of the `match` called `mark` names.
+fn matches(block: &mut Block<'_, '_>, mark: &str, node: &Node) -> Option<Vec<RequestMatch>> {
     let mut found = Vec::new();
     for (name, node) in block.fields(node, "matches: [{apiPath: …, method: …, headers: …}]")?
     {
@@ -128,11 +139,24 @@ fn matches(block: &mut Block<'_, '_>, node: &Node) -> Option<Vec<RequestMatch>> 
             let mut one = RequestMatch::default();
             for (name, node) in block.fields(item, "{apiPath: …, method: …, headers: …}")? {
                 match name {
-                    // Names that are for people, and a mark that nothing of this looks at.
-                    "name" | "trafficMarkPolicy" => {}
+                    // For people.
+                    "name" => {}
+                    "trafficMarkPolicy" => {
+                        let policy = |text: &str| match text {
+                            "once" => Some(true),
+                            "perService" => Some(false),
+                            _ => None,
+                        };
+                        let once = block.scalar(name, node, "once or perService", policy)?;
+                        one.mark = once.then(|| mark.into());
+                    }
                     _ => {
                         if !condition::field(block, &mut one, name, node)? {
-                            block.unknown(name, node, "name, apiPath, method and headers");
+                            block.unknown(
+                                name,
+                                node,
+                                "name, apiPath, method, headers and trafficMarkPolicy",
+                            );
                         }
                     }
                 }
