@@ -40,8 +40,8 @@ const ROUND: Duration = Duration::from_mins(10);
 const LOOK: Duration = Duration::from_secs(30);
 /// The time between two looks at what is due.
 const BEAT: Duration = Duration::from_secs(1);
-/// Pods of one page: what is in memory of all of them at the same time.
-const PAGE: u32 = 100;
+/// Pods of one page: what is in memory of all of them at the same time, some 100 kB each.
+const PAGE: u32 = 20;
 /// How long a watch that fails waits before it tries again, at the most.
 const PATIENCE: Duration = Duration::from_secs(15);
 
