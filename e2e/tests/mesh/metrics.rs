@@ -9,7 +9,7 @@ use e2e::installation::checkout;
 use e2e::mesh::{Client, Mesh, Sidecar, eventually};
 use hyper::body::Bytes;
 use serde_json::Value;
-use testbed::tools;
+use testbed::{Kie, tools};
 
 /// What is asked for with `/metrics`, and how the reader is told of it.
 const FORMATS: [(&str, &str); 2] =
@@ -26,6 +26,8 @@ fn promlint(what: &str, file: &Path) -> Result<(String, String)> {
 /// A caller and a service that had requests of every kind, and what was asked of them.
 struct Scene {
     mesh: Mesh,
+    /// What the caller takes keys from.
+    _kie: Kie,
     caller: Sidecar,
     orders: Sidecar,
 }
@@ -35,7 +37,10 @@ impl Scene {
         let mesh = Mesh::start()?;
         let application = mesh.mockserver("orders", &[])?;
         let orders = mesh.sidecar("orders").serving("orders", application.port).start()?;
-        let caller = mesh.sidecar("caller").variable("SERVICE_NAME", "caller").start()?;
+        let kie = Kie::imitated(0)?;
+        let center = format!("http://{}", kie.address());
+        let caller = mesh.sidecar("caller").variable("SERVICE_NAME", "caller");
+        let caller = caller.key("servicecomb.config.client.serverUri", &center).start()?;
         mesh.registry.wait_for("orders", &["UP"]).await?;
         let mut client = Client::new(caller.consumer);
         for (count, method, url, status) in [
@@ -56,7 +61,7 @@ impl Scene {
             let reply = client.get("http://orders/", &[]).await?;
             ensure!(reply.status == 502, "{}", reply.text());
         }
-        Ok(Self { mesh, caller, orders })
+        Ok(Self { mesh, _kie: kie, caller, orders })
     }
 
     /// What a proxy says in a format, in a file.

@@ -34,12 +34,8 @@ impl Collector for Center {
         let help = "When the configuration center last answered";
         writer.one_gauge(name, help, seconds(since))?;
         let help = "Keys that the configuration center holds for us, whatever comes of them";
-        writer.gauge("mesher_config_center_keys", help, |family| {
-            for layer in &held.layers {
-                let keys = i64::try_from(layer.items.len()).unwrap_or(i64::MAX);
-                family.value(&[("layer", &*layer.name)], keys)?;
-            }
-            Ok(())
-        })
+        let keys: usize = held.layers.iter().map(|layer| layer.items.len()).sum();
+        let keys = i64::try_from(keys).unwrap_or(i64::MAX);
+        writer.one_gauge("mesher_config_center_keys", help, keys)
     }
 }
