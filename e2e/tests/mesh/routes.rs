@@ -78,3 +78,40 @@ async fn versions_are_shared_out_and_testers_get_the_new_one() -> Result<()> {
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_go_to_the_next_version_and_nobody_sees_what_comes_of_them() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let one = mesh.mockserver("one", &[])?;
+    let next = mesh.mockserver("next", &["-failRate", "1"])?;
+    let served =
+        |name: &str, service: &str, port| mesh.sidecar(name).serving(service, port).start();
+    let _one = served("orders-one", "orders", one.port)?;
+    let copies = served("orders-next", "orders-next", next.port)?;
+    mesh.registry.wait_for("orders", &["UP"]).await?;
+    mesh.registry.wait_for("orders-next", &["UP"]).await?;
+    let rules = "routeRule:\n  orders:\n    - mirror: {service: orders-next}\n";
+    let caller = mesh.sidecar("caller").file("router.yaml", rules).start()?;
+    let mut client = Client::new(caller.consumer);
+    for _ in 0..10 {
+        let reply = client.send("POST", "http://orders/", &[], "hello".into()).await?;
+        assert_eq!((reply.status, reply.header("x-mesher-error")), (200, None), "{}", reply.text());
+    }
+    for (proxy, line) in [
+        (
+            &caller,
+            "mesher_mirrored_requests_total{service_name=\"orders\",app=\"default\",side=\"consumer\",result=\"sent\"} 10",
+        ),
+        (
+            &copies,
+            "mesher_request_body_bytes_total{service_name=\"orders-next\",app=\"default\",side=\"provider\"} 50",
+        ),
+    ] {
+        eventually(line, async || {
+            let text = Client::once(proxy.admin, "GET", "/metrics", "").await?.text();
+            Ok(if text.lines().any(|said| said == line) { Ok(()) } else { Err(text) })
+        })
+        .await?;
+    }
+    Ok(())
+}

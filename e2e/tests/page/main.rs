@@ -2,6 +2,7 @@
 //!
 //! With `MESHER_PICTURES` set to a folder, each scenario leaves pictures of the page there.
 
+mod governance;
 mod life;
 mod many;
 mod names;

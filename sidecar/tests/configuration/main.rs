@@ -5,6 +5,7 @@ mod center;
 mod command_line;
 mod egress;
 mod faults;
+mod live;
 mod precedence;
 mod reload;
 mod routes;
