@@ -50,6 +50,11 @@ impl<T> Backlog<T> {
         next.map(|(_, who)| who)
     }
 
+    /// Forgets all but those to keep: some have gone before their time was over.
+    pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        self.waiting.retain(|(_, who)| keep(who));
+    }
+
     /// How many wait, those included who have just given up.
     pub fn len(&self) -> usize {
         self.waiting.len()

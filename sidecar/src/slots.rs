@@ -78,7 +78,15 @@ impl Slots {
         let (giver, turn) = oneshot::channel();
         {
             let mut backlog = self.lock();
-            backlog.push(terms, self.clock.now(), giver).ok()?;
+            // Those who have given up are in nobody's way, whatever the terms are by now.
+            backlog.retain(|giver| !giver.is_closed());
+            let pushed = backlog.push(terms, self.clock.now(), giver);
+            if let Err(giver) = pushed {
+                self.waiting.store(backlog.len(), Ordering::SeqCst);
+                let free = backlog.is_empty() && self.count();
+                drop(backlog);
+                return (free && giver.send(Slot(Arc::clone(self))).is_ok()).then_some(turn);
+            }
             self.queued.fetch_add(1, Ordering::Relaxed);
             // Who gives a slot back now sees that somebody waits, or was seen to have given it back.
             self.waiting.store(backlog.len(), Ordering::SeqCst);
