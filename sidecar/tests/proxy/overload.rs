@@ -71,6 +71,9 @@ async fn who_finds_no_room_waits_for_it() {
             clients.push(client);
         }
         says(&proxy, &format!("{prefix}_requests_waiting{labels} 5")).await;
+        while app.connections() == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
         assert_eq!(app.connections(), 1, "the others have not come so far");
         gate.add_permits(6);
         for client in &mut clients {
