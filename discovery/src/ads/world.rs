@@ -292,10 +292,6 @@ impl World {
         self.changed.extend(next.services.iter().filter(other).map(|(host, _)| Arc::clone(host)));
         let gone = known.keys().filter(|host| !next.services.contains_key(*host));
         self.changed.extend(gone.cloned());
-        let closed = next.outside == Outside::Closed;
-        if self.snapshot.closed != closed {
-            Arc::make_mut(&mut self.snapshot).closed = closed;
-        }
         self.hosts = Some(next);
     }
 
@@ -325,6 +321,10 @@ impl World {
     /// Makes what changed; `true` when the snapshot is another.
     pub(super) fn settle(&mut self, now: Duration) -> bool {
         let before = Arc::clone(&self.snapshot);
+        let closed = self.hosts.as_ref().is_some_and(|hosts| hosts.outside == Outside::Closed);
+        if self.snapshot.closed != closed {
+            Arc::make_mut(&mut self.snapshot).closed = closed;
+        }
         if self.hosts.is_some() {
             for (name, answer) in std::mem::take(&mut self.waiting) {
                 self.settle_waiting(&name, answer, now);
