@@ -53,8 +53,8 @@ impl Backend {
         }
     }
 
-    /// Lets the admin port show how it is doing.
-    pub(crate) fn show(&self, proxy: &Proxy) {
+    /// Lets the admin port show how it is doing, and the proxy find out what it does not say.
+    pub(crate) fn show(&self, proxy: &mut Proxy) {
         match self {
             Self::ServiceCenter(client, calls) => {
                 proxy.show_standing(client.standing());
@@ -62,6 +62,7 @@ impl Backend {
             }
             Self::Pilot(client, metrics) => {
                 proxy.show_xds(Arc::clone(client));
+                proxy.find_peers();
                 proxy.measure(|registry| metrics.register(registry));
             }
         }

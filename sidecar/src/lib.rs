@@ -13,6 +13,7 @@ mod error;
 mod lifecycle;
 mod listener;
 mod metrics;
+mod peers;
 mod pilot;
 mod plan;
 mod profiling;

@@ -1,15 +1,9 @@
 //! From the settings to what the client of istiod is told.
 
-use std::path::PathBuf;
-
 use discovery::ads::{Node, Options, Security};
 
 use crate::settings::{Pilot, Pod, Settings};
 
-/// Where the injector mounts the ConfigMap `istio-ca-root-cert`.
-const ROOTS: &str = "/var/run/secrets/istio/root-cert.pem";
-/// Where it mounts a token for istiod.
-const TOKEN: &str = "/var/run/secrets/tokens/istio-token";
 /// What Kubernetes and Istio write a workload's place to, for whoever reads its labels.
 const LOCALITY: [&str; 3] =
     ["topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"];
@@ -22,7 +16,7 @@ pub(crate) fn options(settings: &Settings, terms: &Pilot) -> Options {
         address: terms.address.clone(),
         security: terms
             .tls
-            .then(|| Security { roots: PathBuf::from(ROOTS), token: PathBuf::from(TOKEN) }),
+            .then(|| Security { roots: terms.roots.clone(), token: terms.token.clone() }),
         node: node(settings),
     }
 }
@@ -71,7 +65,7 @@ mod tests {
             labels: [("istio-locality".to_owned(), "r1.z1".to_owned())].into(),
             ..Pod::default()
         });
-        let pilot = Pilot { address: "istiod:15010".to_owned(), tls: false };
+        let pilot = Pilot::at("istiod:15010", false);
         let told = options(&settings, &pilot);
         assert_eq!(told.node.id(), "sidecar~10.0.0.7~web-0.shop~shop.svc.cluster.local");
         assert_eq!(told.node.locality, ["r1", "z1", ""]);

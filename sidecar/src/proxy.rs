@@ -27,6 +27,7 @@ use crate::error::Error;
 use crate::lifecycle::{GOODBYE, Lifecycle, Phase};
 use crate::listener::{Port, Side, accept, bind};
 use crate::metrics::Connections;
+use crate::peers;
 use crate::plan::{LocalPlan, Plans};
 use crate::profiling;
 use crate::settings::Settings;
@@ -297,6 +298,11 @@ impl Proxy {
     /// Lets the admin port show what a control plane says. The first word counts.
     pub(crate) fn show_xds(&self, client: Arc<Ads>) {
         let _ = self.shared.xds.set(client);
+    }
+
+    /// Finds out which endpoints have a proxy of ours beside them: a control plane does not say.
+    pub(crate) fn find_peers(&mut self) {
+        self.helpers.push(tokio::spawn(peers::follow(Arc::clone(&self.shared))));
     }
 
     /// Where it listens.

@@ -312,6 +312,23 @@ pub struct Pilot {
     pub address: String,
     /// Whether TLS is spoken (15012).
     pub tls: bool,
+    /// The certificates that istiod has to prove itself to then, PEM.
+    pub roots: PathBuf,
+    /// The token it is shown then.
+    pub token: PathBuf,
+}
+
+impl Pilot {
+    /// One at `host:port`, with the files where the injector mounts them: the ConfigMap
+    /// `istio-ca-root-cert`, and a token for the audience `istio-ca`.
+    pub fn at(address: impl Into<String>, tls: bool) -> Self {
+        Self {
+            address: address.into(),
+            tls,
+            roots: "/var/run/secrets/istio/root-cert.pem".into(),
+            token: "/var/run/secrets/tokens/istio-token".into(),
+        }
+    }
 }
 
 /// One tag of `tls.yaml`, with what the more general tags say where it says nothing.

@@ -1,13 +1,14 @@
 //! istiod, with an API server as the source of services and rules.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Authority, Cluster};
 use crate::ports::free_ports;
 use crate::server::Server;
 use crate::tools;
@@ -16,20 +17,21 @@ use crate::tools;
 const DEADLINE: Duration = Duration::from_mins(2);
 /// Where Istio's own kinds are defined, within its module.
 const KINDS: &str = "manifests/charts/base/files/crd-all.gen.yaml";
-/// What a mesh is like, where nothing is said: plain HTTP, and whatever is not in it may be called.
-const MESH: &str = "trustDomain: cluster.local\noutboundTrafficPolicy: {mode: ALLOW_ANY}\n";
 
 /// A running istiod. Services of a cluster can have no loopback addresses in Kubernetes' own kinds;
 /// a ServiceEntry can.
 #[derive(Debug)]
 pub struct Istiod {
     server: Server,
-    ports: [u16; 4],
+    ports: [u16; 5],
+    folder: PathBuf,
+    longest_stream: Option<Duration>,
 }
 
 impl Istiod {
-    /// Teaches the cluster Istio's kinds, and starts istiod over it.
-    pub fn start(cluster: &Cluster) -> Result<Self> {
+    /// Teaches the cluster Istio's kinds, and starts istiod over it. A stream may last for so long
+    /// before its proxy has to come again; `None`: for ever.
+    pub fn start(cluster: &Cluster, longest_stream: Option<Duration>) -> Result<Self> {
         let source = tools::module_source("istiod", "istio.io/istio")?;
         let kinds = source.join(KINDS);
         let kinds = kinds.to_str().context("a module's path is text")?;
@@ -41,30 +43,40 @@ impl Istiod {
             "--filename",
             kinds,
         ])?;
-        Self::start_at(cluster, free_ports()?)
-    }
-
-    /// Ends it and starts another where it was.
-    pub fn restart(self, cluster: &Cluster) -> Result<Self> {
-        let Self { server, ports } = self;
-        drop(server);
-        Self::start_at(cluster, ports)
-    }
-
-    fn start_at(cluster: &Cluster, ports: [u16; 4]) -> Result<Self> {
         let folder = cluster.folder().join("istiod");
-        fs::create_dir_all(&folder)?;
-        let (mesh, networks) = (folder.join("mesh.yaml"), folder.join("networks.yaml"));
-        fs::write(&mesh, MESH)?;
-        fs::write(&networks, "{\"networks\": {}}\n")?;
-        let [grpc, http, monitoring, debug] = ports;
+        let authority = Authority::create(&folder)?;
+        authority.server("istiod", "istiod", &["127.0.0.1", "istiod.istio-system.svc"])?;
+        fs::write(folder.join("networks.yaml"), "{\"networks\": {}}\n")?;
+        write_mesh(&folder, true)?;
+        Self::start_at(cluster, &folder, free_ports()?, longest_stream)
+    }
+
+    /// Kills it and starts another where it was.
+    pub fn restart(self, cluster: &Cluster) -> Result<Self> {
+        let Self { server, ports, folder, longest_stream } = self;
+        server.stop();
+        Self::start_at(cluster, &folder, ports, longest_stream)
+    }
+
+    /// Whether whatever is not in the mesh may be called (`ALLOW_ANY`), or nothing of it
+    /// (`REGISTRY_ONLY`).
+    pub fn allow_any(&self, allow: bool) -> Result<()> {
+        write_mesh(&self.folder, allow)
+    }
+
+    fn start_at(
+        cluster: &Cluster,
+        folder: &Path,
+        ports: [u16; 5],
+        longest_stream: Option<Duration>,
+    ) -> Result<Self> {
+        let [grpc, secure, http, monitoring, debug] = ports;
+        let file = |name: &str| folder.join(name).display().to_string();
         let mut command = Command::new(tools::program("pilot-discovery")?);
         command
-            .current_dir(&folder)
+            .current_dir(folder)
             .env_clear()
-            .env("HOME", &folder)
-            // No certificates: who asks is believed, and only on loopback.
-            .env("XDS_AUTH", "false")
+            .env("HOME", folder)
             .env("PILOT_CERT_PROVIDER", "none")
             .env("ENABLE_CA_SERVER", "false")
             .env("ENABLE_LEADER_ELECTION", "false")
@@ -73,22 +85,28 @@ impl Istiod {
             .env("PILOT_DEBOUNCE_AFTER", "20ms")
             .env("POD_NAME", "istiod-0")
             .env("POD_NAMESPACE", "istio-system")
-            .args(["discovery", "--registries=Kubernetes", "--httpsAddr=", "--secureGRPCAddr="])
-            .arg("--kubeconfig")
-            .arg(cluster.kubeconfig())
-            .arg("--meshConfig")
-            .arg(&mesh)
-            .arg("--networksConfig")
-            .arg(&networks)
+            .args(["discovery", "--registries=Kubernetes", "--httpsAddr="])
+            .arg(format!("--kubeconfig={}", cluster.kubeconfig().display()))
+            .arg(format!("--meshConfig={}", file("mesh.yaml")))
+            .arg(format!("--networksConfig={}", file("networks.yaml")))
+            .arg(format!("--tlsCertFile={}", file("istiod.crt")))
+            .arg(format!("--tlsKeyFile={}", file("istiod.key")))
+            .arg(format!("--caCertFile={}", file("ca.crt")))
             .arg(format!("--grpcAddr=127.0.0.1:{grpc}"))
+            .arg(format!("--secureGRPCAddr=127.0.0.1:{secure}"))
             .arg(format!("--httpAddr=127.0.0.1:{http}"))
             .arg(format!("--monitoringAddr=127.0.0.1:{monitoring}"))
             .arg(format!("--ctrlz_port={debug}"));
+        if let Some(age) = longest_stream {
+            command.arg(format!("--keepaliveMaxServerConnectionAge={}s", age.as_secs()));
+        }
         let server = cluster.guard().spawn("istiod", &mut command)?;
-        // It opens this port when it has read everything.
-        let open = || std::net::TcpStream::connect(("127.0.0.1", grpc)).is_ok();
+        // It opens these when it has read everything.
+        let open = || {
+            [grpc, secure].into_iter().all(|port| TcpStream::connect(("127.0.0.1", port)).is_ok())
+        };
         server.wait_until("ready", DEADLINE, open)?;
-        Ok(Self { server, ports })
+        Ok(Self { server, ports, folder: folder.to_owned(), longest_stream })
     }
 
     /// Where proxies ask, without TLS.
@@ -96,8 +114,25 @@ impl Istiod {
         SocketAddr::from(([127, 0, 0, 1], self.ports[0]))
     }
 
+    /// Where they ask by TLS, with a token for `istio-ca`.
+    pub fn secure_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports[1]))
+    }
+
+    /// The certificate of the CA that signed its own.
+    pub fn ca(&self) -> PathBuf {
+        self.folder.join("ca.crt")
+    }
+
     /// Its process.
     pub fn server(&self) -> &Server {
         &self.server
     }
+}
+
+/// What the mesh is like. It is followed.
+fn write_mesh(folder: &Path, allow_any: bool) -> Result<()> {
+    let mode = if allow_any { "ALLOW_ANY" } else { "REGISTRY_ONLY" };
+    let mesh = format!("trustDomain: cluster.local\noutboundTrafficPolicy: {{mode: {mode}}}\n");
+    Ok(fs::write(folder.join("mesh.yaml"), mesh)?)
 }

@@ -26,6 +26,8 @@ const IDLE: Duration = Duration::from_mins(15);
 #[derive(Debug, Default)]
 pub(super) struct World {
     clusters: HashMap<Arc<str>, Arc<ClusterSpec>>,
+    /// Their names, by the host of their service.
+    by_host: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// Clusters that are no more, and that rules still speak of: those rules go next.
     retired: HashMap<Arc<str>, Arc<ClusterSpec>>,
     /// By the names that clusters call them.
@@ -244,9 +246,7 @@ impl World {
                 removed.iter().map(|name| name.as_str().into()).collect()
             };
             for name in gone {
-                if let Some(cluster) = self.clusters.remove(&name) {
-                    self.retired.insert(name, cluster);
-                }
+                self.retire(name);
             }
         } else if type_url == super::protocol::Kind::Endpoints.type_url() {
             for name in removed {
@@ -261,8 +261,26 @@ impl World {
         applied
     }
 
+    fn retire(&mut self, name: Arc<str>) {
+        let Some(cluster) = self.clusters.remove(&name) else { return };
+        if let Some(place) = &cluster.place
+            && let Some(names) = self.by_host.get_mut(&place.host)
+        {
+            names.remove(&name);
+            if names.is_empty() {
+                self.by_host.remove(&place.host);
+            }
+        }
+        self.changed.insert(Arc::clone(&name));
+        self.retired.insert(name, cluster);
+    }
+
     fn put_cluster(&mut self, cluster: ClusterSpec) {
         self.retired.remove(&cluster.name);
+        if let Some(place) = &cluster.place {
+            let names = self.by_host.entry(Arc::clone(&place.host)).or_default();
+            names.insert(Arc::clone(&cluster.name));
+        }
         let known = self.clusters.get(&cluster.name);
         if known.is_none_or(|known| **known != cluster) {
             self.changed.insert(Arc::clone(&cluster.name));
@@ -374,7 +392,8 @@ impl World {
         let ports = self.hosts.as_ref().and_then(|hosts| hosts.services.get(host)).cloned();
         let Some(ports) = ports else { return self.forget(host) };
         let rules = ports.rules.iter().flat_map(|(_, rules)| &**rules);
-        let needs: BTreeSet<Arc<str>> = rules.flat_map(RouteRule::clusters).cloned().collect();
+        let spoken_of = rules.flat_map(RouteRule::clusters);
+        let needs: BTreeSet<Arc<str>> = spoken_of.chain(self.own_clusters(host)).cloned().collect();
         let made = self.make(host, ports, &needs);
         let Some(tracked) = self.tracked.get_mut(host) else { return };
         // What the last rules spoke of is kept until the next ones are in force.
@@ -395,6 +414,15 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The clusters of a host whose endpoints are told: rules of ours may speak of those that its
+    /// source's do not.
+    fn own_clusters(&self, host: &str) -> impl Iterator<Item = &Arc<str>> {
+        let told = |name: &&Arc<str>| {
+            self.clusters.get(*name).is_some_and(|spec| matches!(spec.found, Found::Told(_)))
+        };
+        self.by_host.get(host).into_iter().flatten().filter(told)
     }
 
     /// The service of a host; `None` while something of it is not known yet.

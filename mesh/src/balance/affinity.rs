@@ -7,6 +7,8 @@ pub enum HashOn {
     Header(Box<str>),
     /// A cookie.
     Cookie(Box<str>),
+    /// A parameter of the query, as it stands in the URL.
+    Query(Box<str>),
     /// The address of the client.
     Client,
 }

@@ -1,6 +1,8 @@
 //! What a text has to be: a path, or the value of a header.
 
-use regex::bytes::{Regex, RegexBuilder};
+use std::borrow::Cow;
+
+use regex::bytes::{Captures, Regex, RegexBuilder};
 
 /// The most memory that one pattern may take, in bytes: a rule's author could ask for any amount.
 const LARGEST: usize = 1 << 20;
@@ -97,6 +99,31 @@ impl Pattern {
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The text with something else wherever the expression matches. In `instead`, `\1` is what the
+    /// first group matched, `\0` the whole match and `\\` a backslash, as in RE2.
+    pub fn replace<'t>(&self, text: &'t str, instead: &str) -> Cow<'t, str> {
+        let expand = |found: &Captures<'_>| {
+            let mut expanded = Vec::with_capacity(instead.len());
+            let mut bytes = instead.bytes();
+            while let Some(byte) = bytes.next() {
+                let next = if byte == b'\\' { bytes.next() } else { None };
+                match next {
+                    Some(digit @ b'0'..=b'9') => {
+                        let group = found.get(usize::from(digit - b'0'));
+                        expanded.extend_from_slice(group.map_or(b"", |group| group.as_bytes()));
+                    }
+                    Some(other) => expanded.push(other),
+                    None => expanded.push(byte),
+                }
+            }
+            expanded
+        };
+        match self.regex.replace_all(text.as_bytes(), expand) {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+        }
     }
 }
 

@@ -7,16 +7,18 @@
 mod fault;
 mod request_match;
 mod retry;
+mod rewrite;
 mod rule;
 mod share;
 
 pub use fault::{Abort, Delay, Fault};
 pub use request_match::{
-    HeaderMatch, HeaderTest, PathMatch, QueryMatch, QueryTest, Request, RequestMatch, whole,
+    HeaderMatch, HeaderTest, PathMatch, QueryMatch, QueryTest, Request, RequestMatch, parameter,
+    whole,
 };
 pub use retry::{RetryOn, RetryPolicy};
 pub use rule::{
-    Action, Destination, Forward, HashKey, HeaderChanges, HeaderWrite, Mirror, PathRewrite,
+    Action, Destination, Forward, HashKey, HeaderChange, HeaderChanges, Mirror, PathRewrite,
     Redirect, Respond, RouteRule, Write,
 };
 pub use share::Share;

@@ -103,6 +103,14 @@ pub enum QueryTest {
     Text(Condition),
 }
 
+/// The first parameter of that name in a query, as it stands there.
+pub fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    query.split('&').find_map(|pair| {
+        let (of, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (of == name).then_some(value)
+    })
+}
+
 impl RequestMatch {
     /// Whether it agrees with every request.
     pub fn is_any(&self) -> bool {
@@ -181,10 +189,7 @@ impl HeaderMatch {
 
 impl QueryMatch {
     fn agrees(&self, query: Option<&str>) -> bool {
-        let value = query.into_iter().flat_map(|query| query.split('&')).find_map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (*name == *self.name).then_some(value)
-        });
+        let value = query.and_then(|query| parameter(query, &self.name));
         match &self.test {
             QueryTest::Present(wanted) => value.is_some() == *wanted,
             QueryTest::Text(text) => value.is_some_and(|value| text.admits(value.as_bytes())),

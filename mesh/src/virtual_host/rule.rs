@@ -136,24 +136,23 @@ pub struct Respond {
     pub body: Arc<[u8]>,
 }
 
-/// How the headers of a message are changed: first what is removed, then what is written.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct HeaderChanges {
-    /// Names in lower case.
-    pub remove: Vec<Arc<str>>,
-    /// In this order.
-    pub write: Vec<HeaderWrite>,
-}
+/// How the headers of a message are changed, one after the other.
+pub type HeaderChanges = Vec<HeaderChange>;
 
-/// A header that is written.
+/// One of them. Names are in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeaderWrite {
-    /// In lower case.
-    pub name: Arc<str>,
-    /// Its value.
-    pub value: Arc<str>,
-    /// What becomes of one that is there.
-    pub how: Write,
+pub enum HeaderChange {
+    /// All of that name go.
+    Remove(Arc<str>),
+    /// One is written.
+    Write {
+        /// Its name.
+        name: Arc<str>,
+        /// Its value.
+        value: Arc<str>,
+        /// What becomes of one that is there.
+        how: Write,
+    },
 }
 
 /// What becomes of a header that is there already.
@@ -169,29 +168,22 @@ pub enum Write {
     IfPresent,
 }
 
-impl HeaderChanges {
-    /// Whether nothing changes.
-    pub fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.write.is_empty()
-    }
-}
-
 impl RouteRule {
     /// A rule that sends every request to one cluster, as routes without a rule do.
     pub fn everything_to(cluster: impl Into<Arc<str>>) -> Self {
         let destination = Destination {
             cluster: cluster.into(),
             weight: 1,
-            request_headers: HeaderChanges::default(),
-            response_headers: HeaderChanges::default(),
+            request_headers: HeaderChanges::new(),
+            response_headers: HeaderChanges::new(),
         };
         let forward = Forward { destinations: vec![destination], ..Forward::default() };
         Self {
             name: "".into(),
             matches: RequestMatch::default(),
             action: Action::Forward(Box::new(forward)),
-            request_headers: HeaderChanges::default(),
-            response_headers: HeaderChanges::default(),
+            request_headers: HeaderChanges::new(),
+            response_headers: HeaderChanges::new(),
             fault: None,
             unsupported: Vec::new(),
         }

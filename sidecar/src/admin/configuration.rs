@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::center::{self, Center};
 use super::time::timestamp;
+use super::xds::Xds;
 use crate::configuration::{Problem, Reload};
 use crate::proxy::Shared;
 
@@ -30,6 +31,9 @@ pub(super) struct Configuration {
     /// The configuration center, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     center: Option<Center>,
+    /// How it goes with Istio's control plane, where that is asked, as in `/v1/mesher/discovery`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    xds: Option<Xds>,
     /// What is wrong with the files on the disk, or with what the center says; none: they are what
     /// is in force.
     errors: Vec<Fault>,
@@ -77,6 +81,7 @@ pub(super) async fn configuration(State(shared): State<Arc<Shared>>) -> Json<Con
         taken_over: reload.taken_over,
         refused: reload.refused,
         center: shared.center.get().map(|held| Center::of(&held.borrow())),
+        xds: shared.xds.get().map(|client| Xds::of(client, &shared.plans.snapshot())),
         errors: reload.faults.iter().map(Fault::of).collect(),
         warnings: reload.hints.iter().map(Fault::of).collect(),
         values: reload.values.to_json(),

@@ -130,21 +130,15 @@ fn not_done(snapshot: &Snapshot) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 fn of_rule(rule: &RouteRule) -> Vec<&'static str> {
-    let headers = !rule.request_headers.is_empty() || !rule.response_headers.is_empty();
-    let mut fields = vec![(headers, "headers")];
+    let mut fields = Vec::new();
     if let Some(fault) = &rule.fault {
         fields.push((!fault.headers.is_empty(), "fault.headers"));
         fields.push((fault.abort.is_some_and(|it| it.grpc_status.is_some()), "fault.grpcStatus"));
     }
     if let Action::Forward(forward) = &rule.action {
-        let of_destination = forward
-            .destinations
-            .iter()
-            .any(|to| !to.request_headers.is_empty() || !to.response_headers.is_empty());
-        fields.push((of_destination, "route.headers"));
-        fields.push((forward.path.is_some() || forward.host.is_some(), "rewrite"));
-        let query = forward.hash.iter().any(|key| matches!(key, HashKey::Query(_)));
-        fields.push((query, "consistentHash.httpQueryParameterName"));
+        let made = |key: &HashKey| matches!(key, HashKey::Cookie { lifetime: Some(_), .. });
+        fields.push((forward.hash.iter().any(made), "consistentHash.httpCookie.ttl"));
+        fields.push((forward.hash.len() > 1, "consistentHash: all but the first"));
     }
     fields.into_iter().filter(|(asked, _)| *asked).map(|(_, name)| name).collect()
 }

@@ -58,7 +58,7 @@ async fn serve(inputs: Inputs, settings: Settings, started: Reload) -> anyhow::R
     let (changed, reloads) =
         follow(inputs, settings.clone(), started, center.as_ref().map(Following::held));
     proxy.follow_settings(changed);
-    backend.show(&proxy);
+    backend.show(&mut proxy);
     proxy.show_configuration(reloads.clone());
     if let Some(center) = &center {
         proxy.show_center(center.held());

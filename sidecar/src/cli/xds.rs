@@ -43,7 +43,11 @@ pub(super) fn run(args: &Args, inputs: &Inputs) -> anyhow::Result<ExitCode> {
     let settings = inputs.read().settings()?;
     let terms = match (&settings.discovery, address) {
         (Discovery::Pilot(terms), None) => terms.clone(),
-        (_, Some(address)) => Pilot { address: address.clone(), tls: address.ends_with(":15012") },
+        (Discovery::Pilot(terms), Some(address)) => {
+            let (address, tls) = (address.clone(), address.ends_with(":15012"));
+            Pilot { address, tls, ..terms.clone() }
+        }
+        (_, Some(address)) => Pilot::at(address, address.ends_with(":15012")),
         (Discovery::ServiceCenter(_), None) => bail!(
             "services are not learned of from Istio here: set DISCOVERY_TYPE=pilot, or name istiod \
              with --address"

@@ -70,6 +70,13 @@ impl Governed {
         self.services.get(&*key.name).filter(|_| ours).unwrap_or(&self.consumer)
     }
 
+    /// The rules and terms of a service that requests call by any of these names (Istio).
+    pub(super) fn of_names(&self, names: &[Arc<str>]) -> (&[Rule], &Arc<Terms>) {
+        let rules = names.iter().find_map(|name| self.settings.rules.get(&**name));
+        let terms = names.iter().find_map(|name| self.services.get(&**name));
+        (rules.map(Vec::as_slice).unwrap_or_default(), terms.unwrap_or(&self.consumer))
+    }
+
     /// The terms of requests that leave the mesh.
     pub(super) fn outside(&self) -> &Arc<Terms> {
         &self.outside

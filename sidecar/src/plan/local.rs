@@ -118,7 +118,7 @@ impl LocalPlan {
         let now = self.clock.now();
         let endpoints = hosts.map(|host| {
             let address = Address::Known(SocketAddr::new(*host, port));
-            let id = EndpointId { instance: None, protocol, address, tls: false };
+            let id = EndpointId { instance: None, protocol, address, tls: false, by_peer: false };
             self.plans.registry().endpoint(&id, now)
         });
         let (governed, any) = (self.plans.governed(), Subset::default());

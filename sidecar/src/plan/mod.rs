@@ -8,6 +8,7 @@
 mod governed;
 mod limits;
 mod local;
+mod peers;
 mod publish;
 mod registry;
 mod route;
@@ -24,10 +25,10 @@ pub(crate) use self::governed::Governed;
 pub(crate) use self::local::{LocalPlan, PortDenied};
 pub(crate) use self::publish::{Lookup, Plans};
 pub(crate) use self::registry::{
-    Address, Endpoint, EndpointId, PoolId, Registry, ServiceState, Unusable,
+    Address, Endpoint, EndpointId, PEER, PoolId, Registry, ServiceState, Unusable,
 };
 pub(crate) use self::route::{Kind, Mirror, Mirrored, Route};
-pub(crate) use self::routed::{Routed, Ruled, Told};
+pub(crate) use self::routed::{Rewrite, Routed, Ruled, Told};
 pub(crate) use self::service::ServicePlan;
 
 /// All services, by what requests call them. Immutable; the next one shares what did not change.

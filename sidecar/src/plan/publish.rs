@@ -1,5 +1,6 @@
 //! Keeps the plan in step with what the source says, and finds the plan of a service.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use discovery::{Answer, Source, State};
 use mesh::route::Subset;
-use mesh::{Change, Protocol, ServiceKey, Snapshot};
+use mesh::{Change, Cluster, Protocol, ServiceKey, Snapshot};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval, timeout_at};
 
@@ -119,6 +120,21 @@ impl Plans {
         self.take_in(gone.chain(there), known.closed);
     }
 
+    /// Services with rules of their source are compiled anew where they have an endpoint at one of
+    /// these hosts.
+    pub(crate) fn reconsider(&self, hosts: &HashSet<IpAddr>) {
+        let known = self.compiled_of.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = |cluster: &Arc<Cluster>| {
+            let endpoints = cluster.members.iter().flat_map(|member| &member.instance.endpoints);
+            endpoints.into_iter().any(|endpoint| hosts.contains(&endpoint.address.ip()))
+        };
+        let concerned = known.services().filter(|service| {
+            service.routing.as_ref().is_some_and(|routing| routing.clusters.iter().any(there))
+        });
+        let again = concerned.map(|service| Change::Put(Arc::clone(service)));
+        self.take_in(again, known.closed);
+    }
+
     fn take_in(&self, changes: impl Iterator<Item = Change>, closed: bool) {
         let mut changes = changes.peekable();
         if changes.peek().is_none() && self.is_closed() == closed {
@@ -193,7 +209,7 @@ impl Plans {
             Ok(ip) => Address::Known((ip, port).into()),
             Err(_) => Address::Name(host.to_ascii_lowercase().into(), port),
         };
-        let id = EndpointId { instance: None, protocol, address, tls: secured };
+        let id = EndpointId { instance: None, protocol, address, tls: secured, by_peer: false };
         let endpoint = self.registry.endpoint(&id, self.clock.now());
         let governed = self.governed.load();
         let any = Subset::default();

@@ -12,11 +12,14 @@ use mesh::balance::{Latency, Rates, Streak, hash};
 use mesh::{Breaker, Bucket, Budget, Eviction, InstanceId, Protocol, RoundRobin, ServiceKey};
 
 use super::Route;
+use super::peers::Peers;
 use crate::metrics::Counters;
 use crate::slots::Slots;
 
 /// An entry that nobody used for this long is forgotten, unless a plan has it.
 const IDLE: Duration = Duration::from_mins(10);
+/// Where a proxy of ours listens, where nobody says.
+pub(crate) const PEER: u16 = 30101;
 /// Services that are counted each by itself; the others are counted together. A bound on what
 /// metrics take, here and where they are collected.
 pub(crate) const COUNTED: usize = 256;
@@ -109,6 +112,20 @@ pub(crate) struct EndpointId {
     pub(crate) protocol: Protocol,
     pub(crate) address: Address,
     pub(crate) tls: bool,
+    /// A proxy of ours beside it is spoken to instead, and told the port (Istio).
+    pub(crate) by_peer: bool,
+}
+
+impl EndpointId {
+    /// Where connections go.
+    pub(crate) fn entrance(&self) -> Address {
+        match &self.address {
+            Address::Known(address) if self.by_peer => {
+                Address::Known(SocketAddr::new(address.ip(), PEER))
+            }
+            address => address.clone(),
+        }
+    }
 }
 
 /// Names one endpoint's connections in the pools of all workers; never used again for another.
@@ -173,6 +190,8 @@ pub(crate) struct Registry {
     /// Of the services that are too many to be counted each by itself.
     overflow: Arc<Counters>,
     next_pool: AtomicU32,
+    /// Hosts with a proxy of ours.
+    pub(crate) peers: Peers,
     /// Endpoints that were left out for a while, by why.
     evictions: [AtomicU64; 4],
     /// Who leaves one out for how it answers does so alone, or two together would be too many.
@@ -208,6 +227,7 @@ impl Registry {
             workers,
             overflow: Arc::new(Counters::new(workers)),
             next_pool: AtomicU32::default(),
+            peers: Peers::default(),
             evictions: <[AtomicU64; 4]>::default(),
             ejecting: Mutex::default(),
         }
@@ -348,6 +368,7 @@ mod tests {
             protocol: Protocol::Rest,
             address: Address::Known(SocketAddr::from(([127, 0, 0, 1], port))),
             tls: false,
+            by_peer: false,
         }
     }
 

@@ -31,7 +31,7 @@ pub(crate) struct Route {
     pub(crate) close: usize,
     /// What a rule of its source says besides (Istio). Such endpoints are the application itself,
     /// without a proxy of ours before it.
-    pub(crate) ruled: Option<Ruled>,
+    pub(crate) ruled: Option<Box<Ruled>>,
     /// Where copies of its requests go.
     pub(crate) mirrors: Box<[Mirrored]>,
     /// Whose a hash is, where that decides.
@@ -110,7 +110,7 @@ impl Made<'_> {
             subset: self.subset.clone(),
             endpoints: endpoints.into(),
             close,
-            ruled,
+            ruled: ruled.map(Box::new),
             mirrors: Box::default(),
             table,
             judged: AtomicU64::new(0),
@@ -119,9 +119,9 @@ impl Made<'_> {
 }
 
 impl Route {
-    /// Whether a proxy of ours is before its endpoints, and can be told and believed things.
-    pub(crate) fn has_peers(&self) -> bool {
-        self.kind == Kind::Service && self.ruled.is_none()
+    /// Whether a proxy of ours is before an endpoint of it, and can be told and believed things.
+    pub(crate) fn is_peer(&self, endpoint: &Endpoint) -> bool {
+        self.kind == Kind::Service && (self.ruled.is_none() || endpoint.id.by_peer)
     }
 
     /// Whose a hash is, where that decides.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh::route::{Shares, Subset};
-use mesh::virtual_host::{Action, Forward, Redirect, Request, Respond, RouteRule};
-use mesh::{Cluster, Protocol, RoundRobin, Routing};
+use mesh::virtual_host::{
+    Action, Forward, HeaderChanges, PathMatch, Redirect, Request, Respond, RouteRule,
+};
+use mesh::{Cluster, Member, Protocol, RoundRobin, Routing, ServiceKey};
 
 use super::governed::Governed;
 use super::registry::EndpointId;
@@ -15,7 +17,12 @@ use super::service::Shown;
 use super::{Address, Endpoint, Kind, Mirror, Mirrored, Registry, Route, ServiceState};
 use crate::settings::Terms;
 
+mod division;
+mod edits;
 mod terms;
+
+use self::division::Division;
+pub(crate) use self::edits::{HeaderEdits, Rewrite};
 
 /// The ports of such a service, in the order of its source.
 #[derive(Debug)]
@@ -26,17 +33,21 @@ pub(crate) struct Routed {
 }
 
 /// What was settled by a rule, for the requests of a route.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Ruled {
     /// What they are told instead of being sent on.
     pub(crate) told: Option<Told>,
+    /// What of them is written anew.
+    pub(crate) rewrite: Option<Box<Rewrite>>,
+    /// What of their responses is.
+    pub(crate) response: Option<HeaderEdits>,
 }
 
 /// An answer that needs nobody.
 #[derive(Debug)]
 pub(crate) enum Told {
-    /// To ask elsewhere.
-    Redirect(Redirect),
+    /// To ask elsewhere; with what the path had to be like.
+    Redirect(Redirect, PathMatch),
     /// This.
     Respond(Respond),
 }
@@ -44,6 +55,8 @@ pub(crate) enum Told {
 #[derive(Debug)]
 struct PortPlan {
     number: u16,
+    /// Rules of files: they come first.
+    divisions: Box<[Division]>,
     rules: Arc<[RouteRule]>,
     /// By the places of the rules.
     then: Box<[Then]>,
@@ -64,6 +77,8 @@ struct Compiling<'a> {
     routing: &'a Routing,
     registry: &'a Registry,
     governed: &'a Governed,
+    /// The terms of the service, where its source says nothing.
+    base: &'a Arc<Terms>,
     state: &'a Arc<ServiceState>,
     now: Duration,
     /// Endpoints of the clusters met so far: rules share them.
@@ -79,14 +94,16 @@ impl Routed {
         now: Duration,
     ) -> Self {
         let endpoints = HashMap::new();
-        let mut compiling = Compiling { routing, registry, governed, state, now, endpoints };
+        let (filed, base) = governed.of_names(&routing.names);
+        let mut compiling = Compiling { routing, registry, governed, base, state, now, endpoints };
         let ports = routing.ports.iter().map(|port| PortPlan {
             number: port.number,
+            divisions: compiling.divisions(filed, port.number),
             rules: Arc::clone(&port.rules),
             then: port.rules.iter().map(|rule| compiling.then(rule)).collect(),
         });
         let ports: Box<[PortPlan]> = ports.collect();
-        let nowhere = compiling.route(Vec::new(), governed.terms(&state.key), None);
+        let nowhere = compiling.route(Vec::new(), base, Ruled::default());
         Self { ports, nowhere }
     }
 
@@ -113,7 +130,7 @@ impl Routed {
     /// Every route that leads somewhere, for each rule.
     pub(crate) fn routes(&self) -> impl Iterator<Item = Shown<'_>> {
         self.ports.iter().flat_map(|plan| {
-            plan.then.iter().enumerate().flat_map(move |(number, then)| {
+            plan.all().enumerate().flat_map(move |(number, then)| {
                 let sum = then.weights.iter().copied().map(u64::from).sum();
                 then.routes.iter().zip(&then.weights).filter_map(move |(route, weight)| {
                     let protocol = route.endpoints.first()?.id.protocol;
@@ -133,20 +150,32 @@ impl Routed {
 
 impl PortPlan {
     fn route(&self, request: &impl Request) -> Option<&Arc<Route>> {
+        if let Some(division) = self.divisions.iter().find(|division| division.admits(request)) {
+            return division.then.next();
+        }
         let draw = || fastrand::u64(..);
         let place = self.rules.iter().position(|rule| {
             // A number is drawn for rules about a share of requests only.
             let draw = if rule.matches.share.is_some() { draw() } else { 0 };
             rule.matches.agrees(request, draw)
         })?;
-        let then = self.then.get(place)?;
-        let shares = then.shares.as_ref()?;
-        let turn = if then.routes.len() > 1 { then.turns.turn() } else { 0 };
-        then.routes.get(shares.at(turn))
+        self.then.get(place)?.next()
+    }
+
+    /// What becomes of requests, in the order of the rules.
+    fn all(&self) -> impl Iterator<Item = &Then> {
+        self.divisions.iter().map(|division| &division.then).chain(&self.then)
     }
 }
 
 impl Then {
+    /// The route whose turn it is; `None`: nobody has any.
+    fn next(&self) -> Option<&Arc<Route>> {
+        let shares = self.shares.as_ref()?;
+        let turn = if self.routes.len() > 1 { self.turns.turn() } else { 0 };
+        self.routes.get(shares.at(turn))
+    }
+
     fn to(weights: Vec<u32>, routes: Vec<Arc<Route>>) -> Self {
         Self {
             shares: Shares::new(&weights),
@@ -160,13 +189,15 @@ impl Then {
 impl Compiling<'_> {
     fn then(&mut self, rule: &RouteRule) -> Then {
         let only = |told| {
-            let terms = self.governed.terms(&self.state.key);
-            let route = self.route(Vec::new(), terms, Some(told));
-            Then::to(vec![1], vec![route])
+            let response = response(&[&rule.response_headers]);
+            let ruled = Ruled { told: Some(told), rewrite: None, response };
+            Then::to(vec![1], vec![self.route(Vec::new(), self.base, ruled)])
         };
         match &rule.action {
             Action::Forward(forward) => self.forward(rule, forward),
-            Action::Redirect(redirect) => only(Told::Redirect(Redirect::clone(redirect))),
+            Action::Redirect(redirect) => {
+                only(Told::Redirect(Redirect::clone(redirect), rule.matches.path.clone()))
+            }
             Action::Respond(respond) => only(Told::Respond(respond.clone())),
         }
     }
@@ -177,9 +208,15 @@ impl Compiling<'_> {
         for to in &forward.destinations {
             let endpoints = self.endpoints(&to.cluster);
             let cluster = self.routing.cluster(&to.cluster).map(|cluster| &*cluster.terms);
-            let base = self.governed.terms(&self.state.key);
-            let terms = Arc::new(terms::of(base, rule, forward, cluster));
-            let mut route = self.route(endpoints, &terms, None);
+            let terms = Arc::new(terms::of(self.base, rule, forward, cluster));
+            // What is said of one destination comes first, as in Envoy.
+            let headers = [&to.request_headers, &rule.request_headers];
+            let ruled = Ruled {
+                told: None,
+                rewrite: Rewrite::of(rule, forward, &headers).map(Box::new),
+                response: response(&[&to.response_headers, &rule.response_headers]),
+            };
+            let mut route = self.route(endpoints, &terms, ruled);
             if let Some(route) = Arc::get_mut(&mut route) {
                 route.mirrors = self.mirrors(rule, forward);
             }
@@ -192,29 +229,28 @@ impl Compiling<'_> {
         let mirrors = forward.mirrors.iter().map(|mirror| {
             let endpoints = self.endpoints(&mirror.cluster);
             let cluster = self.routing.cluster(&mirror.cluster).map(|cluster| &*cluster.terms);
-            let base = self.governed.terms(&self.state.key);
-            let terms = Arc::new(terms::of(base, rule, forward, cluster));
-            let to = Mirror::Route(self.route(endpoints, &terms, None));
+            let terms = Arc::new(terms::of(self.base, rule, forward, cluster));
+            let to = Mirror::Route(self.route(endpoints, &terms, Ruled::default()));
             Mirrored { share: mirror.share, to }
         });
         mirrors.collect()
     }
 
-    fn route(
+    fn route(&self, endpoints: Vec<Arc<Endpoint>>, terms: &Arc<Terms>, ruled: Ruled) -> Arc<Route> {
+        self.made(endpoints, terms, ruled, &Subset::default())
+    }
+
+    fn made(
         &self,
         endpoints: Vec<Arc<Endpoint>>,
         terms: &Arc<Terms>,
-        told: Option<Told>,
+        ruled: Ruled,
+        subset: &Subset,
     ) -> Arc<Route> {
-        let made = Made {
-            kind: Kind::Service,
-            state: self.state,
-            terms,
-            limits: self.governed.consumer_limits(),
-            subset: &Subset::default(),
-        };
+        let limits = self.governed.consumer_limits();
+        let made = Made { kind: Kind::Service, state: self.state, terms, limits, subset };
         let close = endpoints.len();
-        made.to_ruled(endpoints, close, Some(Ruled { told }))
+        made.to_ruled(endpoints, close, Some(ruled))
     }
 
     fn endpoints(&mut self, name: &str) -> Vec<Arc<Endpoint>> {
@@ -225,20 +261,36 @@ impl Compiling<'_> {
     }
 }
 
-/// Who takes requests of a cluster: of those that do, the ones of the first priority that has any;
-/// as often as their weights say.
+fn response(changes: &[&HeaderChanges]) -> Option<HeaderEdits> {
+    let edits = HeaderEdits::of(changes);
+    (!edits.is_empty()).then_some(edits)
+}
+
+/// Who takes requests of a cluster.
 fn endpoints(cluster: &Cluster, registry: &Registry, now: Duration) -> Vec<Arc<Endpoint>> {
-    let serving = || cluster.members.iter().filter(|member| member.instance.status.serves());
-    let first = serving().map(|member| member.priority).min();
+    serving(&cluster.service, cluster.members.iter(), registry, now)
+}
+
+/// Who of these takes requests: of those that do, the ones of the first priority that has any; as
+/// often as their weights say.
+fn serving<'m>(
+    service: &ServiceKey,
+    members: impl Iterator<Item = &'m Member> + Clone,
+    registry: &Registry,
+    now: Duration,
+) -> Vec<Arc<Endpoint>> {
+    let serving = members.filter(|member| member.instance.status.serves());
+    let first = serving.clone().map(|member| member.priority).min();
     let mut found = Vec::new();
     let mut weights = Vec::new();
-    for member in serving().filter(|member| Some(member.priority) == first) {
+    for member in serving.filter(|member| Some(member.priority) == first) {
         let Some(endpoint) = member.instance.endpoints.first() else { continue };
         let id = EndpointId {
-            instance: Some((cluster.service.clone(), member.instance.id.clone())),
+            instance: Some((service.clone(), member.instance.id.clone())),
             protocol: endpoint.protocol,
             address: Address::Known(endpoint.address),
             tls: endpoint.tls,
+            by_peer: registry.peers.has(endpoint.address.ip()),
         };
         found.push(registry.endpoint(&id, now));
         weights.push(member.weight);

@@ -285,6 +285,7 @@ impl Compiling<'_> {
                 protocol: self.protocol,
                 address: Address::Known(endpoint.address),
                 tls: endpoint.tls,
+                by_peer: false,
             };
             let port = endpoint.service_port;
             let found = (self.governed.distance(&instance), self.registry.endpoint(&id, self.now));

@@ -47,6 +47,8 @@ pub struct Terms {
     pub failing: Vec<u16>,
     /// What they may take; `None`: what the limits say.
     pub timeout: Option<Duration>,
+    /// What a connection for them may take; `None`: what the limits say.
+    pub connect: Option<Duration>,
     /// How many may be sent.
     pub rate: Option<Rate>,
     /// How many may be under way.

@@ -71,6 +71,9 @@ impl Affinity {
             Strategy::RingHash(on) | Strategy::Maglev(on) => match on {
                 HashOn::Header(name) => header(&head.headers, name).and_then(hashed),
                 HashOn::Cookie(name) => cookie(&head.headers, name).and_then(hashed),
+                HashOn::Query(name) => head.uri.query().and_then(|query| {
+                    mesh::virtual_host::parameter(query, name).map(str::as_bytes).and_then(hashed)
+                }),
                 HashOn::Client => hashed(here.connection.client.ip().to_string().as_bytes()),
             },
             _ => None,
@@ -127,9 +130,9 @@ impl Choice {
     /// what comes in there goes to the application, which may call its own service like any other.
     pub(crate) fn check_loop(&self, here: &Here<'_>) -> Result<(), Refusal> {
         let shared = &here.worker.shared;
-        match &self.endpoint.id.address {
+        match self.endpoint.id.entrance() {
             Address::Known(address)
-                if shared.is_own(*address) && !shared.addresses.is_provider(address) =>
+                if shared.is_own(address) && !shared.addresses.is_provider(&address) =>
             {
                 Err(Refusal::Loop)
             }

@@ -12,7 +12,7 @@ use hyper::{HeaderMap, Version};
 use super::Here;
 use super::context;
 use super::destination::Destination;
-use crate::plan::Route;
+use crate::plan::{Address, Endpoint, Kind, Route};
 
 /// The port of the application that the client asked for; only a proxy sets it.
 pub(crate) const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -53,13 +53,24 @@ pub(crate) fn for_instance(
     one_hop_on(headers, present);
     // Credentials for us are for nobody else.
     present.remove(headers, &[Watched::ProxyAuthorization, Watched::ForwardedPort]);
-    // An application that is reached without a proxy of ours has no use for what only those read.
-    if route.has_peers() {
+    // Where rules of the source decide, the next in line may be the application itself, which has no
+    // use for what only a proxy of ours reads: see `for_peer`.
+    if route.kind == Kind::Service && route.ruled.is_none() {
         context::write(headers, marks);
         headers.append(VIA, marks.via.clone());
         if let Some(port) = destination.port() {
             headers.insert(FORWARDED_PORT, here.worker.ports.text(port));
         }
+    }
+}
+
+/// What a proxy of ours is told besides that was found beside an endpoint.
+pub(crate) fn for_peer(here: &Here<'_>, head: &mut request::Parts, endpoint: &Endpoint) {
+    let marks = &here.worker.shared.marks;
+    context::write(&mut head.headers, marks);
+    head.headers.append(VIA, marks.via.clone());
+    if let Address::Known(address) = &endpoint.id.address {
+        head.headers.insert(FORWARDED_PORT, here.worker.ports.text(address.port()));
     }
 }
 

@@ -20,7 +20,7 @@ use super::body::RequestBody;
 use super::choose::{Affinity, Choice};
 use super::destination::Head;
 use super::exchange::exchange;
-use super::headers::FORWARDED_PORT;
+use super::headers::{self, FORWARDED_PORT};
 use super::kept::Kept;
 use super::response;
 use crate::listener::Port;
@@ -111,7 +111,7 @@ fn count(worker: &Worker, port: &Port, route: &Route, result: Copied) {
 
 impl Copy {
     async fn send(self) -> Copied {
-        let Self { worker, port, connection, of, to, head, body } = self;
+        let Self { worker, port, connection, of, to, mut head, body } = self;
         let here = Here { worker: &worker, port: &port, connection: &connection };
         let body = match body {
             None => Vec::new(),
@@ -134,6 +134,9 @@ impl Copy {
         };
         if choice.check_loop(&here).is_err() {
             return Copied::Failed;
+        }
+        if choice.endpoint.id.by_peer {
+            headers::for_peer(&here, &mut head, &choice.endpoint);
         }
         let request = Request::from_parts(head, body.play());
         match exchange(&here, &route, &choice, request, 1, None).await {

@@ -24,12 +24,14 @@ mod framing;
 mod grpc;
 mod headers;
 mod http2;
+mod identity;
 mod kept;
 mod mirror;
 mod observation;
 mod reason;
 mod refusal;
 mod response;
+mod rewrite;
 mod secure;
 mod session;
 mod told;
@@ -73,7 +75,7 @@ pub(crate) use self::tunnel::Handover;
 pub(crate) use self::upstream::{Counted, Http1};
 use crate::lifecycle::Phase;
 use crate::listener::{Port, Side};
-use crate::plan::{Kind, Route};
+use crate::plan::{Kind, Route, Ruled};
 use crate::settings::Limits;
 use crate::worker::{Connection, Way, Worker};
 
@@ -157,6 +159,10 @@ async fn forward(
         return Err(Refusal::Draining);
     }
 
+    if let Some(answer) = identity::answer(here, &head) {
+        return Ok(answer);
+    }
+
     // Whom is it for, and how is that reached?
     let destination = Destination::of(here, &mut head)?;
     http2::normalize(&mut head, body.is_some());
@@ -164,8 +170,11 @@ async fn forward(
     route.state.touch(here.worker.coarse_now.get());
     let route = seen.goes(route);
     let terms = &route.terms;
-    if let Some(told) = route.ruled.as_ref().and_then(|ruled| ruled.told.as_ref()) {
-        return Ok(told::response(told, &head));
+    let ruled = route.ruled.as_deref();
+    if let Some(ruled) = ruled
+        && let Some(told) = &ruled.told
+    {
+        return Ok(answered_by(ruled, told::response(told, &head)));
     }
 
     // May it go there at all?
@@ -190,6 +199,9 @@ async fn forward(
         match here.port.side {
             Side::Consumer => headers::for_instance(here, &mut head, route, &destination),
             Side::Provider => headers::for_application(&mut head),
+        }
+        if let Some(rewrite) = ruled.and_then(|ruled| ruled.rewrite.as_deref()) {
+            rewrite::rewrite(rewrite, &mut head);
         }
         if let Some(protocols) = upgrade {
             upgrade::ask(&mut head, protocols);
@@ -242,7 +254,18 @@ async fn forward(
     if answered.as_ref().is_err_and(Refusal::is_declined) {
         forget(here, &body).await;
     }
-    answered
+    match &route.ruled {
+        None => answered,
+        Some(ruled) => answered.map(|response| answered_by(ruled, response)),
+    }
+}
+
+/// A response, as the rule wants it that its request followed.
+fn answered_by(ruled: &Ruled, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    if let Some(edits) = &ruled.response {
+        edits.make(response.headers_mut());
+    }
+    response
 }
 
 /// Whether the breaker learns of a success. `None`: the end of the call will tell.
@@ -295,6 +318,9 @@ async fn send(
         seen.chooses(&choice.endpoint);
         attempts += 1;
         let kept = Kept::of(&head);
+        if choice.endpoint.id.by_peer {
+            headers::for_peer(here, &mut head, &choice.endpoint);
+        }
         let request = Request::from_parts(head, body.play());
         let attempt = match route.terms.retries.try_timeout {
             None => exchange(here, route, &choice, request, attempts, Some(seen)).await,
@@ -310,7 +336,7 @@ async fn send(
             grpc::may_be_made_again(&route.terms.retries, head.map_err(|(_, refusal)| refusal))
         };
         let failure = match &attempt {
-            Ok(answered) if response::declined(route, answered.headers()) => {
+            Ok(answered) if response::declined(route, &choice.endpoint, answered.headers()) => {
                 Some(Failure::PeerDeclined)
             }
             Ok(answered) if route.terms.fails(answered.status().as_u16()) => Some(Failure::Status),

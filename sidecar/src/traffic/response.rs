@@ -26,7 +26,7 @@ use super::reason::Reason;
 use super::refusal::Refusal;
 use super::upgrade;
 use super::upstream::Http1;
-use crate::plan::Route;
+use crate::plan::{Endpoint, Route};
 use crate::worker::Worker;
 
 /// Bytes that are read of a response that nobody wants.
@@ -34,9 +34,9 @@ const WORTH: usize = 256 << 10;
 
 /// Whether a peer of ours says that it did not hand the request on. Others are not believed: what
 /// they say is stripped, and they would have the request sent twice.
-pub(crate) fn declined(route: &Route, headers: &HeaderMap) -> bool {
+pub(crate) fn declined(route: &Route, endpoint: &Endpoint, headers: &HeaderMap) -> bool {
     let Some(word) = headers.get(ERROR) else { return false };
-    route.has_peers() && (word == "draining" || word == "local_refused")
+    route.is_peer(endpoint) && (word == "draining" || word == "local_refused")
 }
 
 /// Makes a response of what an endpoint answered.
@@ -67,7 +67,7 @@ pub(crate) fn finish(
         headers.remove(CONTENT_LENGTH);
     }
     remove_hop_by_hop(headers);
-    if !route.has_peers() {
+    if !route.is_peer(&choice.endpoint) {
         headers.remove(ERROR);
     }
     // Our version, not that of the endpoint.
@@ -114,7 +114,7 @@ pub(crate) async fn discard(worker: &Worker, choice: Choice, answered: Answered)
 /// Makes a response of one that came by HTTP/2, which has nothing for one connection only.
 fn stream(route: &Route, choice: Choice, response: Response<Download>) -> Response<ResponseBody> {
     let (mut head, incoming) = response.into_parts();
-    if !route.has_peers() {
+    if !route.is_peer(&choice.endpoint) {
         head.headers.remove(ERROR);
     }
     head.version = Version::HTTP_11;

@@ -118,16 +118,21 @@ pub(crate) async fn connect(
 ) -> Result<(Stream, Rc<Notes>), Refusal> {
     let clock = account.worker.shared.clock;
     let began = clock.now();
-    let (stream, notes) = establish(account.worker, endpoint).await?;
+    let (stream, notes) = establish(account, endpoint).await?;
     let took = clock.now().saturating_sub(began);
     let _ = notes.counted.set(Box::new(Counted::new(account, endpoint, took)));
     Ok((stream, notes))
 }
 
-async fn establish(worker: &Worker, endpoint: &Endpoint) -> Result<(Stream, Rc<Notes>), Refusal> {
+async fn establish(
+    account: Account<'_>,
+    endpoint: &Endpoint,
+) -> Result<(Stream, Rc<Notes>), Refusal> {
+    let worker = account.worker;
     let shared = &worker.shared;
     let tls = session_of(worker, endpoint)?;
-    let limit = shared.settings().limits.connect_timeout;
+    let limit = account.route.terms.connect;
+    let limit = limit.unwrap_or(shared.settings().limits.connect_timeout);
     let tcp = reach(worker, endpoint, limit).await?;
     let notes = Rc::new(Notes::default());
     let Some(client) = tls else { return Ok((Stream::new(tcp, &notes), notes)) };
@@ -152,7 +157,7 @@ pub(crate) async fn reach(
     limit: Duration,
 ) -> Result<TcpStream, Refusal> {
     let shared = &worker.shared;
-    let failed = match timeout(limit, open(&endpoint.id.address)).await {
+    let failed = match timeout(limit, open(&endpoint.id.entrance())).await {
         // A name may be one of ours.
         Ok(Ok(tcp)) if endpoint.id.instance.is_none() && shared.has_come_home(&tcp) => {
             return Err(Refusal::Loop);
@@ -201,7 +206,7 @@ fn is_our_own(error: &io::Error) -> bool {
 /// How its TLS is made; `None`: it speaks none. Where it asks for TLS and nobody said how,
 /// plain text would show to everybody on the way what was to be kept from them.
 fn session_of(worker: &Worker, endpoint: &Endpoint) -> Result<Option<Client>, Refusal> {
-    let EndpointId { instance, protocol, tls, address } = &endpoint.id;
+    let EndpointId { instance, protocol, tls, address, .. } = &endpoint.id;
     if !tls {
         return Ok(None);
     }

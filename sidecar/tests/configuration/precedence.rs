@@ -132,7 +132,7 @@ fn what_the_original_took_from_the_environment() {
 fn the_backend_and_its_address_belong_together() {
     let sc = "cse: {service: {registry: {address: 'http://sc:30100'}}}\n";
     let pilot = "cse: {service: {registry: {serviceDiscovery: {type: pilot, address: 'grpc://istio-pilot.mesh:15010'}}}}\n";
-    let pilot_at = |address: &str, tls| Discovery::Pilot(Pilot { address: address.into(), tls });
+    let pilot_at = |address: &str, tls| Discovery::Pilot(Pilot::at(address, tls));
     let istiod = "istiod.istio-system.svc:15010";
     for (file, variables, wanted) in [
         (sc, &[("DISCOVERY_TYPE", "pilot")][..], Some(pilot_at(istiod, false))),

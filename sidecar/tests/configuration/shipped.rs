@@ -40,7 +40,7 @@ fn the_shipped_configuration_for_pilot() {
     for wanted in ["port 8080", "istio-pilot is called istiod"] {
         assert!(warnings.iter().any(|warning| warning.contains(wanted)), "{warnings:?}");
     }
-    let istiod = Pilot { address: "istiod.istio-system:15010".into(), tls: false };
+    let istiod = Pilot::at("istiod.istio-system:15010", false);
     assert_eq!(configuration.settings().unwrap().discovery, Discovery::Pilot(istiod));
 }
 

@@ -63,6 +63,7 @@ fn governance(first: bool, version: &str, strategy: Strategy) -> Governance {
         },
         failing: vec![if first { 500 } else { 503 }],
         timeout: Some(PATIENCE * number),
+        connect: Some(PATIENCE * number),
         rate: Some(rate),
         concurrency: Some(1_000 + number),
         fault: Fault { delay: Some((1_000, Duration::from_millis(number.into()))), abort: None },

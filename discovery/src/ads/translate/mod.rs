@@ -7,6 +7,7 @@
 mod assignment;
 mod cluster;
 mod fault;
+mod headers;
 mod matching;
 mod name;
 mod retry;

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use envoy_types::pb::envoy::config::core::v3::{
-    HeaderValueOption, data_source::Specifier, header_value_option::HeaderAppendAction,
-};
+use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::route::v3::redirect_action::{
     PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier,
 };
@@ -23,11 +21,12 @@ use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatchAndSubstitute;
 use envoy_types::pb::google::protobuf::Any;
 use mesh::route::Pattern;
 use mesh::virtual_host::{
-    Action, Destination, Fault, Forward, HashKey, HeaderChanges, HeaderWrite, Mirror, PathRewrite,
-    Redirect, Respond, RouteRule, Share, Write,
+    Action, Destination, Fault, Forward, HashKey, HeaderChanges, Mirror, PathRewrite, Redirect,
+    Respond, RouteRule, Share,
 };
 
 use super::fault::fault;
+use super::headers::changes;
 use super::matching::{lower, request_match};
 use super::{Invalid, Unsupported, retry, share, span, unpack};
 
@@ -143,19 +142,21 @@ impl VirtualHost {
             "request_headers_to_add",
             &wire.request_headers_to_add,
             &wire.request_headers_to_remove,
+            &mut unsupported,
         )?;
         let response = changes(
             "response_headers_to_add",
             &wire.response_headers_to_add,
             &wire.response_headers_to_remove,
+            &mut unsupported,
         )?;
         let mut rules = Vec::new();
         for (at, route) in wire.routes.iter().enumerate() {
             let field = |invalid: Invalid| invalid.within(&format!("routes[{at}]"));
             let mut rule = rule(route, wire.retry_policy.as_ref()).map_err(field)?;
             // What is said of the host comes after what is said of the route.
-            append(&mut rule.request_headers, &request);
-            append(&mut rule.response_headers, &response);
+            rule.request_headers.extend(request.iter().cloned());
+            rule.response_headers.extend(response.iter().cloned());
             rules.push(rule);
         }
         Ok(Self {
@@ -205,11 +206,13 @@ fn rule(wire: &Route, retry_of_host: Option<&WireRetry>) -> Result<RouteRule, In
             "request_headers_to_add",
             &wire.request_headers_to_add,
             &wire.request_headers_to_remove,
+            &mut unsupported,
         )?,
         response_headers: changes(
             "response_headers_to_add",
             &wire.response_headers_to_add,
             &wire.response_headers_to_remove,
+            &mut unsupported,
         )?,
         fault: per_filter(&wire.typed_per_filter_config, &mut unsupported)?,
         unsupported: unsupported.0,
@@ -258,8 +261,8 @@ fn destinations(
     let plain = |name: &str, weight| Destination {
         cluster: name.into(),
         weight,
-        request_headers: HeaderChanges::default(),
-        response_headers: HeaderChanges::default(),
+        request_headers: HeaderChanges::new(),
+        response_headers: HeaderChanges::new(),
     };
     Ok(match wire.cluster_specifier.as_ref() {
         Some(ClusterSpecifier::Cluster(name)) if name.is_empty() => {
@@ -288,12 +291,14 @@ fn destinations(
                         "request_headers_to_add",
                         &cluster.request_headers_to_add,
                         &cluster.request_headers_to_remove,
+                        unsupported,
                     )
                     .map_err(within)?,
                     response_headers: changes(
                         "response_headers_to_add",
                         &cluster.response_headers_to_add,
                         &cluster.response_headers_to_remove,
+                        unsupported,
                     )
                     .map_err(within)?,
                     ..plain(&cluster.name, weight)
@@ -456,40 +461,4 @@ fn per_filter(
         }
     }
     Ok(found)
-}
-
-fn changes(
-    field: &str,
-    add: &[HeaderValueOption],
-    remove: &[String],
-) -> Result<HeaderChanges, Invalid> {
-    let write = add.iter().enumerate().map(|(at, option)| {
-        let header = option.header.as_ref();
-        let header = header.filter(|header| !header.key.is_empty()).ok_or_else(|| {
-            Invalid::new(format!("{field}[{at}].header"), "is missing, or has no key")
-        })?;
-        let how = match HeaderAppendAction::try_from(option.append_action) {
-            Ok(HeaderAppendAction::AppendIfExistsOrAdd) => Write::Append,
-            Ok(HeaderAppendAction::AddIfAbsent) => Write::IfAbsent,
-            Ok(HeaderAppendAction::OverwriteIfExistsOrAdd) => Write::Set,
-            Ok(HeaderAppendAction::OverwriteIfExists) => Write::IfPresent,
-            Err(_) => {
-                let field = format!("{field}[{at}].append_action");
-                return Err(Invalid::new(field, "is not known"));
-            }
-        };
-        #[expect(deprecated, reason = "older control planes say it here")]
-        let how = match option.append {
-            Some(append) if !append.value => Write::Set,
-            _ => how,
-        };
-        Ok(HeaderWrite { name: lower(&header.key), value: header.value.as_str().into(), how })
-    });
-    let write = write.collect::<Result<_, _>>()?;
-    Ok(HeaderChanges { remove: remove.iter().map(|name| lower(name)).collect(), write })
-}
-
-fn append(changes: &mut HeaderChanges, further: &HeaderChanges) {
-    changes.remove.extend(further.remove.iter().cloned());
-    changes.write.extend(further.write.iter().cloned());
 }

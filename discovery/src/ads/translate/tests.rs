@@ -9,7 +9,9 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryResponse, DiscoveryResponse};
 use envoy_types::pb::google::protobuf::{Any, Duration as Span};
-use mesh::virtual_host::{Action, Forward, HashKey, PathRewrite, RetryOn, RouteRule, Share, Write};
+use mesh::virtual_host::{
+    Action, Forward, HashKey, HeaderChange, PathRewrite, RetryOn, RouteRule, Share, Write,
+};
 use mesh::{Balance, Protocol, Security, Status};
 use prost::Message;
 
@@ -177,8 +179,8 @@ fn routes_of_a_virtual_service() {
     let weights = forward(rule(&reviews, "weights"));
     let shares: Vec<u32> = weights.destinations.iter().map(|it| it.weight).collect();
     assert_eq!(shares, [80, 20]);
-    let set = &weights.destinations[1].request_headers.write[0];
-    assert_eq!((&*set.name, &*set.value, set.how), ("x-dest", "v3", Write::Set));
+    let set = HeaderChange::Write { name: "x-dest".into(), value: "v3".into(), how: Write::Set };
+    assert_eq!(weights.destinations[1].request_headers[0], set);
     assert!(matches!(&weights.hash[..], [] | [HashKey::Header(_)]), "{:?}", weights.hash);
 }
 
@@ -196,9 +198,10 @@ fn what_else_a_route_can_say() {
     assert_eq!(there.path, Some(PathRewrite::Prefix("/new/".into())));
     assert_eq!(there.host.as_deref(), Some("reviews-new.default"));
     assert_eq!(there.mirrors[0].share, Share::of_million(250_000));
-    assert_eq!(moved.request_headers.remove, ["x-secret".into()]);
-    assert_eq!(moved.request_headers.write.len(), 2);
-    assert_eq!(moved.response_headers.remove, ["server".into()]);
+    let writes = |change: &&HeaderChange| matches!(change, HeaderChange::Write { .. });
+    assert_eq!(moved.request_headers[0], HeaderChange::Remove("x-secret".into()));
+    assert_eq!(moved.request_headers.iter().filter(writes).count(), 2);
+    assert_eq!(moved.response_headers[0], HeaderChange::Remove("server".into()));
 
     let Action::Redirect(redirect) = &rule(&reviews, "redirect").action else { panic!() };
     assert_eq!((redirect.status, redirect.host.as_deref()), (302, Some("www.example.test")));

@@ -83,11 +83,26 @@ function drawProxy(status) {
       ['Pushed changes', discovery.watches ? 'yes' : 'no'], ['Asks every', span(discovery.refreshIntervalSeconds)],
       ['Registered', registration.wanted ? registration.serviceId || 'not yet' : 'not wanted'],
       registration.instanceStatus && ['Our instance', registration.instanceStatus], registration.error && ['Error', registration.error]])),
+    discovery.xds && controlPlane(discovery),
     panel('Listeners', table(['Side', 'Protocol', 'Address', 'TLS'], status.listeners.map(one => [one.side, one.protocol, h('code', null, one.address), one.tls ? 'yes' : 'no']))),
     panel('Certificates', table(['Tag', 'Certificate', 'Ends', 'Files'], status.certificates.map(one => [
       one.tag || '(bare keys)', one.subject ? h('span', { title: one.names.join(', ') }, one.subject) : 'none of its own', expiry(one),
       one.fault ? pill('bad', 'faulty', one.fault) : pill('ok', 'in order')]), 'No TLS is set up.'),
       status.certificates.filter(one => one.fault).map(one => h('p', { class: 'bad' }, one.fault)))));
+}
+
+/** What Istio's control plane was asked for, and what was taken of it. */
+function controlPlane({ xds }) {
+  const answer = ({ lastAck }) => lastAck ? local(lastAck) : 'none yet';
+  const refusal = ({ lastNack, nackReason }) => lastNack ? h('span', { class: 'bad', title: nackReason }, local(lastNack)) : 'none';
+  return panel('Istio', facts([
+    ['Known as', h('code', null, xds.node)], ['Variant', xds.variant.replaceAll('_', ' ')],
+    ['Stream since', xds.connectedSince ? local(xds.connectedSince) : 'there is none'], ['Streams so far', xds.streams]]),
+  table(['Asked for', '#Names', 'Version', '#Responses', 'Last taken', 'Last refused'], xds.subscriptions.map(one => [
+    one.kind, one.names || 'all', h('code', null, one.version || '–'), one.responses, answer(one), refusal(one)])),
+  xds.unsupported.length > 0 && h('details', null,
+    h('summary', null, `${plural(xds.unsupported.length, 'resource')} in use with fields that are not carried out`),
+    table(['Resource', 'Fields'], xds.unsupported.map(one => [h('code', null, one.resource), one.fields.join(', ')]))));
 }
 
 function expiry({ expiresAt, expiresInSeconds: left }) {

@@ -251,7 +251,7 @@ type States<'a> = HashMap<(&'a InstanceId, Protocol, SocketAddr, bool), &'a Arc<
 fn states(plan: &ServicePlan) -> States<'_> {
     let mut states = States::new();
     for endpoint in plan.endpoints() {
-        let EndpointId { instance, protocol, address, tls } = &endpoint.id;
+        let EndpointId { instance, protocol, address, tls, .. } = &endpoint.id;
         if let (Some((_, instance)), Address::Known(address)) = (instance, address) {
             states.insert((instance, *protocol, *address, *tls), endpoint);
         }

@@ -17,6 +17,10 @@ pub(super) static KEYS: &[Key] = &[
     key("mesher.pilot.address", Mesher, Kind::Urls, "istiod: host:port; 15012 speaks TLS, 15010 does not.")
         .restart("istiod.istio-system.svc:15010")
         .variables(&["ISTIO_PILOT_ADDR"]),
+    key("mesher.pilot.rootCert", Mesher, Kind::Text, "The certificates that istiod has to prove itself to where TLS is spoken, PEM.")
+        .restart("/var/run/secrets/istio/root-cert.pem"),
+    key("mesher.pilot.token", Mesher, Kind::Text, "The token that istiod is shown where TLS is spoken, for the audience istio-ca.")
+        .restart("/var/run/secrets/tokens/istio-token"),
     key("mesher.servicePorts", Mesher, Kind::ServicePorts, "What the application serves, and where.")
         .restart("")
         .variables(&["SERVICE_PORTS"]),
@@ -38,7 +42,7 @@ pub(super) static KEYS: &[Key] = &[
     key("mesher.pod.serviceAccount", Mesher, Kind::Text, "The pod's service account.")
         .restart("")
         .variables(&["SERVICE_ACCOUNT"]),
-    key("mesher.passthrough", Mesher, Kind::Choice(&["external", "all", "none"]), "Calls to hosts that no source knows: outside addresses (external), every name (all), nowhere (none).")
+    key("mesher.passthrough", Mesher, Kind::Choice(&["external", "all", "none"]), "Calls to hosts that no source knows: outside addresses (external), every name (all), nowhere (none). Built in with Istio: all, as its outboundTrafficPolicy decides then.")
         .live("external")
         .variables(&["MESHER_PASSTHROUGH"]),
     key("mesher.headerCase", Mesher, Kind::Choice(&["lower", "title"]), "How header names are written to HTTP/1 peers.")

@@ -1,5 +1,7 @@
 //! Where services are learned of.
 
+use std::path::PathBuf;
+
 use super::Reader;
 use crate::configuration::kind;
 use crate::configuration::values::{Entry, Rank};
@@ -150,9 +152,16 @@ fn service_center(reader: &mut Reader<'_>, addresses: Option<&Entry>) -> Service
 }
 
 fn pilot(reader: &mut Reader<'_>, entry: Option<&Entry>) -> Pilot {
-    let Some(entry) = entry else {
-        return Pilot { address: "istiod.istio-system.svc:15010".into(), tls: false };
-    };
+    let file = |key| reader.text(&[key]).map(PathBuf::from);
+    let (roots, token) = (file("mesher.pilot.rootCert"), file("mesher.pilot.token"));
+    let mut pilot = istiod(reader, entry);
+    pilot.roots = roots.unwrap_or(pilot.roots);
+    pilot.token = token.unwrap_or(pilot.token);
+    pilot
+}
+
+fn istiod(reader: &mut Reader<'_>, entry: Option<&Entry>) -> Pilot {
+    let Some(entry) = entry else { return Pilot::at("istiod.istio-system.svc:15010", false) };
     let text = entry.text().unwrap_or_default();
     let first = kind::words(text).next().unwrap_or_default();
     if kind::words(text).count() > 1 {
@@ -161,7 +170,7 @@ fn pilot(reader: &mut Reader<'_>, entry: Option<&Entry>) -> Pilot {
     let (scheme, rest) = first.split_once("://").unwrap_or(("", first));
     let Ok(authority) = mesh::Authority::parse(rest.trim_end_matches('/')) else {
         // Refused by its kind.
-        return Pilot { address: rest.to_owned(), tls: false };
+        return Pilot::at(rest, false);
     };
     let mut host = authority.host.to_owned();
     if host == "istio-pilot" || host.starts_with("istio-pilot.") {
@@ -180,5 +189,5 @@ fn pilot(reader: &mut Reader<'_>, entry: Option<&Entry>) -> Pilot {
     };
     let tls = scheme == "https" || port == 15012;
     let host = if host.contains(':') { format!("[{host}]") } else { host };
-    Pilot { address: format!("{host}:{port}"), tls }
+    Pilot::at(format!("{host}:{port}"), tls)
 }

@@ -97,6 +97,11 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
     let mut governance = governance(reader, &chains, &templates);
     governance.rules = routes.rules;
     governance.close_to = zone(reader, &discovery);
+    // Istio says itself whether anything may be called that it does not know.
+    let unclaimed = match &discovery {
+        crate::settings::Discovery::Pilot(_) => mesh::Passthrough::All,
+        crate::settings::Discovery::ServiceCenter(_) => mesh::Passthrough::External,
+    };
     Settings {
         mode,
         local,
@@ -115,7 +120,8 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
         {
             Some("all") => mesh::Passthrough::All,
             Some("none") => mesh::Passthrough::None,
-            _ => mesh::Passthrough::External,
+            Some("external") => mesh::Passthrough::External,
+            _ => unclaimed,
         },
         egress,
         header_case: match reader.text(&["mesher.headerCase"]) {

@@ -103,6 +103,7 @@ pub(super) fn consumer(
     let limited = scoped.reader.flag(&["servicecomb.flowcontrol.Consumer.qps.enabled"]);
     let limited = limited.unwrap_or(true) && chains.calls_pass("ratelimiter-consumer");
     Terms {
+        connect: None,
         breaker: scoped.breaker("Consumer", chains.calls_pass("bizkeeper-consumer")),
         balancing: scoped.balancing(),
         retries: scoped.retries(),

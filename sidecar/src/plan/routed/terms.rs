@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mesh::balance::HashOn;
 use mesh::virtual_host::{Forward, HashKey, RetryOn, RetryPolicy, RouteRule};
-use mesh::{Backoff, ClusterTerms, Fault, GrpcStatus, GrpcStatuses};
+use mesh::{Backoff, Cluster, ClusterTerms, Fault, GrpcStatus, GrpcStatuses};
 
 use crate::settings::Terms;
 
@@ -39,6 +39,12 @@ pub(super) fn of(
     if let Some(cluster) = cluster {
         balancing(&mut terms, cluster, &forward.hash);
     }
+    terms
+}
+
+/// The terms of requests to a cluster, where no rule of its source is about them.
+pub(super) fn of_cluster(mut terms: Terms, cluster: &Cluster) -> Terms {
+    balancing(&mut terms, &cluster.terms, &[]);
     terms
 }
 
@@ -81,16 +87,17 @@ fn retries(terms: &mut Terms, retry: &RetryPolicy) {
 }
 
 fn balancing(terms: &mut Terms, cluster: &ClusterTerms, hash: &[HashKey]) {
-    let hash = hash.iter().find_map(|key| match key {
-        HashKey::Header(name) => Some(HashOn::Header((**name).into())),
-        HashKey::Cookie { name, .. } => Some(HashOn::Cookie((**name).into())),
-        HashKey::SourceAddress => Some(HashOn::Client),
-        HashKey::Query(_) => None,
+    let hash = hash.first().map(|key| match key {
+        HashKey::Header(name) => HashOn::Header((**name).into()),
+        HashKey::Cookie { name, .. } => HashOn::Cookie((**name).into()),
+        HashKey::SourceAddress => HashOn::Client,
+        HashKey::Query(name) => HashOn::Query((**name).into()),
     });
     terms.balancing.strategy = cluster.balance.of(hash);
     terms.balancing.panic_percent = cluster.panic_percent;
     terms.balancing.slow_start = cluster.slow_start.unwrap_or_default();
     terms.balancing.outliers = cluster.outliers;
+    terms.connect = cluster.connect_timeout.or(terms.connect);
     if let Some(requests) = cluster.limits.requests {
         terms.concurrency = Some(requests);
     }
