@@ -42,8 +42,8 @@ pub(super) static KEYS: &[Key] = &[
     key("mesher.pod.serviceAccount", Mesher, Kind::Text, "The pod's service account.")
         .restart("")
         .variables(&["SERVICE_ACCOUNT"]),
-    key("mesher.passthrough", Mesher, Kind::Choice(&["external", "all", "none"]), "Calls to hosts that no source knows: outside addresses (external), every name (all), nowhere (none). Built in with Istio: all, as its outboundTrafficPolicy decides then.")
-        .live("external")
+    key("mesher.passthrough", Mesher, Kind::Choice(&["external", "all", "none"]), "Calls to hosts that no source knows: outside addresses (external), every name (all), nowhere (none). Built in: external; with Istio all, as its outboundTrafficPolicy decides then.")
+        .live("")
         .variables(&["MESHER_PASSTHROUGH"]),
     key("mesher.headerCase", Mesher, Kind::Choice(&["lower", "title"]), "How header names are written to HTTP/1 peers.")
         .live("lower"),

@@ -99,8 +99,8 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
     governance.close_to = zone(reader, &discovery);
     // Istio says itself whether anything may be called that it does not know.
     let unclaimed = match &discovery {
-        crate::settings::Discovery::Pilot(_) => mesh::Passthrough::All,
-        crate::settings::Discovery::ServiceCenter(_) => mesh::Passthrough::External,
+        Discovery::Pilot(_) => mesh::Passthrough::All,
+        Discovery::ServiceCenter(_) => mesh::Passthrough::External,
     };
     Settings {
         mode,
