@@ -40,7 +40,12 @@ async fn an_application_that_fails_its_check_takes_the_instance_down_and_up_agai
 #[tokio::test]
 async fn metrics_tell_of_the_registry_and_of_the_configuration() -> Result<()> {
     let (folder, flag) = configured("mesher:\n  passthrough: none\n")?;
-    let write = |text: &str| fs::write(folder.path().join("mesher.yaml"), text);
+    // Whole at once: a file that is cut off first may be read empty, and that is a change too.
+    let write = |text: &str| {
+        let next = folder.path().with_extension("next");
+        fs::write(&next, text)?;
+        fs::rename(next, folder.path().join("mesher.yaml"))
+    };
     let mesh = Mesh::start_with(|_| Arguments { provider: vec![flag], ..Arguments::default() })?;
     let _service = mesh.start_service()?;
     mesh.wait_for_statuses(&["UP"]).await?;
