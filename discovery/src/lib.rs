@@ -7,6 +7,7 @@ pub mod ads;
 pub mod center;
 mod endpoints;
 mod fixed;
+mod pacing;
 pub mod servicecenter;
 mod source;
 

@@ -22,7 +22,6 @@ mod world;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use mesh::{ServiceKey, Snapshot};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -36,6 +35,7 @@ pub use options::{Node, Options, Security};
 pub use protocol::{Kind, Standing, Variant};
 pub use report::Report;
 
+use crate::pacing;
 use crate::source::{Demand, Source, State};
 use lookup::Lookups;
 use protocol::Subscriptions;
@@ -48,6 +48,8 @@ const HTTP_PROXY: &str = "http_proxy";
 const HOUSEKEEPING: Duration = Duration::from_mins(1);
 /// The longest wait between two attempts.
 const MOST: Duration = Duration::from_secs(10);
+/// Between streams that fail, at first.
+const LEAST: Duration = Duration::from_millis(250);
 /// A stream that ended well is opened again within this time: all proxies of a control plane that
 /// ends would come at once.
 const SPREAD: Duration = Duration::from_millis(500);
@@ -215,7 +217,7 @@ struct Ended {
 
 impl Following {
     async fn run(mut self) {
-        let mut delays = delays();
+        let mut delays = pacing::delays(LEAST, MOST);
         loop {
             let ended = self.stream().await;
             self.metrics.connected.set(0);
@@ -227,7 +229,7 @@ impl Following {
             }
             self.note_end(&ended);
             let wait = if ended.answered {
-                delays = self::delays();
+                delays = pacing::delays(LEAST, MOST);
                 SPREAD.mul_f64(fastrand::f64())
             } else {
                 delays.next().unwrap_or(MOST)
@@ -411,14 +413,4 @@ fn ended(address: &str, status: &tonic::Status) -> Error {
         code: status.code().description().to_owned(),
         message: status.message().to_owned(),
     }
-}
-
-/// From a quarter of a second to ten, never in step with others.
-fn delays() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(250))
-        .with_max_delay(MOST)
-        .without_max_times()
-        .with_jitter()
-        .build()
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Answer, Center, Error, Held, Layer, Metrics};
+use crate::pacing;
 
 /// The shortest time between two questions about a layer, however quickly they are answered: a
 /// center that does not wait, or whose keys change all the time, is not to be flooded.
@@ -83,14 +83,7 @@ struct Asking<C> {
 
 impl<C: Center> Asking<C> {
     async fn run(self) {
-        let delays = || {
-            ExponentialBuilder::default()
-                .with_min_delay(Duration::from_secs(1))
-                .with_max_delay(Duration::from_secs(30))
-                .without_max_times()
-                .with_jitter()
-                .build()
-        };
+        let delays = || pacing::delays(Duration::from_secs(1), Duration::from_secs(30));
         let mut waits = delays();
         // `since`, once a second look has found the same.
         let (mut last, mut since) = (None, None);
@@ -118,7 +111,7 @@ impl<C: Center> Asking<C> {
                     match self.wait {
                         _ if new => VERIFY_AFTER.min(self.interval),
                         Some(_) => PACE.saturating_sub(asked.elapsed()),
-                        None => jittered(self.interval),
+                        None => pacing::jittered(self.interval),
                     }
                 }
                 Err(error) => {
@@ -167,9 +160,4 @@ impl<C: Center> Asking<C> {
             tracing::debug!(%center, %layer, %error, "the configuration center still does not answer");
         }
     }
-}
-
-/// Not everybody at once.
-fn jittered(interval: Duration) -> Duration {
-    interval.mul_f64(0.9 + 0.2 * fastrand::f64())
 }

@@ -33,6 +33,7 @@ pub use options::{Options, OwnInstance, OwnService, instance_id};
 pub use crate::endpoints::Tls;
 pub use registration::Standing;
 
+use crate::pacing;
 use crate::source::{Demand, Source, State};
 use api::{Api, Question};
 use client::Client;
@@ -236,7 +237,7 @@ impl Following {
         mut hearing: mpsc::Receiver<Heard>,
         mut stop: watch::Receiver<bool>,
     ) {
-        let mut next = Instant::now() + jittered(self.refresh);
+        let mut next = Instant::now() + pacing::jittered(self.refresh);
         let mut retry = FIRST_RETRY;
         loop {
             let soon = tokio::select! {
@@ -252,10 +253,10 @@ impl Following {
             match soon {
                 Some(Duration::ZERO) if self.refresh_all().await => {
                     retry = FIRST_RETRY;
-                    next = Instant::now() + jittered(self.refresh);
+                    next = Instant::now() + pacing::jittered(self.refresh);
                 }
                 Some(Duration::ZERO) => {
-                    next = Instant::now() + jittered(retry.min(self.refresh));
+                    next = Instant::now() + pacing::jittered(retry.min(self.refresh));
                     retry = (retry * 2).min(self.refresh);
                 }
                 Some(wait) => next = next.min(Instant::now() + wait),
@@ -272,7 +273,7 @@ impl Following {
                 let mut tracker = self.shared.tracker();
                 let changed = tracker.pushed(&event);
                 self.shared.publish(&mut tracker, changed);
-                jittered(VERIFY_AFTER)
+                pacing::jittered(VERIFY_AFTER)
             }
         }
     }
@@ -379,9 +380,4 @@ impl Following {
             }
         });
     }
-}
-
-/// Between nine and eleven tenths: proxies that start together don't ask together for ever.
-fn jittered(wait: Duration) -> Duration {
-    wait.mul_f64(0.9 + fastrand::f64() * 0.2)
 }

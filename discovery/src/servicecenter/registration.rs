@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use mesh::Status;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -12,6 +11,7 @@ use super::api::Api;
 use super::error::Error;
 use super::options::OwnService;
 use super::tracker::Trust;
+use crate::pacing;
 
 /// How our registration stands, for the admin page, and for whoever waits for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Registration {
 
     /// Tries until it has worked.
     async fn register(&mut self) -> String {
-        let mut delays = delays();
+        let mut delays = pacing::delays(LEAST, MOST);
         loop {
             match self.try_register().await {
                 Ok(service_id) => return service_id,
@@ -95,7 +95,7 @@ impl Registration {
 
     /// Sends heartbeats and changes of status; ends when the registration is gone.
     async fn live(&mut self, service_id: &str) {
-        let mut delays = delays();
+        let mut delays = pacing::delays(LEAST, MOST);
         let mut next = Instant::now() + self.heartbeat;
         loop {
             let status_changed = tokio::select! {
@@ -120,7 +120,7 @@ impl Registration {
             };
             match result {
                 Ok(()) => {
-                    delays = self::delays();
+                    delays = pacing::delays(LEAST, MOST);
                     next = Instant::now() + self.heartbeat;
                     self.standing.send_if_modified(|standing| standing.error.take().is_some());
                 }
@@ -191,17 +191,9 @@ pub(super) async fn trust(
     }
 }
 
+/// Between failures, at least and at most.
+const LEAST: Duration = Duration::from_millis(250);
 const MOST: Duration = Duration::from_secs(10);
-
-/// From a quarter of a second to ten, never in step with others.
-fn delays() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(250))
-        .with_max_delay(MOST)
-        .without_max_times()
-        .with_jitter()
-        .build()
-}
 
 /// Returns when `stop` says so, or nobody can say so any more.
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::StreamExt;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,6 +22,7 @@ use super::metrics::Metrics;
 use super::registration::Standing;
 use super::wire::Event;
 use crate::endpoints::Tls;
+use crate::pacing;
 
 /// The server pings every 30 s; what is silent for longer is dead, though the connection stands.
 const SILENCE: Duration = Duration::from_secs(40);
@@ -49,14 +49,7 @@ pub(super) struct Watching {
 impl Watching {
     /// Connects, and again whenever it ends.
     pub(super) async fn run(mut self) {
-        let delays = || {
-            ExponentialBuilder::default()
-                .with_min_delay(Duration::from_secs(1))
-                .with_max_delay(Duration::from_secs(30))
-                .without_max_times()
-                .with_jitter()
-                .build()
-        };
+        let delays = || pacing::delays(Duration::from_secs(1), Duration::from_secs(30));
         let mut waits = delays();
         loop {
             let Some(service_id) = self.registered().await else { return };
