@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 pub(crate) use self::build::Effort;
 
@@ -48,6 +49,9 @@ pub(crate) struct Images {
     /// Build as for tests: much faster, and what comes of it is slower and larger
     #[arg(long)]
     quick: bool,
+    /// Build them a second time, from a copy of the checkout in a temporary folder, and compare
+    #[arg(long)]
+    reproduce: bool,
     /// Where the archives go, one for each image
     #[arg(long, value_name = "FOLDER", default_value = "target/images")]
     output: PathBuf,
@@ -104,14 +108,56 @@ impl Images {
     pub(crate) fn run(&self) -> Result<()> {
         let effort = if self.quick { Effort::Quick } else { Effort::Release };
         let output = cargo::root().join(&self.output);
-        for (image, path) in write(&output, &self.names, effort)? {
-            let size = fs::metadata(&path)?.len();
+        let written = write(&output, &self.names, effort)?;
+        for (image, path) in &written {
+            let size = fs::metadata(path)?.len();
             #[expect(clippy::cast_precision_loss, reason = "a megabyte is shown with one decimal")]
             let megabytes = size as f64 / 1e6;
             println!("{}  {megabytes:.1} MB  {}", image.reference(), path.display());
         }
+        if self.reproduce {
+            reproduce(&written, &self.names, effort)?;
+        }
         Ok(())
     }
+}
+
+/// Builds what has been `written` once more, in another folder, and demands the same bytes.
+fn reproduce(written: &[(Image, PathBuf)], names: &[String], effort: Effort) -> Result<()> {
+    let temporary = tempfile::tempdir()?;
+    let elsewhere = temporary.path().join("a checkout");
+    println!("once more, in {}", elsewhere.display());
+    copy(cargo::root(), &elsewhere)?;
+    let again = write_from(&elsewhere, &temporary.path().join("images"), names, effort)?;
+    let mut others = Vec::new();
+    for ((image, here), (_, there)) in written.iter().zip(&again) {
+        let digest = |path: &Path| fs::read(path).map(|bytes| archive::hex(&Sha256::digest(bytes)));
+        let (here, there) = (digest(here)?, digest(there)?);
+        println!("{}  sha256:{here}", image.reference());
+        if here != there {
+            others.push(format!("{} is sha256:{there} there", image.name));
+        }
+    }
+    ensure!(others.is_empty(), "another folder makes other bytes: {}", others.join(", "));
+    println!("the same bytes both times");
+    Ok(())
+}
+
+/// A checkout elsewhere: what lies at `from` without what was built there.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name());
+        if entry.file_type()?.is_dir() {
+            if name != "target" && name != ".git" {
+                copy(&path, &to.join(name))?;
+            }
+        } else {
+            fs::copy(&path, to.join(name)).with_context(|| format!("{}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The archives of these images: as the environment of a test names them, else made now, as for tests.
@@ -250,8 +296,6 @@ mod tests {
     use std::collections::BTreeMap;
     use std::io::Read;
 
-    use sha2::{Digest, Sha256};
-
     use super::*;
 
     /// The head of an ELF file with one segment of `kind`.
@@ -369,36 +413,16 @@ mod tests {
         Ok(())
     }
 
-    /// A checkout elsewhere, by copies of what git would bring.
-    fn copy(from: &Path, to: &Path) -> Result<()> {
-        fs::create_dir_all(to)?;
-        for entry in fs::read_dir(from)? {
-            let entry = entry?;
-            let (path, name) = (entry.path(), entry.file_name());
-            if entry.file_type()?.is_dir() {
-                if name != "target" && name != ".git" {
-                    copy(&path, &to.join(name))?;
-                }
-            } else {
-                fs::copy(&path, to.join(name))?;
-            }
-        }
-        Ok(())
-    }
-
     #[test]
     fn a_checkout_elsewhere_makes_the_same_bytes() -> Result<()> {
         let temporary = tempfile::tempdir()?;
         let pause = ["pause".to_owned()];
-        let image = |root: &Path, place: &str| -> Result<Vec<u8>> {
-            let folder = temporary.path().join(place);
-            let written = write_from(root, &folder, &pause, Effort::Quick)?;
-            Ok(fs::read(&written[0].1)?)
-        };
-        let elsewhere = temporary.path().join("a checkout");
-        copy(cargo::root(), &elsewhere)?;
-        let (here, there) = (image(cargo::root(), "here")?, image(&elsewhere, "there")?);
-        assert_eq!(archive::hex(&Sha256::digest(here)), archive::hex(&Sha256::digest(there)));
+        let here = write(temporary.path(), &pause, Effort::Quick)?;
+        reproduce(&here, &pause, Effort::Quick)?;
+
+        fs::write(&here[0].1, "other bytes")?;
+        let error = reproduce(&here, &pause, Effort::Quick).map_err(|error| error.to_string());
+        assert!(error.is_err_and(|text| text.contains("pause is sha256:")));
         Ok(())
     }
 }
