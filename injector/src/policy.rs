@@ -61,7 +61,7 @@ pub struct SidecarDefaults {
     /// Address of service-center, for example `http://service-center.servicecomb:30100`. A pod's
     /// own files and `CSE_REGISTRY_ADDR` win over it.
     pub registry_address: Option<String>,
-    /// Address of istiod, for example `istiod.istio-system:15010`. `ISTIO_PILOT_ADDR` wins over it.
+    /// Address of istiod, for example `istiod.istio-system.svc:15010`. `ISTIO_PILOT_ADDR` wins over it.
     pub pilot_address: Option<String>,
     /// Application the services belong to, where the pod does not say.
     pub app_id: Option<String>,
@@ -90,7 +90,7 @@ impl Default for SidecarDefaults {
             image_pull_secrets: Vec::new(),
             discovery_type: Discovery::ServiceCenter,
             registry_address: Some("http://service-center.servicecomb:30100".into()),
-            pilot_address: Some("istiod.istio-system:15010".into()),
+            pilot_address: Some("istiod.istio-system.svc:15010".into()),
             app_id: None,
             config_map: "mesher-configmap".into(),
             log_level: "info".into(),

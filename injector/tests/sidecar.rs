@@ -67,7 +67,7 @@ fn what_is_not_said_is_only_a_default() {
         ("MESHER_DEFAULT_APP_ID", "shop"),
         ("MESHER_DEFAULT_DISCOVERY_TYPE", "sc"),
         ("MESHER_DEFAULT_CSE_REGISTRY_ADDR", "http://service-center.servicecomb:30100"),
-        ("MESHER_DEFAULT_ISTIO_PILOT_ADDR", "istiod.istio-system:15010"),
+        ("MESHER_DEFAULT_ISTIO_PILOT_ADDR", "istiod.istio-system.svc:15010"),
         ("APP_PORTS", "8080,9000"),
     ] {
         assert_eq!(env(ours, name), value, "{name}");

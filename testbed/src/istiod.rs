@@ -32,17 +32,7 @@ impl Istiod {
     /// Teaches the cluster Istio's kinds, and starts istiod over it. A stream may last for so long
     /// before its proxy has to come again; `None`: for ever.
     pub fn start(cluster: &Cluster, longest_stream: Option<Duration>) -> Result<Self> {
-        let source = tools::module_source("istiod", "istio.io/istio")?;
-        let kinds = source.join(KINDS);
-        let kinds = kinds.to_str().context("a module's path is text")?;
-        cluster.run(&["apply", "--server-side", "--filename", kinds])?;
-        cluster.run(&[
-            "wait",
-            "--for=condition=Established",
-            "--timeout=60s",
-            "--filename",
-            kinds,
-        ])?;
+        teach_kinds(cluster)?;
         let folder = cluster.folder().join("istiod");
         let authority = Authority::create(&folder)?;
         authority.server("istiod", "istiod", &["127.0.0.1", "istiod.istio-system.svc"])?;
@@ -128,6 +118,17 @@ impl Istiod {
     pub fn server(&self) -> &Server {
         &self.server
     }
+}
+
+/// Teaches a cluster Istio's own kinds.
+pub(crate) fn teach_kinds(cluster: &Cluster) -> Result<()> {
+    let source = tools::module_source("istiod", "istio.io/istio")?;
+    let kinds = source.join(KINDS);
+    let kinds = kinds.to_str().context("a module's path is text")?;
+    cluster.run(&["apply", "--server-side", "--filename", kinds])?;
+    let wait = ["wait", "--for=condition=Established", "--timeout=60s", "--filename", kinds];
+    cluster.run(&wait)?;
+    Ok(())
 }
 
 /// What the mesh is like. It is followed.

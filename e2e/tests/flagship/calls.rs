@@ -6,66 +6,83 @@ use serde_json::Value;
 
 use crate::place::{NAMESPACE, Place, is_whole};
 
-/// The sum of a counter of a pod's sidecar over the series that have all of `labels`.
-pub(crate) fn counted(place: &Place, pod: &str, counter: &str, labels: &[&str]) -> Result<u64> {
-    let line = "mockserver get --no-proxy http://127.0.0.1:30102/metrics";
-    let metrics = place.kubectl.run(&format!("exec {pod} -n {NAMESPACE} -- {line}"))?.stdout;
-    let series = metrics.lines().filter_map(|line| {
-        let (found, value) = line.strip_prefix(counter)?.strip_prefix('{')?.split_once("} ")?;
-        labels
-            .iter()
-            .all(|label| found.contains(label))
-            .then(|| value.trim().parse::<u64>().ok())?
+/// How many calls of `service` the sidecar of a pod answered with 200, on that side. To a client of
+/// Istio, the service is called by its whole host.
+pub(crate) fn answered(
+    place: &Place,
+    namespace: &str,
+    pod: &str,
+    side: &str,
+    service: &str,
+) -> Result<u64> {
+    let line = "get --no-proxy http://127.0.0.1:30102/metrics";
+    let metrics = place.mockserver_in(pod, namespace, line)?.succeeded()?.stdout;
+    let names = [service.to_owned(), format!("{service}.{namespace}.svc.cluster.local")];
+    let samples = metrics.lines().filter_map(|line| {
+        let (labels, value) = line.strip_prefix("mesher_responses_total{")?.split_once("} ")?;
+        let has = |name: &str, value: &str| labels.contains(&format!("{name}=\"{value}\""));
+        let is_meant = names.iter().any(|name| has("service_name", name))
+            && has("side", side)
+            && has("code", "200");
+        is_meant.then(|| value.trim().parse::<u64>().ok())?
     });
-    Ok(series.sum())
+    Ok(samples.sum())
 }
 
-#[test]
-fn the_examples_run_and_call_each_other_through_both_sidecars() -> Result<()> {
-    let Some(place) = Place::take()? else { return Ok(()) };
-    let kubectl = place.kubectl;
-    let listed = kubectl.run(&format!("get pods -n {NAMESPACE} --no-headers"))?.stdout;
+/// The examples as users see them: so many pods, 2/2, each with a sidecar that runs.
+pub(crate) fn are_whole(place: &Place, namespace: &str) -> Result<()> {
+    let listed = place.kubectl.run(&format!("get pods -n {namespace} --no-headers"))?.stdout;
     for (app, replicas) in [("client", 1), ("server", 2)] {
-        let pods = place.settled(app, NAMESPACE, replicas)?;
-        for pod in &pods {
+        for pod in &place.settled(app, namespace, replicas)? {
             pod.sidecar()?;
             is_whole(pod, app)?;
             let line = listed.lines().find(|line| line.starts_with(pod.name()));
             let columns: Vec<_> = line.context("not listed")?.split_whitespace().collect();
-            assert_eq!(columns[1..3], ["2/2", "Running"], "{listed}");
+            ensure!(columns[1..3] == ["2/2", "Running"], "{listed}");
         }
     }
+    Ok(())
+}
 
-    let client = place.settled("client", NAMESPACE, 1)?[0].name().to_owned();
-    let servers = place.settled("server", NAMESPACE, 2)?;
-    let answered = |side: &str, service: &str, pod: &str| {
-        let side = format!("side=\"{side}\"");
-        let service = format!("service_name=\"{service}\"");
-        counted(&place, pod, "mesher_responses_total", &[&side, &service, "code=\"200\""])
-    };
+/// Calls client → server → client, where each arrow is two sidecars, and holds that against what
+/// they count.
+pub(crate) fn walk(place: &Place, namespace: &str) -> Result<()> {
+    let client = place.settled("client", namespace, 1)?[0].name().to_owned();
+    let servers = place.settled("server", namespace, 2)?;
+    let of_client = |side: &str, service: &str| answered(place, namespace, &client, side, service);
     let of_servers = |side: &str, service: &str| -> Result<u64> {
-        let counts = servers.iter().map(|pod| answered(side, service, pod.name()));
+        let counts =
+            servers.iter().map(|pod| answered(place, namespace, pod.name(), side, service));
         counts.sum()
     };
-    // client → server → client, and each arrow is two sidecars.
     let counts = || -> Result<[u64; 4]> {
         Ok([
-            answered("consumer", "server", &client)?,
+            of_client("consumer", "server")?,
             of_servers("provider", "server")?,
             of_servers("consumer", "client")?,
-            answered("provider", "client", &client)?,
+            of_client("provider", "client")?,
         ])
     };
     let before = counts()?;
-    let answer = place.client("get http://server:8080/@client/hello")?.succeeded()?;
+    let call = "get http://server:8080/@client/hello";
+    let answer = place.mockserver_in("deploy/client", namespace, call)?.succeeded()?;
     let answer: Value = serde_json::from_str(&answer.stdout)?;
     let forward = &answer["ParallelForwards"][0]["SequentialForwards"][0];
     ensure!(forward["Status"] == 200, "{answer:#}");
     ensure!(answer["Instance"].as_str().is_some_and(|name| name.starts_with("server-")));
     let after = counts()?;
-    for (before, after) in before.iter().zip(after) {
-        assert_eq!(after, before + 1);
-    }
+    ensure!(before.map(|count| count + 1) == after, "{before:?} → {after:?}: {answer:#}");
+    Ok(())
+}
+
+#[test]
+fn the_examples_run_and_call_each_other_through_both_sidecars() -> Result<()> {
+    let Some(place) = Place::take()? else { return Ok(()) };
+    are_whole(&place, NAMESPACE)?;
+    walk(&place, NAMESPACE)?;
+    // A service may call itself, by its name and through its sidecar.
+    let itself = "get -q -n 8 http://server:8080/";
+    place.mockserver_in("deploy/server", NAMESPACE, itself)?.succeeded()?;
     Ok(())
 }
 
@@ -95,8 +112,7 @@ fn a_plain_sidecar_works_too() -> Result<()> {
     assert_eq!(names, ["plain", SIDECAR]);
     is_whole(pod, "plain")?;
     place.answers("plain")?;
-    let provider = ["side=\"provider\"", "service_name=\"plain\"", "code=\"200\""];
-    ensure!(counted(&place, pod.name(), "mesher_responses_total", &provider)? > 0);
+    ensure!(answered(&place, NAMESPACE, pod.name(), "provider", "plain")? > 0);
     place.kubectl.run(&format!("delete deploy,service plain -n {NAMESPACE}"))?;
     Ok(())
 }

@@ -7,6 +7,7 @@
 mod by_hand;
 mod calls;
 mod faults;
+mod istio;
 mod outages;
 mod place;
 mod replacement;

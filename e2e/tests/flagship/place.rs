@@ -125,7 +125,12 @@ impl Place {
 
     /// `mockserver WORDS` where the client of the examples runs.
     pub(crate) fn client(&self, words: &str) -> Result<Answer> {
-        self.kubectl.try_run(&format!("exec deploy/client -n {NAMESPACE} -- mockserver {words}"))
+        self.mockserver_in("deploy/client", NAMESPACE, words)
+    }
+
+    /// `mockserver WORDS` in a pod of a namespace, or in one of a Deployment.
+    pub(crate) fn mockserver_in(&self, pod: &str, namespace: &str, words: &str) -> Result<Answer> {
+        self.kubectl.try_run(&format!("exec {pod} -n {namespace} -- mockserver {words}"))
     }
 
     /// Makes a namespace whose pods the injector sees.

@@ -29,6 +29,7 @@ mod cgroups;
 mod components;
 mod entrance;
 mod images;
+mod istiod;
 mod left;
 mod machine;
 
@@ -52,6 +53,7 @@ use machine::{Machine, UNSHARE};
 
 pub use components::{ADDRESS, NAME};
 pub(crate) use entrance::Entrance;
+pub use istiod::ISTIOD_IMAGE;
 pub use left::{Component, LeftNode};
 pub use machine::is_allowed;
 

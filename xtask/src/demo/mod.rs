@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: what this is for, shown as it happens.
 
+mod backend;
 mod chain;
 mod cluster;
 mod injection;
@@ -10,6 +11,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::cargo;
+use backend::Backend;
 use screen::Screen;
 
 const ACTS: &str = "\
@@ -24,6 +26,9 @@ Acts:
 
 With --cluster it is one act: kubelet and containerd run all of it, from images of this checkout, on a
 node like that of `cargo xtask cluster`. That takes root.
+
+With --backend pilot, services learn of each other from Istio instead of a registry: from a real istiod in
+a pod of that node. To build it takes some five minutes more the first time.
 
 Each act checks what it shows: the exit status is 0 only if all was as promised. Nothing stays
 behind, however it ends, but with --keep.";
@@ -47,6 +52,9 @@ pub(crate) struct Demo {
     /// Show it on a Kubernetes with a node, in namespaces of this machine; needs root
     #[arg(long, conflicts_with_all = ["act", "loopback"])]
     cluster: bool,
+    /// Where services learn of each other
+    #[arg(long, value_enum, value_name = "BACKEND", default_value = "sc", requires = "cluster")]
+    backend: Backend,
     /// Leave everything running and say how to use and stop it
     #[arg(long)]
     keep: bool,
@@ -102,7 +110,7 @@ impl Demo {
         // All at once for either act: another selection would be another build of what they share.
         let programs = cargo::programs(&PROGRAMS)?;
         if self.cluster {
-            left.extend(cluster::play(screen, &programs, self.keep)?);
+            left.extend(cluster::play(screen, &programs, self.backend, self.keep)?);
             return Ok(());
         }
         if plays(Act::Injection) {

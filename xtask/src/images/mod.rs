@@ -6,6 +6,7 @@
 
 mod archive;
 mod build;
+mod istiod;
 mod layer;
 
 use std::fs;
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::build::Effort;
+pub(crate) use self::istiod::write_istiod;
 
 use self::archive::Archive;
 use self::layer::Layer;
@@ -57,11 +59,15 @@ pub(crate) struct Images {
     output: PathBuf,
 }
 
+/// That of our programs.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// One image.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Image {
     /// Its name, without registry and tag, and that of its program.
     pub(crate) name: &'static str,
+    version: &'static str,
     package: &'static str,
     about: &'static str,
     /// Whether it is built with the others: not what would take every crate of theirs along. Such
@@ -73,30 +79,35 @@ pub(crate) struct Image {
 pub(crate) const IMAGES: [Image; 5] = [
     Image {
         name: "sidecar-injector",
+        version: VERSION,
         package: "injector",
         about: "Gives pods that ask for it the sidecar mesher",
         in_the_mesh: true,
     },
     Image {
         name: "mesher",
+        version: VERSION,
         package: "sidecar",
         about: "The sidecar: a proxy with service discovery",
         in_the_mesh: true,
     },
     Image {
         name: "mockserver",
+        version: VERSION,
         package: "mockserver",
         about: "A service whose calls are written in its URL",
         in_the_mesh: true,
     },
     Image {
         name: "service-registry",
+        version: VERSION,
         package: "registry",
         about: "The API of service-center in one process",
         in_the_mesh: true,
     },
     Image {
         name: "pause",
+        version: VERSION,
         package: "pause",
         about: "Holds the namespaces of a pod open",
         in_the_mesh: false,
@@ -167,8 +178,18 @@ pub(crate) fn quick(names: &[&str]) -> Result<Vec<PathBuf>> {
         return Ok(made);
     }
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-    let written = write(&cargo::root().join("target/static/images"), &names, Effort::Quick)?;
+    let written = write(&quick_folder(), &names, Effort::Quick)?;
     Ok(written.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The archive of istiod's image, likewise.
+pub(crate) fn quick_istiod() -> Result<PathBuf> {
+    testbed::image("istiod").or_else(|_| write_istiod(&quick_folder()))
+}
+
+/// Where images for tests go.
+pub(crate) fn quick_folder() -> PathBuf {
+    cargo::root().join("target/static/images")
 }
 
 /// Builds the images with one of `names` (all without any), writes each as `NAME.tar` into `folder`,
@@ -223,7 +244,7 @@ impl Image {
     /// `NAME:VERSION`, as our manifests and templates have it. Never `latest`: a node would ask a
     /// registry for that each time.
     pub(crate) fn reference(&self) -> String {
-        format!("{}:{}", self.name, env!("CARGO_PKG_VERSION"))
+        format!("{}:{}", self.name, self.version)
     }
 
     /// The archive with `program` in it.
@@ -255,7 +276,7 @@ impl Image {
             "Labels": {
                 "org.opencontainers.image.title": self.name,
                 "org.opencontainers.image.description": self.about,
-                "org.opencontainers.image.version": env!("CARGO_PKG_VERSION"),
+                "org.opencontainers.image.version": self.version,
                 "org.opencontainers.image.licenses": "Apache-2.0",
             },
         })

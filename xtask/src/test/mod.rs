@@ -43,8 +43,7 @@ impl Test {
         })?;
         let built = stages.time("build", cargo::build)?;
         let images = self.needs_images(&built)?;
-        let images =
-            images.then(|| stages.time("images", || make_images(cargo::root()))).transpose()?;
+        let images = images.then(|| stages.time("images", make_images)).transpose()?;
         let outcomes = stages.time("tests", || self.run_suites(built, images.as_deref()))?;
 
         let mut total = Outcome::default();
@@ -139,9 +138,10 @@ impl Test {
 const ON_A_NODE: [&str; 2] = ["::node", "::flagship"];
 
 /// Makes the images that those pods are started from, and says in which folder they are.
-fn make_images(root: &Path) -> Result<PathBuf> {
-    let folder = root.join("target/static/images");
+fn make_images() -> Result<PathBuf> {
+    let folder = images::quick_folder();
     images::write(&folder, &[], Effort::Quick)?;
+    images::write_istiod(&folder)?;
     Ok(folder)
 }
 

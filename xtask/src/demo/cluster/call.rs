@@ -22,8 +22,10 @@ const WAY: [(&str, &str, &str); 4] = [
 
 /// Makes the call once everybody has found each other, and holds it against what the sidecars count.
 pub(super) fn show(screen: &Screen, cluster: &Cluster) -> Result<()> {
-    // One call after the other reaches both servers, and either has to find the client.
-    wait_for("the call is answered twice in a row", || answers(cluster) && answers(cluster))?;
+    // One call after the other reaches both servers, and either has to find the client; and who
+    // does not know yet that a sidecar is beside somebody, calls the application itself.
+    let carried = || is_carried(cluster).unwrap_or(false);
+    wait_for("the call goes through all sidecars twice in a row", || carried() && carried())?;
     let before = counts(cluster)?;
     screen.typed(&format!("kubectl {CALL}"));
     let said = run(cluster, CALL)?;
@@ -40,10 +42,12 @@ pub(super) fn show(screen: &Screen, cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Whether the call comes back, and with it the call that the server made.
-fn answers(cluster: &Cluster) -> bool {
-    let answer = run(cluster, CALL).and_then(|said| Answer::read(&said));
-    answer.is_ok_and(|answer| answer.all().iter().any(|(_, call)| call.is_answered()))
+/// Whether the call comes back, with the call that the server made, and each sidecar counts it.
+fn is_carried(cluster: &Cluster) -> Result<bool> {
+    let before = counts(cluster)?;
+    let answer = Answer::read(&run(cluster, CALL)?)?;
+    let answered = answer.all().iter().any(|(_, call)| call.is_answered());
+    Ok(answered && before.map(|count| count + 1) == counts(cluster)?)
 }
 
 /// What the four sidecars have answered so far.
@@ -59,11 +63,14 @@ fn counts(cluster: &Cluster) -> Result<[u64; 4]> {
     Ok(counts)
 }
 
-/// The value of a sample, where it counts what was answered well for `service` on that side.
+/// The value of a sample, where it counts what was answered well for `service` on that side. To a
+/// client of Istio, the service is called by its whole host.
 fn answered(sample: &str, side: &str, service: &str) -> Option<u64> {
     let (labels, value) = sample.strip_prefix("mesher_responses_total{")?.split_once("} ")?;
     let has = |name: &str, value: &str| labels.contains(&format!("{name}=\"{value}\""));
-    let meant = has("side", side) && has("service_name", service) && has("code", "200");
+    let host = format!("{service}.{NAMESPACE}.svc.cluster.local");
+    let is_named = has("service_name", service) || has("service_name", &host);
+    let meant = is_named && has("side", side) && has("code", "200");
     meant.then(|| value.trim().parse().ok())?
 }
 
@@ -76,6 +83,8 @@ mod tests {
         let sample = "mesher_responses_total{service_name=\"server\",app=\"default\",\
                       side=\"consumer\",code=\"200\",class=\"2xx\"} 7";
         assert_eq!(answered(sample, "consumer", "server"), Some(7));
+        let host = sample.replace("\"server\"", "\"server.chassis.svc.cluster.local\"");
+        assert_eq!(answered(&host, "consumer", "server"), Some(7));
         assert_eq!(answered(sample, "provider", "server"), None);
         assert_eq!(answered(sample, "consumer", "client"), None);
         assert_eq!(answered(&sample.replace("200", "502"), "consumer", "server"), None);

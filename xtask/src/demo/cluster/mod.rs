@@ -2,6 +2,7 @@
 
 mod call;
 mod rollout;
+mod rules;
 
 use std::process::Command;
 use std::thread;
@@ -12,6 +13,7 @@ use testbed::installation::{self, ENABLED, NAME};
 use testbed::{Cluster, Node, NodeOptions};
 
 use super::Left;
+use super::backend::Backend;
 use super::screen::Screen;
 use crate::cargo::Programs;
 use crate::images;
@@ -20,18 +22,32 @@ use crate::images;
 const PATIENCE: Duration = Duration::from_mins(4);
 const NAMESPACE: &str = "chassis";
 const OVERLAY: &str = "manifests/overlays/ha";
-const EXAMPLES: &str = "examples/with-service-ports/sc/";
 /// What its containers are started from; every pod needs `pause`.
-const IMAGES: [&str; 5] = ["pause", NAME, "mesher", "mockserver", "service-registry"];
+const IMAGES: [&str; 4] = ["pause", NAME, "mesher", "mockserver"];
 /// Ends by itself, and its sidecar with it.
 const JOB: &str = "examples/workloads/job.yaml";
 
 /// Plays it; it fails when something is not as it should be.
-pub(super) fn play(screen: &Screen, programs: &Programs, keep: bool) -> Result<Option<Left>> {
+pub(super) fn play(
+    screen: &Screen,
+    programs: &Programs,
+    backend: Backend,
+    keep: bool,
+) -> Result<Option<Left>> {
     screen.title("Pods that ask for a sidecar get one, and run with it: on a Kubernetes node.");
     crate::tools::ensure_named(&crate::cluster::TOOLS)?;
     let testbed = programs.get("testbed").context("no testbed")?.clone();
-    let images = images::quick(&IMAGES)?;
+    let mut images = images::quick(&IMAGES)?;
+    let istiod = match backend {
+        Backend::ServiceCenter => {
+            images.extend(images::quick(&["service-registry"])?);
+            None
+        }
+        Backend::Pilot => {
+            crate::tools::ensure_named(&["istiod"])?;
+            Some(images::quick_istiod()?)
+        }
+    };
 
     screen.chapter("A Kubernetes with a node on this machine");
     for image in &images {
@@ -52,13 +68,21 @@ pub(super) fn play(screen: &Screen, programs: &Programs, keep: bool) -> Result<O
     screen.kubectl(cluster, &format!("apply -k {OVERLAY}"))?;
     rolled_out(screen, cluster, NAME, NAME)?;
 
-    screen.chapter("A registry, a client, and two servers");
-    screen.kubectl(cluster, "create -f examples/registry/")?;
+    if let Some(archive) = &istiod {
+        screen.chapter("istiod, a client, and two servers");
+        screen
+            .say("Istio's istiod in a pod, from an image of the program that was built for tests:");
+        node.start_istiod(archive)?;
+        screen.kubectl(cluster, "get pods,services -n istio-system")?;
+    } else {
+        screen.chapter("A registry, a client, and two servers");
+        screen.kubectl(cluster, "create -f examples/registry/")?;
+    }
     screen.kubectl(cluster, &format!("create namespace {NAMESPACE}"))?;
     screen.kubectl(cluster, &format!("label namespace {NAMESPACE} {ENABLED}"))?;
     // It takes a moment until the API server goes by the label, and by the injector's CA.
     wait_for("the injector is called", || installation::is_seen(cluster, NAMESPACE))?;
-    screen.kubectl(cluster, &format!("create -f {EXAMPLES} -n {NAMESPACE}"))?;
+    screen.kubectl(cluster, &format!("create -f {} -n {NAMESPACE}", backend.examples()))?;
     for name in ["client", "server"] {
         rolled_out(screen, cluster, name, NAMESPACE)?;
     }
@@ -71,16 +95,21 @@ pub(super) fn play(screen: &Screen, programs: &Programs, keep: bool) -> Result<O
     screen.chapter("The servers are replaced while they are called");
     rollout::show(screen, cluster)?;
 
-    screen.chapter("A Job ends, and its sidecar with it");
-    screen.kubectl(cluster, &format!("create -f {JOB} -n {NAMESPACE}"))?;
-    let complete = "wait --for=condition=complete job/import";
-    screen.kubectl(cluster, &format!("{complete} -n {NAMESPACE} --timeout=240s"))?;
-    screen.kubectl(cluster, &format!("get pods -n {NAMESPACE} -l app=import"))?;
+    match backend {
+        Backend::ServiceCenter => {
+            screen.chapter("A Job ends, and its sidecar with it");
+            complete_job(screen, cluster)?;
+        }
+        Backend::Pilot => {
+            screen.chapter("Rules say which version is called");
+            rules::show(screen, cluster)?;
+        }
+    }
 
     screen.chapter("Is anything wrong?");
     check(screen, programs, cluster)?;
     if keep {
-        return leave(screen, node).map(Some);
+        return leave(screen, node, backend).map(Some);
     }
     Ok(None)
 }
@@ -89,6 +118,14 @@ pub(super) fn play(screen: &Screen, programs: &Programs, keep: bool) -> Result<O
 fn rolled_out(screen: &Screen, cluster: &Cluster, name: &str, namespace: &str) -> Result<()> {
     let line = format!("rollout status deployment/{name} -n {namespace} --timeout=240s");
     screen.kubectl(cluster, &line)
+}
+
+/// Creates the Job, and waits for its end.
+fn complete_job(screen: &Screen, cluster: &Cluster) -> Result<()> {
+    screen.kubectl(cluster, &format!("create -f {JOB} -n {NAMESPACE}"))?;
+    let complete = "wait --for=condition=complete job/import";
+    screen.kubectl(cluster, &format!("{complete} -n {NAMESPACE} --timeout=240s"))?;
+    screen.kubectl(cluster, &format!("get pods -n {NAMESPACE} -l app=import"))
 }
 
 /// What `sidecar-injector check` says.
@@ -103,7 +140,7 @@ fn check(screen: &Screen, programs: &Programs, cluster: &Cluster) -> Result<()> 
 }
 
 /// Leaves all of it running.
-fn leave(screen: &Screen, node: Node) -> Result<Left> {
+fn leave(screen: &Screen, node: Node, backend: Backend) -> Result<Left> {
     let kubeconfig = node.kubeconfig().display().to_string();
     let kubectl = testbed::tools::program("kubectl")?;
     let folder = kubectl.parent().unwrap_or(&kubectl).display().to_string();
@@ -115,7 +152,10 @@ fn leave(screen: &Screen, node: Node) -> Result<Left> {
         &format!("export KUBECONFIG={kubeconfig}"),
         &format!("export PATH={folder}:$PATH"),
         &format!("kubectl {}", call::CALL),
-        "kubectl create -f examples/chain/ -n chassis",
+        match backend {
+            Backend::ServiceCenter => "kubectl create -f examples/chain/ -n chassis",
+            Backend::Pilot => "kubectl edit virtualservice reviews -n chassis",
+        },
         "kubectl port-forward deploy/client -n chassis 30102   # the sidecar's page, at 127.0.0.1",
     ]);
     Ok(Left { what: "the node", supervisor })
