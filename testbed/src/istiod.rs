@@ -114,6 +114,11 @@ impl Istiod {
         self.folder.join("ca.crt")
     }
 
+    /// Lets it run on when this value is dropped; it still ends with its cluster.
+    pub fn leave(self) {
+        self.server.leave();
+    }
+
     /// Its process.
     pub fn server(&self) -> &Server {
         &self.server

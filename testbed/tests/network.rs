@@ -79,6 +79,12 @@ fn hosts_have_what_is_theirs_and_reach_each_other() -> Result<()> {
     client.read_to_string(&mut answer)?;
     assert!(answer.contains("200 OK") && answer.contains("server-one.log"), "{answer}");
 
+    // And an exit from the other to what listens here: to that door.
+    let exit = two.exit(&guard, testbed(), PORT + 1, door.address())?;
+    assert_eq!(two.status_of(PORT + 1, "/log/"), Some(200));
+    drop(exit);
+    assert_eq!(two.status_of(PORT + 1, "/log/"), None);
+
     // Nobody is there any more.
     drop(servers);
     assert_eq!(one.status_of(PORT, "/log/"), None);

@@ -13,10 +13,8 @@ use testbed::{Guard, Network, binary};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What it says, whichever way the pods have their addresses.
-const PROMISED: [&str; 12] = [
-    "$ sidecar-injector inject -f examples/chain/",
-    "All are UP in the registry",
+/// What it says, whichever way the pods have their addresses, and wherever they find each other.
+const PROMISED: [&str; 10] = [
     "8080/service/calls/@service3/'   # no call",
     "8080/@service1:8081/the-end'",
     "8080/@service1|service2/@service3|service4/uri/'",
@@ -29,6 +27,17 @@ const PROMISED: [&str; 12] = [
     "The page of front's sidecar shows all this live, in a browser on this machine:",
 ];
 
+/// And what, with a registry.
+const BY_REGISTRY: [&str; 2] =
+    ["$ sidecar-injector inject -f examples/chain/", "All are UP in the registry"];
+/// And what, over Istio.
+const BY_ISTIO: [&str; 4] = [
+    "| sidecar-injector inject -f -",
+    "All know each other by istiod, and their sidecars",
+    "mesher-istio-token and mesher-istio-root are not mounted",
+    "istiod still names both",
+];
+
 fn demo(arguments: &[&str]) -> Command {
     let mut demo = Command::new(env!("CARGO_BIN_EXE_xtask"));
     demo.args(["demo", "--act", "2"]).args(arguments).stdin(Stdio::null());
@@ -39,7 +48,8 @@ fn check(output: &Output, more: &[&str]) -> Result<()> {
     let said = String::from_utf8(output.stdout.clone())?;
     let complaints = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}:\n{said}{complaints}", output.status);
-    for line in PROMISED.iter().chain(more) {
+    let with = if said.contains("istiod") { &BY_ISTIO[..] } else { &BY_REGISTRY };
+    for line in PROMISED.iter().chain(with).chain(more) {
         ensure!(said.contains(line), "there is no {line:?} in this:\n{said}");
     }
     ensure!(!said.contains('\x1b'), "colours do not belong into a file:\n{said}");
@@ -54,24 +64,33 @@ fn is_built() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn the_second_act_in_namespaces() -> Result<()> {
+/// With every pod in a network of its own.
+fn in_namespaces(arguments: &[&str]) -> Result<()> {
     is_built()?;
     let guard = Guard::new()?;
     if let Err(reason) = Network::start(&guard)? {
         testbed::skip(&reason);
         return Ok(());
     }
-    let output = demo(&[]).output()?;
-    check(&output, &["Every pod in a network of its own", "10.244.0.2", "No value was replaced."])
+    let output = demo(arguments).output()?;
+    check(&output, &["Every pod in a network of its own", "10.244.0.3", "No value was replaced."])
+}
+
+#[test]
+fn the_second_act_in_namespaces() -> Result<()> {
+    in_namespaces(&[])
+}
+
+#[test]
+fn the_second_act_in_namespaces_over_istio() -> Result<()> {
+    in_namespaces(&["--backend", "pilot"])
 }
 
 /// In a network of its own, if there is one, as others may have its ports.
-#[test]
-fn the_second_act_on_the_loopback_interface() -> Result<()> {
+fn on_the_loopback_interface(backend: &str) -> Result<()> {
     is_built()?;
     let guard = Guard::new()?;
-    let mut command = demo(&["--loopback"]);
+    let mut command = demo(&["--loopback", "--backend", backend]);
     let network = Network::start(&guard)?.ok();
     let host = network.as_ref().map(|network| network.host("demo")).transpose()?;
     if let Some(host) = &host {
@@ -89,6 +108,16 @@ fn the_second_act_on_the_loopback_interface() -> Result<()> {
             "the same with 127.0.1.7, 127.0.2.7 and 127.0.0.1:",
         ],
     )
+}
+
+#[test]
+fn the_second_act_on_the_loopback_interface() -> Result<()> {
+    on_the_loopback_interface("sc")
+}
+
+#[test]
+fn the_second_act_on_the_loopback_interface_over_istio() -> Result<()> {
+    on_the_loopback_interface("pilot")
 }
 
 /// The processes that name `folder` on their command line, or write there what they print.

@@ -54,6 +54,26 @@ impl Pod {
         })
     }
 
+    /// Leaves a volume out, and its mounts, as nobody will look there. Says whether it had one.
+    pub fn leave_out(&mut self, volume: &str) -> bool {
+        let is_another = |one: &Value| one["name"] != volume;
+        for kind in ["initContainers", "containers"] {
+            let containers = self.spec.get_mut(kind).and_then(Value::as_array_mut);
+            for container in containers.into_iter().flatten() {
+                let mounts = container.get_mut("volumeMounts").and_then(Value::as_array_mut);
+                if let Some(mounts) = mounts {
+                    mounts.retain(is_another);
+                }
+            }
+        }
+        let volumes = self.spec.get_mut("volumes").and_then(Value::as_array_mut);
+        volumes.is_some_and(|volumes| {
+            let before = volumes.len();
+            volumes.retain(is_another);
+            volumes.len() < before
+        })
+    }
+
     /// The value of a label.
     pub fn label(&self, name: &str) -> Option<&str> {
         let found = self.labels.iter().find(|(label, _)| label == name);
@@ -83,6 +103,19 @@ mod tests {
         assert_eq!(names, [("shop", "web-0"), ("shop", "web-1"), ("default", "alone")]);
         assert_eq!((pods[1].label("app"), &*pods[1].owner), (Some("web"), "web"));
         assert_eq!(pods[2].label("app"), None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_volume_is_left_out_with_its_mounts() -> Result<()> {
+        let mut pods = Pod::read(
+            "kind: Pod\nmetadata: {name: web}\nspec:\n  \
+             containers: [{name: a, volumeMounts: [{name: b}, {name: c}]}, {name: d}]\n  \
+             volumes: [{name: b}, {name: c}]\n",
+        )?;
+        assert!(pods[0].leave_out("b") && !pods[0].leave_out("b"));
+        let spec = pods[0].spec.to_string();
+        assert!(!spec.contains("\"b\"") && spec.matches("\"c\"").count() == 2, "{spec}");
         Ok(())
     }
 }

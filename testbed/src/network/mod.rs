@@ -21,6 +21,7 @@
 //! ```
 
 mod door;
+mod exit;
 mod rights;
 
 use std::ffi::OsStr;
@@ -40,6 +41,7 @@ use crate::server::Server;
 
 pub(crate) use door::listener;
 pub use door::{Door, carry};
+pub use exit::{Exit, carry_inside, carry_outside};
 use rights::{KINDS, Rights};
 
 /// What a slow machine may take to make a namespace.
@@ -176,6 +178,20 @@ impl Host {
     /// `program` is the program `testbed`, which carries the connections until the door is dropped.
     pub fn door(&self, guard: &Guard, program: &Path, target: SocketAddr) -> Result<Door> {
         Door::open(guard, listener(target.port())?, self.command(program), target)
+    }
+
+    /// A port of its address that leads to `target` on this machine.
+    ///
+    /// `program` is the program `testbed`, which carries the connections until the exit is dropped.
+    pub fn exit(
+        &self,
+        guard: &Guard,
+        program: &Path,
+        port: u16,
+        target: SocketAddr,
+    ) -> Result<Exit> {
+        let address = SocketAddr::from((self.address, port));
+        Exit::open(guard, self.command(program), program, address, target)
     }
 
     /// The beginning of a command line that runs something in it, for people.

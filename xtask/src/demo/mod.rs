@@ -27,8 +27,11 @@ Acts:
 With --cluster it is one act: kubelet and containerd run all of it, from images of this checkout, on a
 node like that of `cargo xtask cluster`. That takes root.
 
-With --backend pilot, services learn of each other from Istio instead of a registry: from a real istiod in
-a pod of that node. To build it takes some five minutes more the first time.
+With --backend pilot, services learn of each other from Istio instead of a registry: from a real istiod,
+which takes some five minutes more to build the first time. In the first act, the pods that ask do so for
+Istio. In the second, istiod runs beside the pods, over an API server in which their addresses stand. With
+--cluster it is a pod of the node; Kubernetes itself tells it of the others, and rules for three versions of
+a service are shown in place of the Job.
 
 Each act checks what it shows: the exit status is 0 only if all was as promised. Nothing stays
 behind, however it ends, but with --keep.";
@@ -53,7 +56,7 @@ pub(crate) struct Demo {
     #[arg(long, conflicts_with_all = ["act", "loopback"])]
     cluster: bool,
     /// Where services learn of each other
-    #[arg(long, value_enum, value_name = "BACKEND", default_value = "sc", requires = "cluster")]
+    #[arg(long, value_enum, value_name = "BACKEND", default_value = "sc")]
     backend: Backend,
     /// Leave everything running and say how to use and stop it
     #[arg(long)]
@@ -114,10 +117,10 @@ impl Demo {
             return Ok(());
         }
         if plays(Act::Injection) {
-            left.extend(injection::play(screen, &programs, self.keep)?);
+            left.extend(injection::play(screen, &programs, self.backend, self.keep)?);
         }
         if plays(Act::Mesh) {
-            left.extend(mesh::play(screen, programs, self.keep, self.loopback)?);
+            left.extend(mesh::play(screen, programs, self.backend, self.keep, self.loopback)?);
         }
         Ok(())
     }

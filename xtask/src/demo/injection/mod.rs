@@ -12,6 +12,7 @@ use testbed::tools;
 use testbed::{Cluster, ClusterOptions};
 
 use super::Left;
+use super::backend::Backend;
 use super::screen::Screen;
 use crate::cargo::{self, Programs};
 
@@ -19,8 +20,7 @@ use crate::cargo::{self, Programs};
 const PATIENCE: Duration = Duration::from_mins(1);
 const NAMESPACE: &str = "chassis";
 const OVERLAY: &str = "manifests/overlays/local";
-/// A client and two replicas of a server.
-const EXAMPLES: &str = "examples/with-service-ports/sc/";
+/// A client and two replicas of a server ask.
 const ASKING: usize = 3;
 /// The examples that get no sidecar.
 const OTHERS: [(&str, &str); 4] = [
@@ -37,7 +37,12 @@ const TABLE: &str = "get pods -n chassis -o custom-columns=\
     STATUS:.metadata.annotations.sidecar\\.mesher\\.io/status";
 
 /// Plays it; it fails when the pods do not get what they asked for.
-pub(super) fn play(screen: &Screen, programs: &Programs, keep: bool) -> Result<Option<Left>> {
+pub(super) fn play(
+    screen: &Screen,
+    programs: &Programs,
+    backend: Backend,
+    keep: bool,
+) -> Result<Option<Left>> {
     screen.title("Pods that ask for a sidecar get one: on a real Kubernetes API server.");
     crate::tools::ensure_named(&["etcd", "kubernetes"])?;
     let program = programs.get("sidecar-injector").context("no injector")?;
@@ -67,7 +72,7 @@ pub(super) fn play(screen: &Screen, programs: &Programs, keep: bool) -> Result<O
     screen.kubectl(&cluster, &format!("create namespace {NAMESPACE}"))?;
     screen.kubectl(&cluster, &format!("label namespace {NAMESPACE} {ENABLED}"))?;
     injector.wait_until_seen(&server, NAMESPACE)?;
-    screen.kubectl(&cluster, &format!("create -f {EXAMPLES} -n {NAMESPACE}"))?;
+    screen.kubectl(&cluster, &format!("create -f {} -n {NAMESPACE}", backend.examples()))?;
 
     screen.chapter("Pods that do not, or ask in vain");
     let mut refused = 0;

@@ -1,6 +1,7 @@
 //! The second act: services that call each other through their sidecars.
 
 mod death;
+mod istio;
 mod place;
 mod town;
 
@@ -14,6 +15,7 @@ use testbed::network::{Door, Host};
 use testbed::{Guard, Network};
 
 use super::Left;
+use super::backend::Backend;
 use super::chain::{Answer, ROWS};
 use super::screen::Screen;
 use crate::cargo::{self, Programs};
@@ -22,6 +24,8 @@ use town::{Member, Town};
 
 const EXAMPLES: &str = "examples/chain/";
 const REGISTRY: &str = "examples/registry/service-center.yaml";
+/// Makes pods of the examples that ask for Istio.
+const SED: &str = "sed 's/discoveryType: sc/discoveryType: pilot/'";
 /// The ports of the applications.
 const PORTS: [u16; 2] = [8080, 8081];
 /// Who is asked first, and whose page is shown.
@@ -29,25 +33,24 @@ const FRONT: &str = "front-0";
 /// Of how many pods the replaced values are all printed: the registry, and one with a sidecar.
 const IN_FULL: usize = 2;
 /// Of a sidecar's environment, what tells most.
-const TELLING: [&str; 6] = [
-    "DISCOVERY_TYPE",
-    "SERVICE_PORTS",
-    "MESHER_DEFAULT_SERVICE_NAME",
-    "MESHER_DEFAULT_CSE_REGISTRY_ADDR",
-    "POD_NAME",
-    "INSTANCE_IP",
-];
+const TELLING: [&str; 5] =
+    ["DISCOVERY_TYPE", "SERVICE_PORTS", "MESHER_DEFAULT_SERVICE_NAME", "POD_NAME", "INSTANCE_IP"];
+
 /// Plays it; it fails when something is not as it should be.
 pub(super) fn play(
     screen: &Screen,
     programs: Programs,
+    backend: Backend,
     keep: bool,
     loopback: bool,
-) -> Result<Option<Left>> {
+) -> Result<Vec<Left>> {
     screen.title("Services that call each other through their sidecars: no cluster, no container.");
 
     screen.chapter("What the injector makes of the manifests");
-    let manifests = injected(screen, &programs)?;
+    if backend == Backend::Pilot {
+        crate::tools::ensure_named(&["etcd", "kubernetes", "istiod"])?;
+    }
+    let manifests = injected(screen, &programs, backend)?;
 
     let guard = Guard::new()?;
     let network =
@@ -60,17 +63,25 @@ pub(super) fn play(
     if network.is_none() {
         Loopback::is_free(&PORTS)?;
     }
+    if backend == Backend::Pilot {
+        screen
+            .say("istiod runs beside them, over an API server of this machine: there stands which");
+        screen.say("services there are, and where.");
+    }
     let started = Instant::now();
-    let mut town = Town::plan(&guard, programs, network, &manifests)?;
+    let mut town = Town::plan(&guard, programs, network, &manifests, backend)?;
     town.start()?;
-    town.wait_until_up()?;
-    introduce(screen, &town, started)?;
+    let known = town.wait_until_up()?;
+    screen
+        .say(&format!("{known}, {:.1} s after the first began.", started.elapsed().as_secs_f64()));
+    introduce(screen, &town, backend)?;
 
     screen.chapter("Calls that are written in a URL");
+    let before = Carried::by(&town)?;
     let counts = walk(screen, &town)?;
 
     screen.chapter("Who carried them");
-    prove(screen, &town, &counts)?;
+    prove(screen, &town, &before, &counts)?;
 
     screen.chapter("An instance dies");
     death::show(screen, &mut town)?;
@@ -78,26 +89,42 @@ pub(super) fn play(
     screen.chapter("Look inside");
     let door = look(screen, &town, &guard)?;
     if keep {
-        let supervisor = guard.supervisor_pid();
         by_hand(screen, &town, &guard)?;
-        town.leave()?;
+        let left = town.leave()?;
         door.into_iter().for_each(Door::leave);
-        return Ok(Some(Left { what: "the mesh", supervisor }));
+        return Ok(left);
     }
     screen.say("It is there while this runs; to look at it: cargo xtask demo --act 2 --keep");
-    Ok(None)
+    Ok(Vec::new())
 }
 
-/// Injects the examples, and returns all manifests: the registry's first.
-fn injected(screen: &Screen, programs: &Programs) -> Result<String> {
-    screen.typed(&format!("sidecar-injector inject -f {EXAMPLES}"));
+/// Injects the examples, and returns all manifests: a registry's first.
+fn injected(screen: &Screen, programs: &Programs, backend: Backend) -> Result<String> {
     let program = programs.get("sidecar-injector").context("no injector")?;
-    let inject = ["inject", "-f", EXAMPLES];
-    let output = Command::new(program).args(inject).current_dir(cargo::root()).output()?;
+    let mut inject = Command::new(program);
+    inject.current_dir(cargo::root()).stdin(Stdio::null());
+    let mut manifests = String::new();
+    match backend {
+        Backend::ServiceCenter => {
+            screen.typed(&format!("sidecar-injector inject -f {EXAMPLES}"));
+            inject.args(["inject", "-f", EXAMPLES]);
+            let registry = std::fs::read_to_string(cargo::root().join(REGISTRY))?;
+            manifests = format!("{registry}\n---\n");
+        }
+        Backend::Pilot => {
+            screen.typed(&format!("{SED} {EXAMPLES}*.yaml | sidecar-injector inject -f -"));
+            inject = Command::new("bash");
+            inject.current_dir(cargo::root()).stdin(Stdio::null());
+            // Between files, YAML wants a line that says so.
+            let asking =
+                format!("for file in {EXAMPLES}*.yaml; do echo ---; cat $file; done | {SED}");
+            inject.args(["-c", &format!("{asking} | \"$0\" inject -f -")]).arg(program);
+        }
+    }
+    let output = inject.output()?;
     screen.printed(&String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), "sidecar-injector does not inject {EXAMPLES}");
-    let registry = std::fs::read_to_string(cargo::root().join(REGISTRY))?;
-    Ok(format!("{registry}\n---\n{}", String::from_utf8(output.stdout)?))
+    Ok(manifests + &String::from_utf8(output.stdout)?)
 }
 
 fn shared(screen: &Screen, reason: &str) {
@@ -107,23 +134,27 @@ fn shared(screen: &Screen, reason: &str) {
 }
 
 /// Says who is there, and how its sidecars were started.
-fn introduce(screen: &Screen, town: &Town<'_>, started: Instant) -> Result<()> {
+fn introduce(screen: &Screen, town: &Town<'_>, backend: Backend) -> Result<()> {
     for Member { pod, spot, containers, .. } in town.all() {
         let programs: Vec<_> = containers.iter().map(|one| one.program.as_str()).collect();
         screen.fact(&pod.name, &format!("{:<12} {}", spot.address(), programs.join(", ")));
     }
-    screen.say(&format!(
-        "All are UP in the registry, {:.1} s after the first began.",
-        started.elapsed().as_secs_f64()
-    ));
     let shown = town.member("service1-0")?;
     screen.say("Each process has the arguments and the environment of the injected manifest, and");
     screen.say("nothing else. The sidecar of service1, among others:");
     let sidecar = shown.sidecar().context("service1 has no sidecar")?;
     for (name, value) in &sidecar.environment {
-        if TELLING.contains(&name.as_str()) {
+        let address = match backend {
+            Backend::ServiceCenter => "MESHER_DEFAULT_CSE_REGISTRY_ADDR",
+            Backend::Pilot => "MESHER_DEFAULT_ISTIO_PILOT_ADDR",
+        };
+        if TELLING.contains(&name.as_str()) || name == address {
             screen.fact("", &format!("{name}={value}"));
         }
+    }
+    if backend == Backend::Pilot {
+        let volumes = istio::FOR_TLS.join(" and ");
+        screen.say(&format!("But {volumes} are not mounted: what is in them is for TLS."));
     }
     if town.all().all(|member| member.replaced.is_empty()) {
         screen.say("No value was replaced.");
@@ -176,22 +207,43 @@ fn walk(screen: &Screen, town: &Town<'_>) -> Result<Counts> {
     Ok(counts)
 }
 
+/// What the sidecars have carried so far.
+#[derive(Debug)]
+struct Carried {
+    sent: Counts,
+    handed_on: BTreeMap<String, u64>,
+}
+
+impl Carried {
+    fn by(town: &Town<'_>) -> Result<Self> {
+        let (mut sent, mut handed_on) = (Counts::new(), BTreeMap::new());
+        for member in town.services() {
+            let caller = &member.pod.owner;
+            *handed_on.entry(caller.clone()).or_default() += town.handed_on(member)?;
+            for callee in town.services() {
+                let pair = (caller.clone(), callee.pod.owner.clone());
+                sent.insert(pair, town.sent_by(caller, &callee.pod.owner)?);
+            }
+        }
+        Ok(Self { sent, handed_on })
+    }
+}
+
 /// Holds the calls against what the sidecars of both ends have counted.
-fn prove(screen: &Screen, town: &Town<'_>, counts: &Counts) -> Result<()> {
-    screen.say("requests_total in /metrics of the sidecars at both ends:");
-    let counted = |service: &str, of: &str| -> Result<u64> {
-        let label = format!("service_name=\"{of}\"");
-        town.of(service).map(|member| town.counted(member, "requests_total", &label)).sum()
-    };
+fn prove(screen: &Screen, town: &Town<'_>, before: &Carried, counts: &Counts) -> Result<()> {
+    screen.say("mesher_responses_total in /metrics of the sidecars at both ends:");
+    let after = Carried::by(town)?;
     let mut received = BTreeMap::<&str, u64>::new();
-    for ((caller, callee), calls) in counts {
+    for (pair, calls) in counts {
+        let (caller, callee) = pair;
         *received.entry(callee).or_default() += calls;
-        let sent = counted(caller, callee)?;
+        let sent = after.sent.get(pair).unwrap_or(&0) - before.sent.get(pair).unwrap_or(&0);
         screen.fact(&format!("{caller} → {callee}"), &format!("{sent} sent by {caller}'s sidecar"));
         ensure!(sent == *calls, "{caller} made {calls} calls of {callee}, its sidecar saw {sent}");
     }
     for (service, calls) in received {
-        let handed_on = counted(service, service)?;
+        let count = |carried: &Carried| carried.handed_on.get(service).copied().unwrap_or_default();
+        let handed_on = count(&after) - count(before);
         let name = format!("→ {service}");
         screen.fact(&name, &format!("{handed_on} handed on by its own sidecar"));
         ensure!(

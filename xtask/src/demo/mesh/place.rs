@@ -19,7 +19,6 @@ pub(super) const SIDECAR: &str = "sidecar-mesher";
 const CONSUMER: &str = "127.0.0.1:30101";
 const CONSUMER_GRPC: &str = "127.0.0.1:40101";
 const ADMIN: u16 = 30102;
-const REGISTRY: &str = "service-center.servicecomb";
 
 /// Where a pod runs.
 #[derive(Debug)]
@@ -35,6 +34,22 @@ pub(super) enum Spot {
 pub(super) struct Loopback {
     number: u8,
     admin: u16,
+}
+
+/// Whom the sidecars ask for services.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// `host:port`, as the manifests have it.
+    pub(super) called: &'static str,
+    /// Where that is.
+    pub(super) address: SocketAddr,
+}
+
+impl Asked {
+    /// The host in its name.
+    pub(super) fn host(&self) -> &'static str {
+        self.called.split_once(':').map_or(self.called, |(host, _)| host)
+    }
 }
 
 /// What had to be told a process that the injected manifest does not say.
@@ -87,11 +102,11 @@ impl Spot {
     }
 
     /// Lets containers run here as they are, or says what was replaced.
-    pub(super) fn adapt(&self, containers: &mut [Container], registry: IpAddr) -> Vec<Replaced> {
+    pub(super) fn adapt(&self, containers: &mut [Container], asked: Asked) -> Vec<Replaced> {
         match self {
             Self::Own(_) => Vec::new(),
             Self::Shared(loopback) => {
-                containers.iter_mut().flat_map(|one| loopback.adapt(one, registry)).collect()
+                containers.iter_mut().flat_map(|one| loopback.adapt(one, asked)).collect()
             }
         }
     }
@@ -153,7 +168,7 @@ impl Loopback {
         Ipv4Addr::new(127, 0, 2, self.number)
     }
 
-    fn adapt(&self, container: &mut Container, registry: IpAddr) -> Vec<Replaced> {
+    fn adapt(&self, container: &mut Container, asked: Asked) -> Vec<Replaced> {
         let mut replaced = Vec::new();
         let mut replace = |what: &str, text: &mut String, from: &str, to: &str| {
             if text.contains(from) {
@@ -166,7 +181,7 @@ impl Loopback {
         let changes = [
             (CONSUMER, format!("{own}:30101")),
             (CONSUMER_GRPC, format!("{own}:40101")),
-            (REGISTRY, registry.to_string()),
+            (asked.called, asked.address.to_string()),
             ("[::]:30100", format!("{pod}:30100")),
         ];
         for (name, value) in &mut container.environment {

@@ -1,6 +1,6 @@
 //! The pods of the second act, and what can be asked of them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -13,24 +13,40 @@ use testbed::{Guard, Network};
 
 use crate::cargo::Programs;
 
-use super::place::{Loopback, Replaced, SIDECAR, Spot};
+use super::istio::{FOR_TLS, Istio};
+use super::place::{Asked, Loopback, Replaced, SIDECAR, Spot};
+use crate::demo::Left;
+use crate::demo::backend::Backend;
 
 /// What a slow machine may take for anything that is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 /// How often that is looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(50);
 /// What the manifests call the registry.
-const REGISTRY: &str = "service-center.servicecomb";
+const REGISTRY: &str = "service-center.servicecomb:30100";
 const REGISTRY_PORT: u16 = 30100;
+/// What both sides of a sidecar count, by the answers' status.
+const RESPONSES: &str = "mesher_responses_total";
+/// Calls of each service for each of its instances, by which a sidecar gets to know all of them.
+const ACQUAINTANCE: usize = 4;
 
-/// A registry and services that find each other there.
+/// Services, and where they find each other.
 #[derive(Debug)]
 pub(super) struct Town<'g> {
     guard: &'g Guard,
     programs: Programs,
     network: Option<Network<'g>>,
-    registry: Member,
+    source: Source,
     members: Vec<Member>,
+}
+
+/// Where services find each other.
+#[derive(Debug)]
+enum Source {
+    /// A registry, in a pod of its own.
+    Registry(Box<Member>),
+    /// Istio's control plane, which is in none.
+    Istio(Box<Istio>),
 }
 
 /// A pod that has its place.
@@ -44,39 +60,58 @@ pub(super) struct Member {
 }
 
 impl<'g> Town<'g> {
-    /// Gives the pods of these manifests their places. The first pod is the registry.
+    /// Gives the pods of these manifests their places. Of a registry, they have the pod first; Istio is
+    /// started.
     pub(super) fn plan(
         guard: &'g Guard,
         programs: Programs,
         network: Option<Network<'g>>,
         manifests: &str,
+        backend: Backend,
     ) -> Result<Self> {
-        let pods = Pod::read(manifests)?;
-        let mut members = Vec::new();
-        let mut registry = None;
-        for (number, pod) in (1..).zip(pods) {
-            let spot = match &network {
+        let mut pods = Pod::read(manifests)?;
+        ensure!(!pods.is_empty(), "the manifests hold no pod");
+        let spot = |number: u8, pod: &Pod| -> Result<Spot> {
+            Ok(match &network {
                 Some(network) => Spot::Own(network.host(&pod.name)?),
                 None => Spot::Shared(Loopback::new(number)?),
-            };
-            let registry: IpAddr = *registry.get_or_insert_with(|| spot.address());
-            if let Some(host) = spot.own() {
-                host.knows(REGISTRY, registry)?;
-                pod.write_volumes(host.etc())?;
+            })
+        };
+        let (source, asked) = match backend {
+            Backend::ServiceCenter => {
+                let pod = pods.remove(0);
+                let spot = spot(1, &pod)?;
+                let address = SocketAddr::new(spot.address(), REGISTRY_PORT);
+                let asked = Asked { called: REGISTRY, address };
+                (Source::Registry(Box::new(Member::plan(pod, spot, asked)?)), asked)
             }
-            let mut containers = pod.containers(&spot)?;
-            let replaced = spot.adapt(&mut containers, registry);
-            members.push(Member { pod, spot, replaced, running: None, containers });
+            Backend::Pilot => {
+                let testbed = programs.get("testbed").context("no testbed")?;
+                let istio = Istio::start(guard, testbed, network.as_ref())?;
+                for pod in &mut pods {
+                    for volume in FOR_TLS {
+                        pod.leave_out(volume);
+                    }
+                }
+                let asked = istio.asked();
+                (Source::Istio(Box::new(istio)), asked)
+            }
+        };
+        let mut members = Vec::new();
+        for (number, pod) in (2..).zip(pods) {
+            let spot = spot(number, &pod)?;
+            members.push(Member::plan(pod, spot, asked)?);
         }
-        ensure!(!members.is_empty(), "the manifests hold no pod");
-        let registry = members.remove(0);
-        Ok(Self { guard, programs, network, registry, members })
+        Ok(Self { guard, programs, network, source, members })
     }
 
-    /// Starts everything: the registry, and then all others at once, as kubelets would.
+    /// Starts everything: the registry, if there is one, and then all others at once, as kubelets would.
     pub(super) fn start(&mut self) -> Result<()> {
         let (guard, programs) = (self.guard, &self.programs);
-        self.registry.start(guard, programs)?;
+        match &mut self.source {
+            Source::Registry(registry) => registry.start(guard, programs)?,
+            Source::Istio(istio) => istio.announce(&self.members)?,
+        }
         let members = &mut self.members;
         thread::scope(|scope| {
             let starting = members.iter_mut().map(|m| scope.spawn(|| m.start(guard, programs)));
@@ -88,25 +123,67 @@ impl<'g> Town<'g> {
         })
     }
 
-    /// Waits until the registry says that every instance is UP.
-    pub(super) fn wait_until_up(&self) -> Result<()> {
-        let mut services: Vec<_> = self.members.iter().map(|member| &member.pod.owner).collect();
+    /// Waits until every service can be called through its sidecars, and says how that is known.
+    pub(super) fn wait_until_up(&self) -> Result<&'static str> {
+        let mut services: Vec<_> = self.members.iter().map(|member| &*member.pod.owner).collect();
         services.dedup();
-        for service in services {
-            let replicas = self.of(service).count();
-            wait_for(&format!("{replicas} instances of {service} UP"), || {
-                Ok(self.up(service)? == replicas)
-            })?;
+        match &self.source {
+            Source::Registry(registry) => {
+                for service in services {
+                    let replicas = self.of(service).count();
+                    wait_for(&format!("{replicas} instances of {service} UP"), || {
+                        Ok(self.up(registry, service)? == replicas)
+                    })?;
+                }
+                Ok("All are UP in the registry")
+            }
+            Source::Istio(_) => {
+                wait_for("all sidecars known to each other", || self.are_acquainted(&services))?;
+                Ok("All know each other by istiod, and their sidecars")
+            }
         }
-        Ok(())
+    }
+
+    /// Has everybody call all others, and says whether all of that went through the sidecars of the
+    /// callees: whoever knows of none there yet calls the application itself.
+    fn are_acquainted(&self, services: &[&str]) -> Result<bool> {
+        let mut all = true;
+        for service in services {
+            let before = self.answered_by(service)?;
+            let calls = ACQUAINTANCE * self.of(service).count();
+            let (number, url) = (calls.to_string(), format!("http://{service}:8080/"));
+            let mut expected = before;
+            for caller in self.members.iter().filter(|member| member.pod.owner != *service) {
+                let output = self.get(caller, &["-q", "-n", &number, "-c", "4", &url])?;
+                all &= output.status.success();
+                expected += u64::try_from(calls)?;
+            }
+            all &= self.answered_by(service)? == expected;
+        }
+        Ok(all)
+    }
+
+    /// How many instances of a service are called UP where services find each other, and until when.
+    pub(super) fn believed(&self, service: &str) -> Result<String> {
+        Ok(match &self.source {
+            Source::Registry(registry) => format!(
+                "The registry still calls {} of them UP: to it, an instance is gone when its lease ends.",
+                self.up(registry, service)?
+            ),
+            Source::Istio(_) => {
+                "istiod still names both: to it, an endpoint is gone when Kubernetes \
+                                 says so."
+                    .to_owned()
+            }
+        })
     }
 
     /// How many instances of a service the registry calls UP.
-    pub(super) fn up(&self, service: &str) -> Result<usize> {
-        let at = SocketAddr::new(self.registry.spot.address(), REGISTRY_PORT);
+    fn up(&self, registry: &Member, service: &str) -> Result<usize> {
+        let at = SocketAddr::new(registry.spot.address(), REGISTRY_PORT);
         let query = format!("appId=default&serviceName={service}&version=0%2B");
         let url = format!("http://{at}/v4/default/registry/instances?{query}");
-        let answer = self.get(&self.registry, &["--no-proxy", &url])?;
+        let answer = self.get(registry, &["--no-proxy", &url])?;
         let answer: Value = serde_json::from_slice(&answer.stdout).unwrap_or_default();
         let instances = answer["instances"].as_array().into_iter().flatten();
         Ok(instances.filter(|instance| instance["status"] == "UP").count())
@@ -123,9 +200,43 @@ impl<'g> Town<'g> {
         found.with_context(|| format!("there is no pod {pod}"))
     }
 
-    /// All pods, the registry first.
+    /// All pods, that of a registry first.
     pub(super) fn all(&self) -> impl Iterator<Item = &Member> {
-        std::iter::once(&self.registry).chain(&self.members)
+        let registry = match &self.source {
+            Source::Registry(registry) => Some(&**registry),
+            Source::Istio(_) => None,
+        };
+        registry.into_iter().chain(&self.members)
+    }
+
+    /// The pods that call each other.
+    pub(super) fn services(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// [`Town::sent`] by all instances of a caller.
+    pub(super) fn sent_by(&self, caller: &str, service: &str) -> Result<u64> {
+        self.of(caller).map(|member| self.sent(member, service)).sum()
+    }
+
+    /// Calls of `service` that the sidecar of this pod has sent and that were answered well.
+    pub(super) fn sent(&self, member: &Member, service: &str) -> Result<u64> {
+        let name = match &self.source {
+            Source::Registry(_) => service.to_owned(),
+            Source::Istio(_) => format!("{service}.{}.svc.cluster.local", member.pod.namespace),
+        };
+        self.counted(member, RESPONSES, &[&named(&name), "side=\"consumer\"", "code=\"200\""])
+    }
+
+    /// Calls that the sidecar of this pod has handed on to its application, answered well.
+    pub(super) fn handed_on(&self, member: &Member) -> Result<u64> {
+        let name = named(&member.pod.owner);
+        self.counted(member, RESPONSES, &[&name, "side=\"provider\"", "code=\"200\""])
+    }
+
+    /// The same by all instances of a service.
+    pub(super) fn answered_by(&self, service: &str) -> Result<u64> {
+        self.of(service).map(|member| self.handed_on(member)).sum()
     }
 
     /// `mockserver get` in a pod, as its application would do it.
@@ -144,7 +255,7 @@ impl<'g> Town<'g> {
     }
 
     /// The sum of a counter over all that the sidecar of this pod counts under these labels.
-    pub(super) fn counted(&self, member: &Member, counter: &str, labels: &str) -> Result<u64> {
+    pub(super) fn counted(&self, member: &Member, counter: &str, labels: &[&str]) -> Result<u64> {
         let url = format!("http://{}/metrics", member.spot.admin());
         let metrics = self.get(member, &["--no-proxy", &url])?;
         Ok(sum(&String::from_utf8_lossy(&metrics.stdout), counter, labels))
@@ -173,10 +284,16 @@ impl<'g> Town<'g> {
         Ok(self.programs.get(name).with_context(|| format!("no program {name}"))?)
     }
 
-    /// Lets everything run on, until the guard's supervisor is told to end it.
-    pub(super) fn leave(self) -> Result<()> {
+    /// Lets everything run on, until the supervisors of what is returned are told to end it.
+    pub(super) fn leave(self) -> Result<Vec<Left>> {
         self.guard.keep()?;
-        for member in self.members.into_iter().chain([self.registry]) {
+        let mut left = vec![Left { what: "the mesh", supervisor: self.guard.supervisor_pid() }];
+        let mut members = self.members;
+        match self.source {
+            Source::Registry(registry) => members.push(*registry),
+            Source::Istio(istio) => left.push(istio.leave()?),
+        }
+        for member in members {
             if let Some(running) = member.running {
                 running.leave();
             }
@@ -187,11 +304,22 @@ impl<'g> Town<'g> {
         if let Some(network) = self.network {
             network.leave();
         }
-        Ok(())
+        Ok(left)
     }
 }
 
 impl Member {
+    /// A pod at its place, where it finds whom its sidecar asks.
+    fn plan(pod: Pod, spot: Spot, asked: Asked) -> Result<Self> {
+        if let Some(host) = spot.own() {
+            host.knows(asked.host(), asked.address.ip())?;
+            pod.write_volumes(host.etc())?;
+        }
+        let mut containers = pod.containers(&spot)?;
+        let replaced = spot.adapt(&mut containers, asked);
+        Ok(Self { pod, spot, replaced, running: None, containers })
+    }
+
     fn start(&mut self, guard: &Guard, programs: &Programs) -> Result<()> {
         let program = |name: &str| {
             let found = programs.get(name);
@@ -218,15 +346,23 @@ pub(super) fn wait_for(what: &str, mut look: impl FnMut() -> Result<bool>) -> Re
     Ok(())
 }
 
+/// The label of what concerns a service.
+fn named(service: &str) -> String {
+    format!("service_name=\"{service}\"")
+}
+
 /// The sum of the samples of `counter` that have these labels among theirs.
-fn sum(metrics: &str, counter: &str, labels: &str) -> u64 {
+fn sum(metrics: &str, counter: &str, labels: &[&str]) -> u64 {
     let samples = metrics.lines().filter_map(|line| {
         let rest = line.strip_prefix(counter)?;
         let (found, value) = match rest.strip_prefix('{') {
             Some(rest) => rest.split_once("} ")?,
             None => ("", rest.strip_prefix(' ')?),
         };
-        found.contains(labels).then(|| value.trim().parse::<u64>().ok())?
+        labels
+            .iter()
+            .all(|label| found.contains(label))
+            .then(|| value.trim().parse::<u64>().ok())?
     });
     samples.sum()
 }
@@ -240,9 +376,10 @@ mod tests {
         let text = "# TYPE requests counter\nrequests_total{service_name=\"a\",app=\"d\"} 3\n\
             requests_total{service_name=\"a\",app=\"e\"} 4\nrequests_total{service_name=\"ab\"} 5\n\
             requests_total_other{service_name=\"a\"} 9\nevictions_total 2\n";
-        assert_eq!(sum(text, "requests_total", "service_name=\"a\""), 7);
-        assert_eq!(sum(text, "requests_total", ""), 12);
-        assert_eq!(sum(text, "evictions_total", ""), 2);
-        assert_eq!(sum(text, "nothing", ""), 0);
+        assert_eq!(sum(text, "requests_total", &["service_name=\"a\""]), 7);
+        assert_eq!(sum(text, "requests_total", &["service_name=\"a\"", "app=\"e\""]), 4);
+        assert_eq!(sum(text, "requests_total", &[]), 12);
+        assert_eq!(sum(text, "evictions_total", &[]), 2);
+        assert_eq!(sum(text, "nothing", &[]), 0);
     }
 }
