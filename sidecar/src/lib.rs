@@ -20,6 +20,7 @@ mod profiling;
 mod proxy;
 pub mod registration;
 pub mod settings;
+mod shared;
 mod signals;
 mod slots;
 mod spans;
@@ -29,4 +30,5 @@ mod worker;
 
 pub use error::Error;
 pub use lifecycle::{Lifecycle, Phase};
-pub use proxy::{Addresses, Proxy};
+pub use listener::Addresses;
+pub use proxy::Proxy;

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::plan::{Address, PEER};
-use crate::proxy::Shared;
+use crate::shared::Shared;
 
 /// How often it is looked whether somebody is to be asked.
 const LOOK: Duration = Duration::from_secs(1);

@@ -1,124 +1,34 @@
-//! The whole proxy: threads, listeners, and what they share.
+//! The whole proxy: how it is put together, how it is told something else, and how it ends.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use discovery::Source;
 use discovery::ads::Ads;
 use discovery::center::Held;
 use discovery::servicecenter::Standing;
-use mesh::Protocol;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use prometheus_client::registry::Registry;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::access_log::AccessLog;
-use crate::admin::{self, Reach};
-use crate::clock::Clock;
+use crate::admin;
 use crate::configuration::Reload;
 use crate::error::Error;
 use crate::lifecycle::{GOODBYE, Lifecycle, Phase};
-use crate::listener::{Port, Side, accept, bind};
-use crate::metrics::Connections;
+use crate::listener::{Addresses, accept, bind, listen};
 use crate::peers;
-use crate::plan::{LocalPlan, Plans};
 use crate::profiling;
 use crate::settings::Settings;
-use crate::slots::Slots;
-use crate::spans::{self, Spans};
+use crate::shared::Shared;
+use crate::spans;
 use crate::tls::Tls;
-use crate::traffic::Marks;
-use crate::worker::{Census, Message, Remote, workers};
+use crate::worker::{Message, Remote};
 
 /// How long the end of a proxy may be held up by spans that are still to be delivered.
 const FLUSH: Duration = Duration::from_secs(5);
-
-/// What all threads read.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    settings: ArcSwap<Settings>,
-    pub(crate) tls: Arc<Tls>,
-    pub(crate) spans: Arc<Spans>,
-    pub(crate) plans: Arc<Plans>,
-    pub(crate) local: LocalPlan,
-    pub(crate) lifecycle: Lifecycle,
-    pub(crate) marks: Marks,
-    pub(crate) clock: Clock,
-    /// For requests under way, of each side, where their number is bounded.
-    pub(crate) slots: [Arc<Slots>; 2],
-    /// Connections that have become tunnels, at this moment.
-    pub(crate) tunnels: AtomicUsize,
-    /// Threads that carry traffic.
-    pub(crate) workers: usize,
-    /// What each of them counts of its connections.
-    pub(crate) connections: Box<[Connections]>,
-    /// When the proxy started, for people; what is measured is measured by the clock.
-    pub(crate) started: SystemTime,
-    /// A line for each request.
-    pub(crate) access_log: AccessLog,
-    /// How our registration stands, where there is one.
-    pub(crate) standing: OnceLock<watch::Receiver<Standing>>,
-    /// The client of a control plane, where there is one.
-    pub(crate) xds: OnceLock<Arc<Ads>>,
-    /// How the configuration stands on the disk, where it is followed.
-    pub(crate) configuration: OnceLock<watch::Receiver<Reload>>,
-    /// What a configuration center says, where there is one.
-    pub(crate) center: OnceLock<watch::Receiver<Held>>,
-    /// What each worker has open.
-    pub(crate) censuses: OnceLock<Vec<Arc<Census>>>,
-    /// Where we listen, by what for.
-    pub(crate) addresses: Addresses,
-    /// The same, to compare with.
-    own: Vec<SocketAddr>,
-    /// What others have to say on `/metrics`.
-    pub(crate) more_metrics: Mutex<Registry>,
-}
-
-impl Shared {
-    /// The settings in force; take what is needed and let go of them.
-    pub(crate) fn settings(&self) -> arc_swap::Guard<Arc<Settings>> {
-        self.settings.load()
-    }
-
-    /// Whether we listen there.
-    pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
-        let ip = address.ip().to_canonical();
-        self.own.iter().any(|own| {
-            // Every address of the host is ours then; of those that are not loopback, who has
-            // connected to one knows.
-            let any = own.ip().is_unspecified() && (ip.is_loopback() || ip.is_unspecified());
-            own.port() == address.port() && (any || own.ip() == ip)
-        })
-    }
-
-    /// Whether a connection has come back to us. Its two ends have the same address where it does
-    /// not leave the host.
-    pub(crate) fn has_come_home(&self, tcp: &TcpStream) -> bool {
-        let (Ok(here), Ok(there)) = (tcp.local_addr(), tcp.peer_addr()) else { return false };
-        let any = |own: &SocketAddr| own.ip().is_unspecified() && own.port() == there.port();
-        self.is_own(there) || (here.ip() == there.ip() && self.own.iter().any(any))
-    }
-
-    fn reconfigure(&self, settings: Settings) -> Vec<&'static str> {
-        let (settings, kept) = settings.taken_over(&self.settings.load());
-        self.tls.reconfigure(&settings);
-        if let Err(error) = self.access_log.configure(&settings.access_log) {
-            tracing::error!(%error, "the access log goes on as before");
-        }
-        self.spans.reconfigure(&settings);
-        self.plans.govern(&settings.governance);
-        self.local.govern();
-        self.settings.store(Arc::new(settings));
-        kept
-    }
-}
 
 /// A running proxy. Dropped, it goes on; [`Proxy::shutdown`] ends it.
 #[derive(Debug)]
@@ -131,30 +41,6 @@ pub struct Proxy {
     exporter: JoinHandle<()>,
     /// What ends with the proxy and has nothing to finish: following the source, the admin port.
     helpers: Vec<JoinHandle<()>>,
-}
-
-/// Where a proxy listens; with port 0 in the settings, the system chose.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Addresses {
-    /// For the application, HTTP.
-    pub consumer: Option<SocketAddr>,
-    /// For the application, gRPC.
-    pub consumer_grpc: Option<SocketAddr>,
-    /// For others, HTTP; one for each address of the pod.
-    pub provider: Vec<SocketAddr>,
-    /// For others, gRPC.
-    pub provider_grpc: Vec<SocketAddr>,
-    /// Health, metrics and drain; loopback first.
-    pub admin: Vec<SocketAddr>,
-    /// Profiles, where they are served.
-    pub profiles: Option<SocketAddr>,
-}
-
-impl Addresses {
-    /// Whether what comes in there is for the application.
-    pub(crate) fn is_provider(&self, address: &SocketAddr) -> bool {
-        self.provider.contains(address) || self.provider_grpc.contains(address)
-    }
 }
 
 impl Proxy {
@@ -173,45 +59,12 @@ impl Proxy {
     ) -> Result<Self, Error> {
         raise_file_limit();
         let (mut addresses, listeners) = listen(&settings)?;
-        let admin = listen_admin(&settings)?;
+        let admin = admin::listen(&settings)?;
         addresses.admin = admin.iter().filter_map(|(open, _)| open.local_addr().ok()).collect();
         let pprof = settings.admin.pprof;
         let profiles = pprof.map(|at| bind(at, "profiles (pprof.listen)")).transpose()?;
         addresses.profiles = profiles.as_ref().and_then(|open| open.local_addr().ok());
-        let access_log = AccessLog::default();
-        access_log.configure(&settings.access_log)?;
-        let clock = Clock::start();
-        let count = workers(settings.workers);
-        let plans = Plans::new(source, &settings.identity.app, clock, count);
-        plans.govern(&settings.governance);
-        let mut own: Vec<_> = listeners.iter().map(|(_, port)| port.address).collect();
-        own.extend(addresses.admin.iter().chain(&addresses.profiles));
-        let ports = own.iter().map(SocketAddr::port).collect();
-        let spans = Arc::new(Spans::new(&settings));
-        let shared = Arc::new(Shared {
-            local: LocalPlan::new(&settings, &plans, ports, clock),
-            marks: Marks::new(&settings.identity),
-            tls,
-            spans,
-            lifecycle: Lifecycle::default(),
-            plans,
-            clock,
-            slots: [Slots::new(), Slots::new()],
-            tunnels: AtomicUsize::new(0),
-            workers: count,
-            connections: std::iter::repeat_with(Connections::default).take(count).collect(),
-            access_log,
-            started: SystemTime::now(),
-            standing: OnceLock::new(),
-            xds: OnceLock::new(),
-            configuration: OnceLock::new(),
-            center: OnceLock::new(),
-            censuses: OnceLock::new(),
-            addresses,
-            own,
-            more_metrics: Mutex::default(),
-            settings: ArcSwap::from_pointee(settings),
-        });
+        let shared = Arc::new(Shared::new(settings, source, tls, addresses)?);
         if !shared.addresses.provider.is_empty() && shared.local.allows_any() {
             tracing::warn!(
                 "neither SERVICE_PORTS nor APP_PORTS says which ports the application has: \
@@ -220,7 +73,7 @@ impl Proxy {
         }
         let mut remotes = Vec::new();
         let mut threads = Vec::new();
-        for index in 0..count {
+        for index in 0..shared.workers {
             let (remote, thread) =
                 Remote::start(index, Arc::clone(&shared)).map_err(Error::Worker)?;
             remotes.push(remote);
@@ -362,48 +215,4 @@ fn raise_file_limit() {
     if let Err(error) = raised {
         tracing::warn!(%error, "the limit on open files stays as it was");
     }
-}
-
-/// Opens all listeners, or none.
-fn listen(settings: &Settings) -> Result<(Addresses, Vec<(TcpListener, Port)>), Error> {
-    let mut addresses = Addresses::default();
-    let mut listeners = Vec::new();
-    let mut open = |address: SocketAddr, side: Side, protocol, what| {
-        let listener = bind(address, what)?;
-        let address = listener.local_addr().unwrap_or(address);
-        let tls = settings.tls_for(side.tls()).is_some();
-        listeners.push((listener, Port { side, protocol, address, tls }));
-        Ok::<_, Error>(address)
-    };
-    let asked = &settings.listeners;
-    if let Some(address) = asked.http {
-        let address = open(address, Side::Consumer, Protocol::Rest, "the application (HTTP)")?;
-        addresses.consumer = Some(address);
-    }
-    for address in settings.provider_addresses() {
-        let address = open(address, Side::Provider, Protocol::Rest, "other proxies (HTTP)")?;
-        addresses.provider.push(address);
-    }
-    if let Some(address) = asked.grpc {
-        let address = open(address, Side::Consumer, Protocol::Grpc, "the application (gRPC)")?;
-        addresses.consumer_grpc = Some(address);
-    }
-    for address in settings.grpc_provider_addresses() {
-        let address = open(address, Side::Provider, Protocol::Grpc, "other proxies (gRPC)")?;
-        addresses.provider_grpc.push(address);
-    }
-    Ok((addresses, listeners))
-}
-
-/// The admin port, on loopback and on the pod's addresses.
-fn listen_admin(settings: &Settings) -> Result<Vec<(TcpListener, Reach)>, Error> {
-    let port = settings.listeners.admin_port;
-    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let others = settings.listeners.addresses.iter().copied().filter(|ip| *ip != loopback);
-    let others = others.map(|ip| (ip, Reach::Everybody));
-    let all = std::iter::once((loopback, Reach::Pod)).chain(others);
-    let open = |(ip, reach)| {
-        bind(SocketAddr::new(ip, port), "health and metrics").map(|listener| (listener, reach))
-    };
-    all.map(open).collect()
 }

@@ -12,7 +12,7 @@ use super::center::{self, Center};
 use super::time::timestamp;
 use super::xds::Xds;
 use crate::configuration::{Problem, Reload};
-use crate::proxy::Shared;
+use crate::shared::Shared;
 
 /// The configuration.
 #[derive(Debug, Serialize)]

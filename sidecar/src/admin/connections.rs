@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::Json;
 use serde::Serialize;
 
-use crate::proxy::Shared;
+use crate::shared::Shared;
 use crate::worker::Counts;
 
 /// All workers, each as it was at its last look, a second ago at the most.

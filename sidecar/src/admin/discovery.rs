@@ -1,17 +1,16 @@
 //! `/v1/mesher/discovery`: where services are learned of, and how that and our own registration go.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use axum::extract::State;
 use axum::response::Json;
 use mesh::Status;
 use serde::Serialize;
 
-use super::time::{seconds_since, timestamp};
+use super::contact::Contact;
 use super::xds::Xds;
-use crate::proxy::Shared;
 use crate::settings;
+use crate::shared::Shared;
 
 /// How discovery goes.
 #[derive(Debug, Serialize)]
@@ -21,16 +20,8 @@ pub(super) struct Discovery {
     backend: &'static str,
     /// Where it is asked, without user names.
     addresses: Vec<String>,
-    /// `starting`, `connected`, or `stale`: what was known is used.
-    state: &'static str,
-    /// Since when no question is answered, RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stale_since: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stale_seconds: Option<f64>,
-    /// What fails.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+    #[serde(flatten)]
+    contact: Contact,
     /// Whether changes are pushed to us; they are asked for all the same.
     watches: bool,
     refresh_interval_seconds: f64,
@@ -79,10 +70,10 @@ impl Discovery {
                 ("pilot", vec![terms.address.clone()], true, std::time::Duration::ZERO, false)
             }
         };
-        let (state, since, error) = match shared.plans.state() {
-            discovery::State::Starting => ("starting", None, None),
-            discovery::State::Connected => ("connected", None, None),
-            discovery::State::Stale { since, error } => ("stale", Some(since), Some(error)),
+        let contact = match shared.plans.state() {
+            discovery::State::Starting => Contact::starting(),
+            discovery::State::Connected => Contact::connected(),
+            discovery::State::Stale { since, error } => Contact::stale(since, error),
         };
         let snapshot = shared.plans.snapshot();
         let standing = shared.standing.get().map(|standing| standing.borrow().clone());
@@ -90,10 +81,7 @@ impl Discovery {
         Self {
             backend,
             addresses,
-            state,
-            stale_since: since.map(timestamp),
-            stale_seconds: since.map(|since| seconds_since(since, SystemTime::now())),
-            error,
+            contact,
             watches,
             refresh_interval_seconds: refresh.as_secs_f64(),
             services: snapshot.services().len(),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::page;
-use crate::proxy::Shared;
+use crate::shared::Shared;
 
 /// Something that can be asked for.
 #[derive(Debug, Clone, Copy, Serialize)]

@@ -7,6 +7,7 @@
 mod center;
 mod configuration;
 mod connections;
+mod contact;
 mod discovery;
 mod guard;
 mod index;
@@ -18,7 +19,7 @@ mod time;
 mod xds;
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,9 +37,12 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use self::index::Seen;
+use crate::error::Error;
 use crate::lifecycle::{GOODBYE, Phase};
+use crate::listener::bind;
 use crate::metrics;
-use crate::proxy::Shared;
+use crate::settings::Settings;
+use crate::shared::Shared;
 use crate::tls::tags::Use;
 use crate::tls::{self, Refused};
 
@@ -54,6 +58,19 @@ pub(crate) enum Reach {
     Pod,
     /// Everybody, on an address of the pod.
     Everybody,
+}
+
+/// Opens the admin port, on loopback and on the pod's addresses.
+pub(crate) fn listen(settings: &Settings) -> Result<Vec<(TcpListener, Reach)>, Error> {
+    let port = settings.listeners.admin_port;
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let others = settings.listeners.addresses.iter().copied().filter(|ip| *ip != loopback);
+    let others = others.map(|ip| (ip, Reach::Everybody));
+    let all = std::iter::once((loopback, Reach::Pod)).chain(others);
+    let open = |(ip, reach)| {
+        bind(SocketAddr::new(ip, port), "health and metrics").map(|listener| (listener, reach))
+    };
+    all.map(open).collect()
 }
 
 /// Serves one address until the program ends. To others with TLS, where a tag says so; on loopback

@@ -13,8 +13,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::{Map, Value, json};
 
-use crate::proxy::Shared;
 use crate::settings::{Discovery, Settings};
+use crate::shared::Shared;
 
 /// What the build was made of, where whoever built it said so.
 const COMMIT: Option<&str> = option_env!("MESHER_COMMIT");

@@ -13,8 +13,8 @@ use super::discovery::Discovery;
 use super::original;
 use super::time::{rounded, seconds_since, timestamp};
 use crate::lifecycle::Phase;
-use crate::proxy::Shared;
 use crate::settings::Mode;
+use crate::shared::Shared;
 use crate::tls::tags::Use;
 
 /// The proxy.

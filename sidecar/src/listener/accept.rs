@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::Port;
 use crate::lifecycle::Phase;
-use crate::proxy::Shared;
+use crate::shared::Shared;
 use crate::worker::{Message, Remote};
 
 /// How long to wait when there is no file descriptor, or no place, left.

@@ -1,6 +1,7 @@
 //! Where connections come in.
 
 mod accept;
+mod addresses;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -9,6 +10,8 @@ use mesh::Protocol;
 use socket2::{Domain, Socket, Type};
 
 pub(crate) use self::accept::accept;
+pub use self::addresses::Addresses;
+pub(crate) use self::addresses::listen;
 use crate::error::Error;
 use crate::tls::tags::Use;
 

@@ -7,7 +7,7 @@ use super::counters::Parts;
 use super::family::Writer;
 use super::services::Asked;
 use crate::listener::Side;
-use crate::proxy::Shared;
+use crate::shared::Shared;
 use crate::traffic::Reason;
 
 /// The end of a name, what it is, and the count.

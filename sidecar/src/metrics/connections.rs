@@ -8,7 +8,7 @@ use super::cells::Count;
 use super::family::Writer;
 use super::services::Sided;
 use crate::listener::{Port, Side};
-use crate::proxy::Shared;
+use crate::shared::Shared;
 use crate::worker::Counts;
 
 /// By side, what the port is for, and whether it speaks TLS.

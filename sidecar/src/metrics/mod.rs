@@ -36,7 +36,7 @@ pub(crate) use self::counters::{Broken, Copied, Counters, Part, RESENDS};
 pub(crate) use self::exposition::Format;
 use self::family::Writer;
 pub(crate) use self::reloads::of_reloads;
-use crate::proxy::Shared;
+use crate::shared::Shared;
 
 /// The metrics of a proxy, as text.
 pub(crate) fn text(shared: &Arc<Shared>, format: Format) -> Result<String, fmt::Error> {

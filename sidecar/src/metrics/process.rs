@@ -8,7 +8,7 @@ use nix::sys::time::TimeValLike;
 
 use super::family::Writer;
 use super::seconds;
-use crate::proxy::Shared;
+use crate::shared::Shared;
 
 /// What the build was made of, where whoever built it said so.
 const COMMIT: Option<&str> = option_env!("MESHER_COMMIT");

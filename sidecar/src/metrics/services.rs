@@ -15,7 +15,7 @@ use super::counters::{Broken, CALLS, Copied, Counters, Part, Parts, RESENDS};
 use super::family::{Family, Labels, Writer};
 use crate::listener::Side;
 use crate::plan::{Registry, ServiceState};
-use crate::proxy::Shared;
+use crate::shared::Shared;
 use crate::slots::Slots;
 use crate::traffic::Reason;
 

@@ -36,7 +36,7 @@ use crate::access_log::Sheets;
 use crate::lifecycle::Phase;
 use crate::listener::Port;
 use crate::metrics;
-use crate::proxy::Shared;
+use crate::shared::Shared;
 use crate::spans::Outbox;
 use crate::traffic;
 

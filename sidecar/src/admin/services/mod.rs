@@ -28,7 +28,7 @@ use self::question::{Only, Question};
 use super::time::rounded;
 use crate::listener::Side;
 use crate::plan::Plan;
-use crate::proxy::Shared;
+use crate::shared::Shared;
 
 /// The most instances that are shown of a service that is asked for by itself.
 const MOST_INSTANCES: usize = 1000;
