@@ -8,6 +8,7 @@ use anyhow::Result;
 use e2e::mesh::{Client, Load, Mesh, Sidecar, eventually, loopback};
 use serde_json::Value;
 use testbed::Kie;
+use tokio::task::block_in_place;
 
 async fn configuration(sidecar: &Sidecar) -> Result<Value> {
     Client::once(sidecar.admin, "GET", "/v1/mesher/config", "").await?.json()
@@ -105,6 +106,12 @@ async fn keys_of_kie_change_what_traffic_meets_and_no_request_fails() -> Result<
     let log = caller.server.log();
     assert!(log.contains("qps.limit.orders: \"many\" is not allowed here"), "{log}");
     assert_eq!(answered_by(&caller).await?, "429", "the last good one");
+    let status = String::from_utf8(block_in_place(|| caller.beside(&["status"]))?.stdout)?;
+    let refused = |line: &str| line.starts_with("  refused") && line.contains("qps.limit.orders");
+    assert!(status.lines().any(refused), "{status}");
+    let name = format!("center         servicecomb-kie at http://{}: connected", kie.address());
+    assert!(status.contains(&name), "{status}");
+    assert!(status.contains(&format!("service={service}: 4 keys, revision ")), "{status}");
     kie.remove(&labels, "cse.flowcontrol.Consumer.qps.limit.orders")?;
     until_answered_by(&caller, "two").await?;
 

@@ -77,6 +77,44 @@ async fn the_configuration_is_seen_with_its_origins_and_as_it_changes() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_center_is_seen_and_what_was_refused_of_it() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let [port] = testbed::free_ports()?;
+    let kie = testbed::Kie::imitated(port)?;
+    let labels = [("app", "default"), ("environment", ""), ("service", "front")];
+    let limit = "cse.flowcontrol.Consumer.qps.limit.orders";
+    kie.set(&labels, limit, "100")?;
+    let caller = mesh
+        .sidecar("caller")
+        .variable("SERVICE_NAME", "front")
+        .key("servicecomb.config.client.serverUri", &format!("http://127.0.0.1:{port}"))
+        .start()?;
+    let Some(view) = View::open(&mesh, &caller).await? else { return Ok(()) };
+    let browser = &view.browser;
+    browser.click("#tab-proxy").await?;
+    for words in [
+        &*format!("servicecomb-kie at http://127.0.0.1:{port}"),
+        "app=default,environment=,service=front",
+        "connected",
+    ] {
+        browser.shows("#proxy", words).await?;
+    }
+    kie.set(&labels, limit, "<i>many</i>")?;
+    browser.shows("#banners", "What the configuration center says is refused").await?;
+    browser.shows("#proxy", "and still so").await?;
+    browser.shows("#proxy .bad", "<i>many</i>").await?;
+    kie.set_down(true);
+    browser.shows("#banners", "The configuration center does not answer").await?;
+    browser.shows("#pills", "configuration center stale").await?;
+    view.picture("center").await?;
+    kie.set_down(false);
+    kie.set(&labels, limit, "200")?;
+    browser.until("#banners", "nothing", str::is_empty).await?;
+    browser.shows("#proxy", "put right since").await?;
+    view.is_clean().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_that_drains_and_ends_is_seen_and_that_another_one_counts_from_zero() -> Result<()>
 {
     let mesh = Mesh::start()?;

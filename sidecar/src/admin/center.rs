@@ -1,11 +1,13 @@
-//! What a configuration center holds for us, and how it does, in `/v1/mesher/config`.
-
-use std::time::SystemTime;
+//! What a configuration center holds for us, and how it does, in `/v1/mesher/status` and
+//! `/v1/mesher/config`.
 
 use discovery::center::{Held, Layer};
 use serde::Serialize;
 
-use super::time::{seconds_since, timestamp};
+use super::configuration::Fault;
+use super::contact::Contact;
+use super::time::timestamp;
+use crate::configuration::Refused;
 
 /// The center.
 #[derive(Debug, Serialize)]
@@ -13,23 +15,19 @@ use super::time::{seconds_since, timestamp};
 pub(super) struct Center {
     /// What it is, and where.
     name: String,
-    /// `starting`, `connected`, or `stale`: what it last said is in force.
-    state: &'static str,
+    #[serde(flatten)]
+    contact: Contact,
     /// When all of it was last answered for, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_success: Option<String>,
-    /// Since when it does not answer, RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stale_since: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stale_seconds: Option<f64>,
-    /// What fails.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
     /// The most general first: of two that name one key the later wins.
     layers: Vec<OneLayer>,
+    /// What it said last that was not put in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_refused: Option<Refusal>,
 }
 
+/// What is held for some: for all of an application, for a service.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct OneLayer {
@@ -37,44 +35,61 @@ struct OneLayer {
     /// As the center calls it.
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<String>,
-    /// The keys, as they are written there. Which of them are in force stands in `values`.
-    keys: Vec<String>,
+    key_count: usize,
+    /// The keys, as they are written there. Which of them are in force stands in `values`. Not in
+    /// `/v1/mesher/status`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<Vec<String>>,
     /// When it was last answered for, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_success: Option<String>,
 }
 
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refusal {
+    /// RFC 3339.
+    at: String,
+    /// Whether that is what it still says.
+    current: bool,
+    /// What was wrong with it.
+    errors: Vec<Fault>,
+}
+
 impl Center {
-    pub(super) fn of(held: &Held) -> Self {
-        let stale = held.stale();
+    /// With `keys`, each layer names its own.
+    pub(super) fn of(held: &Held, refused: Option<&Refused>, keys: bool) -> Self {
         Self {
             name: held.center.to_string(),
-            state: state(held),
+            contact: contact(held),
             last_success: held.last_success().map(timestamp),
-            stale_since: stale.map(|(since, _)| timestamp(*since)),
-            stale_seconds: stale.map(|(since, _)| seconds_since(*since, SystemTime::now())),
-            error: stale.map(|(_, error)| error.clone()),
-            layers: held.layers.iter().map(OneLayer::of).collect(),
+            layers: held.layers.iter().map(|layer| OneLayer::of(layer, keys)).collect(),
+            last_refused: refused.map(|refused| Refusal {
+                at: timestamp(refused.at),
+                current: refused.current,
+                errors: refused.faults.iter().map(Fault::of).collect(),
+            }),
         }
     }
 }
 
 impl OneLayer {
-    fn of(layer: &Layer) -> Self {
+    fn of(layer: &Layer, keys: bool) -> Self {
+        let names = || layer.items.iter().map(|item| item.key.clone()).collect();
         Self {
             name: layer.name.to_string(),
             revision: layer.revision.as_ref().map(ToString::to_string),
-            keys: layer.items.iter().map(|item| item.key.clone()).collect(),
+            key_count: layer.items.len(),
+            keys: keys.then(names),
             last_success: layer.last_success.map(timestamp),
         }
     }
 }
 
-/// `starting`, `connected` or `stale`.
-pub(super) fn state(held: &Held) -> &'static str {
+fn contact(held: &Held) -> Contact {
     match (held.stale(), held.last_success()) {
-        (Some(_), _) => "stale",
-        (None, Some(_)) => "connected",
-        (None, None) => "starting",
+        (Some((since, error)), _) => Contact::stale(*since, error.clone()),
+        (None, Some(_)) => Contact::connected(),
+        (None, None) => Contact::starting(),
     }
 }

@@ -8,7 +8,7 @@ use axum::response::Json;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::center::{self, Center};
+use super::center::Center;
 use super::time::timestamp;
 use super::xds::Xds;
 use crate::configuration::{Problem, Reload};
@@ -46,7 +46,7 @@ pub(super) struct Configuration {
 /// One thing that is wrong.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Fault {
+pub(super) struct Fault {
     severity: String,
     /// File and line, variable or flag.
     origin: Option<String>,
@@ -63,9 +63,9 @@ pub(super) struct Summary {
     errors: usize,
     warnings: usize,
     restart_needed: Vec<&'static str>,
-    /// How the configuration center does, where there is one: `starting`, `connected` or `stale`.
+    /// The configuration center, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    center: Option<&'static str>,
+    center: Option<Center>,
     /// It grows with whatever changes in `/v1/mesher/config`.
     generation: u64,
 }
@@ -80,7 +80,7 @@ pub(super) async fn configuration(State(shared): State<Arc<Shared>>) -> Json<Con
         loaded_at: reload.last_success.map(timestamp),
         taken_over: reload.taken_over,
         refused: reload.refused,
-        center: shared.center.get().map(|held| Center::of(&held.borrow())),
+        center: center(&shared, &reload, true),
         xds: shared.xds.get().map(|client| Xds::of(client, &shared.plans.snapshot())),
         errors: reload.faults.iter().map(Fault::of).collect(),
         warnings: reload.hints.iter().map(Fault::of).collect(),
@@ -93,22 +93,28 @@ fn reload(shared: &Shared) -> Option<Reload> {
     shared.configuration.get().map(|reload| reload.borrow().clone())
 }
 
+fn center(shared: &Shared, reload: &Reload, keys: bool) -> Option<Center> {
+    let refused = reload.center_refused.as_ref();
+    shared.center.get().map(|held| Center::of(&held.borrow(), refused, keys))
+}
+
 impl Summary {
     pub(super) fn of(shared: &Shared) -> Self {
         let reload = reload(shared).unwrap_or_default();
+        let center = center(shared, &reload, false);
         Self {
             loaded_at: reload.last_success.map(timestamp),
             errors: reload.faults.len(),
             warnings: reload.hints.len(),
             restart_needed: reload.restart_needed,
-            center: shared.center.get().map(|held| center::state(&held.borrow())),
+            center,
             generation: reload.generation,
         }
     }
 }
 
 impl Fault {
-    fn of(problem: &Problem) -> Self {
+    pub(super) fn of(problem: &Problem) -> Self {
         Self {
             severity: problem.severity.to_string(),
             origin: problem.origin.as_ref().map(ToString::to_string),

@@ -169,6 +169,7 @@ fn lines(all: &Value) -> Vec<(&'static str, String)> {
         let _ = write!(said, ", after a restart only: {}", names.join(", "));
     }
     lines.push(("configuration", said));
+    lines.extend(all.pointer("/status/configuration/center").into_iter().flat_map(center));
     let certificates = all.pointer("/status/certificates").and_then(Value::as_array);
     for one in certificates.into_iter().flatten() {
         let tag = Some(at(one, "/tag")).filter(|tag| !tag.is_empty());
@@ -191,6 +192,39 @@ fn lines(all: &Value) -> Vec<(&'static str, String)> {
     if !at_status("/unwell").is_empty() {
         lines.push(("unwell", at_status("/unwell")));
     }
+    lines
+}
+
+/// The lines about a configuration center.
+fn center(center: &Value) -> Vec<(&'static str, String)> {
+    let mut said = format!("{}: {}", at(center, "/name"), at(center, "/state"));
+    if at(center, "/state") == "stale" {
+        let _ = write!(said, " since {}: {}", at(center, "/staleSince"), at(center, "/error"));
+    }
+    let answer = at(center, "/lastSuccess");
+    if !answer.is_empty() {
+        let _ = write!(said, ", last answer {answer}");
+    }
+    let mut lines = vec![("center", said)];
+    let list = |path: &str| {
+        let list = center.pointer(path).and_then(Value::as_array);
+        list.map(Vec::as_slice).unwrap_or_default()
+    };
+    lines.extend(list("/layers").iter().map(|layer| {
+        let (name, count) = (at(layer, "/name"), at(layer, "/keyCount"));
+        let revision = Some(at(layer, "/revision")).filter(|revision| !revision.is_empty());
+        let revision = revision.map_or(String::new(), |it| format!(", revision {it}"));
+        ("  held for", format!("{name}: {count} keys{revision}"))
+    }));
+    let still = match center.pointer("/lastRefused/current").and_then(Value::as_bool) {
+        Some(true) => "in force is what was said before",
+        _ => "put right since",
+    };
+    lines.extend(list("/lastRefused/errors").iter().map(|error| {
+        let when = at(center, "/lastRefused/at");
+        let said = ["/origin", "/key", "/message"].map(|path| at(error, path)).join(": ");
+        ("  refused", format!("{when}, {still}: {said}"))
+    }));
     lines
 }
 
@@ -258,6 +292,21 @@ mod tests {
                 "configuration": {
                     "loadedAt": "2026-01-02T03:00:00Z", "errors": 1, "warnings": 0,
                     "restartNeeded": ["listeners", "log"],
+                    "center": {
+                        "name": "servicecomb-kie at http://kie:30110", "state": "stale",
+                        "staleSince": "2026-01-02T03:04:06Z", "error": "refused",
+                        "lastSuccess": "2026-01-02T03:04:04Z",
+                        "layers": [
+                            {"name": "app=shop", "keyCount": 2, "revision": "7"},
+                            {"name": "app=shop,service=front", "keyCount": 0},
+                        ],
+                        "lastRefused": {
+                            "at": "2026-01-02T03:03:00Z", "current": false, "errors": [{
+                                "severity": "error", "origin": "kie (app=shop)", "key": "a.b",
+                                "message": "no number\u{7}",
+                            }],
+                        },
+                    },
                 },
                 "certificates": [{"tag": "", "expiresAt": "2026-02-02T00:00:00Z", "fault": "no key"}],
                 "unwell": "refused",
@@ -273,6 +322,10 @@ front 2.1 of shop: serving for 1m 15s, mesher 0.1.0
 discovery      sc stale since 2026-01-02T03:04:05Z: refused, 2 services, 6 instances
 registered     as abc, instance UP
 configuration  of 2026-01-02T03:00:00Z, 1 errors, 0 warnings, after a restart only: listeners, log
+center         servicecomb-kie at http://kie:30110: stale since 2026-01-02T03:04:06Z: refused, last answer 2026-01-02T03:04:04Z
+  held for     app=shop: 2 keys, revision 7
+  held for     app=shop,service=front: 0 keys
+  refused      2026-01-02T03:03:00Z, put right since: kie (app=shop): a.b: no number?
 certificate    (bare keys) ends 2026-02-02T00:00:00Z, faulty files: no key
 connections    7 from clients, 8 to instances, 1 tunnels
 unwell         refused

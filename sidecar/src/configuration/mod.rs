@@ -34,7 +34,7 @@ pub use dump::Dump;
 pub use flags::{KeyFlag, split};
 pub use places::Places;
 pub use problem::{Faulty, Problem, Severity};
-pub use reload::{Reload, follow};
+pub use reload::{Refused, Reload, follow};
 pub use resolve::NamedFiles;
 pub use schema::{files as schema_files, schema};
 pub use values::Origin;

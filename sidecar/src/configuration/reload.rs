@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::keys::File;
+use super::values::Origin;
 use super::{Configuration, Dump, Faulty, Inputs, Problem, Severity};
 use crate::settings::Settings;
 
@@ -25,6 +26,8 @@ pub struct Reload {
     pub refused: u64,
     /// What is wrong with the one on disk now; empty: it is the one in force.
     pub faults: Vec<Problem>,
+    /// The last change of a configuration center that was refused.
+    pub center_refused: Option<Refused>,
     /// When the one on disk was last found to be in order, and put in force if it was another.
     pub last_success: Option<SystemTime>,
     /// What of the one on disk is in force after a restart only.
@@ -37,6 +40,17 @@ pub struct Reload {
     pub generation: u64,
 }
 
+/// A change that was not put in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// When it was found.
+    pub at: SystemTime,
+    /// What is wrong with it.
+    pub faults: Vec<Problem>,
+    /// Whether nothing better has come since.
+    pub current: bool,
+}
+
 impl Reload {
     /// How it stands when `mesher` has started with `configuration`.
     pub fn starting(configuration: &Configuration) -> Self {
@@ -45,6 +59,17 @@ impl Reload {
             values: Arc::new(configuration.dump()),
             hints: configuration.problems.clone(),
             ..Self::default()
+        }
+    }
+
+    /// Takes down which of `faults` a configuration center has brought.
+    fn note_center(&mut self, faults: &[Problem]) {
+        let of_center = |fault: &&Problem| matches!(fault.origin, Some(Origin::Center(..)));
+        let faults: Vec<_> = faults.iter().filter(of_center).cloned().collect();
+        if faults.is_empty() {
+            self.center_refused.iter_mut().for_each(|refused| refused.current = false);
+        } else {
+            self.center_refused = Some(Refused { at: SystemTime::now(), faults, current: true });
         }
     }
 }
@@ -153,6 +178,9 @@ fn refuse(faults: Vec<Problem>, reload: &watch::Sender<Reload>) {
     let changed = reload.send_if_modified(|state| {
         let changed = state.faults != faulty.0;
         state.refused += u64::from(changed);
+        if changed {
+            state.note_center(&faulty.0);
+        }
         state.faults.clone_from(&faulty.0);
         state.generation += u64::from(changed);
         changed
@@ -205,6 +233,7 @@ fn put_in_force(
         state.taken_over += u64::from(changed);
         if well {
             state.faults.clear();
+            state.note_center(&[]);
         }
         if changed || healed {
             state.last_success = Some(SystemTime::now());

@@ -62,6 +62,7 @@ function drawHeader({ identity, discovery, configuration, certificates, phase, v
     registration.wanted && (registration.error ? ['bad', 'registration fails'] : registration.instanceStatus
       ? [registration.instanceStatus === 'UP' ? 'ok' : 'warn', `instance ${registration.instanceStatus}`]
       : registration.serviceId ? ['ok', 'registered'] : ['warn', 'not registered yet']),
+    configuration.center && configuration.center.state === 'stale' && ['bad', `configuration center stale for ${span(configuration.center.staleSeconds)}`],
     configuration.errors ? ['bad', 'configuration refused'] : configuration.restartNeeded.length ? ['warn', 'restart needed'] : null,
     faults ? ['bad', 'certificate files faulty'] : soon ? ['warn', 'a certificate ends soon'] : null,
   ].filter(Boolean);
@@ -124,7 +125,10 @@ function drawBanners() {
     if (phase !== 'serving') banners.push(['warn', `mesher is ${phase}`, 'it serves what comes, and asks its clients to go elsewhere.']);
     if (discovery.state === 'stale') banners.push(['warn', 'Discovery is stale', `since ${clock(new Date(discovery.staleSince))}: what was known is used. ${discovery.error}`]);
     else if (unwell) banners.push(['warn', 'Not well', unwell]);
-    if (configuration.errors) banners.push(['bad', 'The configuration on the disk is refused:', `the last good one, of ${local(configuration.loadedAt)}, stays in force. See Configuration.`]);
+    const { center } = configuration;
+    if (center && center.state === 'stale') banners.push(['warn', 'The configuration center does not answer', `since ${clock(new Date(center.staleSince))}: what it last said stays in force. ${center.error}`]);
+    const refused = center && center.lastRefused && center.lastRefused.current ? 'What the configuration center says is refused:' : 'The configuration on the disk is refused:';
+    if (configuration.errors) banners.push(['bad', refused, `the last good one, of ${local(configuration.loadedAt)}, stays in force. See Configuration.`]);
     if (restarted && new Date() - restarted < 30 * SECOND) banners.push(['warn', 'mesher was restarted', `at ${clock(restarted)}: it counts from zero.`]);
   }
   document.body.classList.toggle('gone', Boolean(lost));

@@ -84,6 +84,7 @@ function drawProxy(status) {
       ['Registered', registration.wanted ? registration.serviceId || 'not yet' : 'not wanted'],
       registration.instanceStatus && ['Our instance', registration.instanceStatus], registration.error && ['Error', registration.error]])),
     discovery.xds && controlPlane(discovery),
+    status.configuration.center && configurationCenter(status.configuration.center),
     panel('Listeners', table(['Side', 'Protocol', 'Address', 'TLS'], status.listeners.map(one => [one.side, one.protocol, h('code', null, one.address), one.tls ? 'yes' : 'no']))),
     panel('Certificates', table(['Tag', 'Certificate', 'Ends', 'Files'], status.certificates.map(one => [
       one.tag || '(bare keys)', one.subject ? h('span', { title: one.names.join(', ') }, one.subject) : 'none of its own', expiry(one),
@@ -103,6 +104,17 @@ function controlPlane({ xds }) {
   xds.unsupported.length > 0 && h('details', null,
     h('summary', null, `${plural(xds.unsupported.length, 'resource')} in use with fields that are not carried out`),
     table(['Resource', 'Fields'], xds.unsupported.map(one => [h('code', null, one.resource), one.fields.join(', ')]))));
+}
+
+/** Where keys come from besides files. */
+function configurationCenter({ name, state, staleSince, error, lastSuccess, lastRefused: refused, layers }) {
+  return panel('Configuration center', facts([
+    ['Asked', name], ['State', state], staleSince && ['Stale since', local(staleSince)], error && ['Error', error],
+    ['Last answer', lastSuccess ? local(lastSuccess) : 'none yet'],
+    ['Last refused', refused ? `${local(refused.at)}, ${refused.current ? 'and still so' : 'put right since'}` : 'nothing']]),
+  refused && refused.errors.map(problem => fault(refused.current ? 'bad' : 'warn', problem)),
+  table(['Keys held for', '#Keys', 'Revision', 'Last answer'], layers.map(one => [
+    h('code', null, one.name), one.keyCount, h('code', null, one.revision || '–'), one.lastSuccess ? local(one.lastSuccess) : 'none yet'])));
 }
 
 function expiry({ expiresAt, expiresInSeconds: left }) {
