@@ -80,6 +80,20 @@ impl Mesh {
         Setup::new(self, name)
     }
 
+    /// Instances of a service, by name and version, each behind its proxy; returns once the registry
+    /// has them all.
+    pub async fn serve(&self, service: &str, instances: &[(&str, &str)]) -> Result<Vec<Served>> {
+        let start = |(name, version): &(&str, &str)| {
+            let application = self.mockserver(name, &[])?;
+            let setup = self.sidecar(&format!("{service}-{name}"));
+            let setup = setup.serving(service, application.port).variable("VERSION", version);
+            Ok(Served { proxy: setup.start()?, application })
+        };
+        let served = instances.iter().map(start).collect::<Result<Vec<_>>>()?;
+        self.registry.wait_for(service, &vec!["UP"; instances.len()]).await?;
+        Ok(served)
+    }
+
     /// A `mockserver` that answers at once, unless its arguments say otherwise, on a free port.
     pub fn mockserver(&self, name: &str, arguments: &[&str]) -> Result<Application> {
         self.application(name, arguments, None)
@@ -121,6 +135,15 @@ pub struct Application {
     pub server: Server,
     /// Where it listens, on 127.0.0.1.
     pub port: u16,
+}
+
+/// A service behind its proxy.
+#[derive(Debug)]
+pub struct Served {
+    /// The proxy.
+    pub proxy: Sidecar,
+    /// The service.
+    pub application: Application,
 }
 
 /// A port of 127.0.0.1.

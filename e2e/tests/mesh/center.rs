@@ -55,14 +55,8 @@ async fn keys_of_kie_change_what_traffic_meets_and_no_request_fails() -> Result<
     let service = format!("front-{}", std::process::id());
     let labels = [("app", "default"), ("environment", ""), ("service", service.as_str())];
     kie.set(&labels, "servicecomb.routeRule.orders", &to("1.0.0"))?;
-    let (one, two) = (mesh.mockserver("one", &[])?, mesh.mockserver("two", &[])?);
-    let served = |name: &str, version: &str, port| {
-        mesh.sidecar(name).serving("orders", port).variable("VERSION", version).start()
-    };
-    let _one = served("orders-one", "1.0.0", one.port)?;
-    let _two = served("orders-two", "2.0.0", two.port)?;
-    mesh.registry.wait_for("orders", &["UP", "UP"]).await?;
-    mesh.registry.register("echo", loopback(one.port)).await?;
+    let orders = mesh.serve("orders", &[("one", "1.0.0"), ("two", "2.0.0")]).await?;
+    mesh.registry.register("echo", loopback(orders[0].application.port)).await?;
 
     let file =
         format!("routeRule: {{orders: [{{route: [{{tags: {{version: {}}}}}]}}]}}\n", "2.0.0");

@@ -1,8 +1,12 @@
 //! All that governs requests is written anew while requests go through, file by file.
 
 use std::fs;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use e2e::mesh::{Client, Load, Mesh, eventually};
 use serde_json::Value;
 
@@ -48,13 +52,7 @@ async fn configuration(admin: std::net::SocketAddr) -> Result<Value> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_file_changes_under_load_and_no_request_fails() -> Result<()> {
     let mesh = Mesh::start()?;
-    let mut instances = Vec::new();
-    for name in ["one", "two"] {
-        let application = mesh.mockserver(name, &[])?;
-        let proxy = mesh.sidecar(name).serving("orders", application.port).start()?;
-        instances.push((application, proxy));
-    }
-    mesh.registry.wait_for("orders", &["UP"; 2]).await?;
+    let _orders = mesh.serve("orders", &[("one", "0.0.1"), ("two", "0.0.1")]).await?;
     let chassis = "region: {name: dc, region: north, availableZone: n1}\ncse: {handler: {chain: {Consumer: {outgoing: 'router,ratelimiter-consumer,bizkeeper-consumer,fault-inject,rate-limiter,loadbalance,transport'}}}}\n";
     let mut caller = mesh.sidecar("caller").file("chassis.yaml", chassis);
     for (name, first, _) in FILES {
@@ -86,5 +84,61 @@ async fn every_file_changes_under_load_and_no_request_fails() -> Result<()> {
     }
     let tally = load.finish().await;
     assert_eq!(tally.failures, [""; 0], "of {}", tally.answered);
+    Ok(())
+}
+
+/// As `cp` and editors write that do not rename: the file is empty for a while, and then half there.
+/// Either way it is in order, and would send requests to the latest version, which nobody named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_written_in_place_is_never_read_in_between() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let versions = [("one", "1.0.0"), ("two", "2.0.0"), ("latest", "3.0.0")];
+    let _orders = mesh.serve("orders", &versions).await?;
+    let rules = |version: &str| {
+        ["routeRule:\n", "  orders:\n", "    - route:\n", "        - {tags: {version: VERSION}}\n"]
+            .map(|piece| piece.replace("VERSION", version))
+    };
+    let caller = mesh.sidecar("caller").file("router.yaml", &rules("1.0.0").concat()).start()?;
+    let file = mesh.guard().folder().join("conf-caller/router.yaml");
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (mut client, stop) = (Client::new(caller.consumer), Arc::clone(&stop));
+        clients.spawn(async move {
+            let mut answered = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                let reply = client.get("http://orders/", &[]).await?;
+                ensure!(reply.status == 200, "{}", reply.text());
+                let found = reply.json()?["Instance"].to_string();
+                ensure!(found == "\"one\"" || found == "\"two\"", "{found} after {answered}");
+                answered += 1;
+            }
+            Ok(answered)
+        });
+    }
+    for round in 0..12_usize {
+        let version = ["2.0.0", "1.0.0"][round % 2];
+        tokio::task::block_in_place(|| {
+            let mut written = fs::File::create(&file)?;
+            for (at, piece) in rules(version).iter().enumerate() {
+                // Once at each place, the writer is held up for longer than anybody would wait.
+                let held_up = if round % 4 == at { 600 } else { 3 };
+                std::thread::sleep(Duration::from_millis(held_up));
+                written.write_all(piece.as_bytes())?;
+            }
+            anyhow::Ok(())
+        })?;
+        let wanted = format!("version: {version}");
+        eventually(&wanted, async || {
+            let shown = configuration(caller.admin).await?["values"].to_string();
+            let there = shown.contains(&format!("\"{version}\"")) || shown.contains(&wanted);
+            Ok(if there { Ok(()) } else { Err(shown) })
+        })
+        .await?;
+    }
+    stop.store(true, Ordering::Relaxed);
+    while let Some(client) = clients.join_next().await {
+        ensure!(client?? > 0, "a client without an answer");
+    }
     Ok(())
 }

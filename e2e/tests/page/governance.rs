@@ -10,13 +10,7 @@ use crate::View;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rules_weights_and_limits_are_shown_and_follow_the_files() -> Result<()> {
     let mesh = Mesh::start()?;
-    let mut instances = Vec::new();
-    for (name, version) in [("one", "1.0.0"), ("two", "2.0.0")] {
-        let application = mesh.mockserver(name, &[])?;
-        let proxy = mesh.sidecar(name).serving("orders", application.port);
-        instances.push((proxy.variable("VERSION", version).start()?, application));
-    }
-    mesh.registry.wait_for("orders", &["UP"; 2]).await?;
+    let _orders = mesh.serve("orders", &[("one", "1.0.0"), ("two", "2.0.0")]).await?;
     let rules = |one: u32| {
         format!(
             "routeRule:\n  orders:\n    - precedence: 2\n      match: {{httpHeaders: {{x-user: {{exact: '<b>'}}}}}}\n      route: [{{tags: {{version: 2.0.0}}}}]\n    - precedence: 1\n      route: [{{tags: {{version: 1.0.0}}, weight: {one}}}, {{tags: {{version: 2.0.0}}, weight: {}}}]\n",

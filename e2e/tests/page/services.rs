@@ -1,7 +1,7 @@
 //! Services, their rates, and what goes wrong with them.
 
 use anyhow::Result;
-use e2e::mesh::{Load, Mesh, Upstream};
+use e2e::mesh::{Load, Mesh, Served, Upstream};
 use nix::sys::signal::Signal;
 
 use crate::View;
@@ -9,13 +9,7 @@ use crate::View;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_appear_with_their_rates_and_instances() -> Result<()> {
     let mesh = Mesh::start()?;
-    let mut instances = Vec::new();
-    for name in ["one", "two"] {
-        let application = mesh.mockserver(name, &[])?;
-        let proxy = mesh.sidecar(name).serving("orders", application.port).start()?;
-        instances.push((application, proxy));
-    }
-    mesh.registry.wait_for("orders", &["UP"; 2]).await?;
+    let orders = mesh.serve("orders", &[("one", "0.0.1"), ("two", "0.0.1")]).await?;
     let caller = mesh.sidecar("caller").variable("SERVICE_NAME", "front").start()?;
     let Some(view) = View::open(&mesh, &caller).await? else { return Ok(()) };
     let browser = &view.browser;
@@ -35,7 +29,7 @@ async fn services_appear_with_their_rates_and_instances() -> Result<()> {
     browser.shows("#pills", "sc connected").await?;
 
     view.toggle("default/orders").await?;
-    for (_, proxy) in &instances {
+    for Served { proxy, .. } in &orders {
         browser.shows(".detail", &proxy.provider()?.to_string()).await?;
     }
     browser.shows(".detail", "rest → 2 of 2").await?;

@@ -13,6 +13,7 @@ use discovery::center::Held;
 
 mod center;
 mod check;
+mod disk;
 mod dump;
 mod environment;
 mod files;

@@ -1,15 +1,14 @@
 //! Following the files while `mesher` runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use certs::Folder;
 use discovery::center::Held;
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use super::keys::File;
+use super::disk::Disk;
 use super::values::Origin;
 use super::{Configuration, Dump, Faulty, Inputs, Problem, Severity};
 use crate::settings::Settings;
@@ -79,7 +78,7 @@ impl Reload {
 ///
 /// The folders are watched as a whole, as Kubernetes replaces a mounted ConfigMap by renaming a
 /// symlink. Whatever changes, there or in a configuration center, everything is read anew and
-/// checked as at the start. A configuration with an error changes nothing.
+/// checked as at the start, once nobody is writing it. A configuration with an error changes nothing.
 pub fn follow(
     inputs: Inputs,
     running: Settings,
@@ -107,19 +106,26 @@ async fn look(
     let folders = inputs.folders();
     let mut watches: Vec<_> =
         folders.iter().map(|folder| Folder::new(folder).watch(POLL)).collect();
+    let mut disk = Disk::new(inputs, &folders);
     let mut seen = None;
     // What the center last said that could be put in force.
     let mut good = Held::default();
     loop {
         // The first look comes before the first change: files may have changed since they were
         // read for the start.
+        let files = disk.settled(seen.map(|(files, _)| files)).await;
         let held = center.as_mut().map(|it| it.borrow_and_update().clone()).unwrap_or_default();
-        let now = (fingerprint(inputs, &folders), held.generation);
+        let now = (files, held.generation);
         // What is wrong may lie beyond these files: in a certificate that is not there yet.
         let faulty = !reload.borrow().faults.is_empty();
         if seen != Some(now) || faulty {
+            let found = Found::read(inputs, held, &good);
+            if !disk.still_hold(files) {
+                // It may be neither what was there nor what will be.
+                continue;
+            }
             seen = Some(now);
-            take_over(inputs, held, &mut good, settings, reload);
+            found.take_over(&mut good, settings, reload);
         }
         let changes = watches.iter_mut().map(|watch| Box::pin(watch.next()));
         tokio::select! {
@@ -147,28 +153,48 @@ async fn said_otherwise(center: Option<&mut watch::Receiver<Held>>, generation: 
     }
 }
 
-/// Puts in force what there is. Where that has errors which are not there with what the center said
-/// before, these are the center's: its last good word goes on, and the files with it.
-fn take_over(
-    inputs: &Inputs,
-    held: Held,
-    good: &mut Held,
-    settings: &watch::Sender<Arc<Settings>>,
-    reload: &watch::Sender<Reload>,
-) {
-    let configuration = inputs.read_with(&held);
-    if !configuration.is_faulty() {
-        *good = held;
-        return put_in_force(configuration, settings, reload, Vec::new());
+/// What there is.
+enum Found {
+    /// A configuration without errors, and what a center said of it.
+    InOrder(Configuration, Held),
+    /// What the center says now has these errors, and with what it said before there are none: its
+    /// last good word goes on, and the files with it.
+    CenterFaulty(Configuration, Vec<Problem>),
+    /// Nothing that could be put in force.
+    Faulty(Vec<Problem>),
+}
+
+impl Found {
+    fn read(inputs: &Inputs, held: Held, good: &Held) -> Self {
+        let configuration = inputs.read_with(&held);
+        if !configuration.is_faulty() {
+            return Self::InOrder(configuration, held);
+        }
+        let before = (held.generation != good.generation).then(|| inputs.read_with(good));
+        let faults = match configuration.settings() {
+            Ok(_) => Vec::new(),
+            Err(Faulty(faults)) => faults,
+        };
+        match before.filter(|before| !before.is_faulty()) {
+            Some(before) => Self::CenterFaulty(before, faults),
+            None => Self::Faulty(faults),
+        }
     }
-    let before = (held.generation != good.generation).then(|| inputs.read_with(good));
-    let faults = match configuration.settings() {
-        Ok(_) => Vec::new(),
-        Err(Faulty(faults)) => faults,
-    };
-    match before.filter(|before| !before.is_faulty()) {
-        Some(before) => put_in_force(before, settings, reload, faults),
-        None => refuse(faults, reload),
+
+    fn take_over(
+        self,
+        good: &mut Held,
+        settings: &watch::Sender<Arc<Settings>>,
+        reload: &watch::Sender<Reload>,
+    ) {
+        match self {
+            Self::InOrder(configuration, held) => {
+                *good = held;
+                put_in_force(configuration, settings, reload, Vec::new());
+            }
+            Self::CenterFaulty(before, faults) => put_in_force(before, settings, reload, faults),
+            Self::Faulty(faults) => refuse(faults, reload),
+        }
     }
 }
 
@@ -243,28 +269,6 @@ fn put_in_force(
         state.generation += u64::from(told);
         told
     });
-}
-
-/// Tells whether any file is another than before. Faults count too, so that a file which turns
-/// unreadable is reported.
-fn fingerprint(inputs: &Inputs, folders: &[PathBuf]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let mut add = |path: &Path| match std::fs::read(path) {
-        Ok(bytes) => {
-            hash.update(path.as_os_str().as_encoded_bytes());
-            hash.update(bytes.len().to_le_bytes());
-            hash.update(bytes);
-        }
-        Err(error) => hash.update(error.kind().to_string()),
-    };
-    inputs.places.config.iter().for_each(|path| add(path));
-    for folder in folders {
-        for file in File::ALL {
-            add(&folder.join(file.name()));
-        }
-    }
-    add(&inputs.places.labels);
-    hash.finalize().into()
 }
 
 impl Configuration {

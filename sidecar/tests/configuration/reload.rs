@@ -1,7 +1,10 @@
 //! The configuration changes while `mesher` runs.
 
+use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 use std::time::Duration;
 
 use sidecar::configuration::{Reload, follow};
@@ -63,4 +66,69 @@ async fn a_configmap_is_followed_and_a_faulty_one_is_not() {
     let healed = reload.wait_for(|state| state.taken_over == 2 && state.faults.is_empty());
     let state = tokio::time::timeout(PATIENCE, healed).await.unwrap().unwrap().clone();
     assert_eq!(state.restart_needed, ["listeners"]);
+}
+
+/// Emptied, written in pieces with and without pauses, and closed, again and again: no configuration
+/// is ever in force that was not written whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_rewritten_in_place_counts_when_it_is_whole() {
+    const ROUNDS: u64 = 40;
+    let world = World::new();
+    let path = world.path("conf").join("mesher.yaml");
+    // What is cut off anywhere is in order too, and says something else.
+    let pieces = |round: u64| {
+        ["mesher:\\n", "  limits:\\n", "    connectTimeout: Xs\\n", "    requestTimeout: Xs\\n"]
+            .map(|piece| piece.replace('X', &(100 + round).to_string()))
+    };
+    fs::write(&path, pieces(0).concat().replace("\\n", "\n")).unwrap();
+    let started = Reload::starting(&world.read());
+    let (mut settings, mut reload) = follow(world.inputs.clone(), world.settings(), started, None);
+    // In a process of its own, as a file that is written here is held open by whatever is started
+    // here meanwhile.
+    let mut script = String::new();
+    for round in 1..=ROUNDS {
+        script += "{\n";
+        for (at, piece) in pieces(round).iter().enumerate() {
+            // Longer than any change is waited for, at a different place each time.
+            if round % 8 == 2 * at as u64 {
+                script += "sleep 0.7\n";
+            }
+            writeln!(script, "printf '{piece}'").unwrap();
+        }
+        // Some are overtaken by the next, others not.
+        writeln!(script, "}} > \"$0\"\nsleep 0.{:02}", round % 5 * 6).unwrap();
+    }
+    let mut writer = Command::new("sh").args(["-c", &script]).arg(&path).spawn().unwrap();
+    let mut found = 0;
+    let last = Duration::from_secs(100 + ROUNDS);
+    let all = async {
+        while settings.borrow().limits.connect_timeout != last {
+            settings.changed().await.unwrap();
+            let limits = settings.borrow_and_update().limits;
+            assert_eq!(limits.connect_timeout, limits.request_timeout, "after {found} changes");
+            assert!(limits.connect_timeout > Duration::from_secs(100), "{limits:?}");
+            found += 1;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.unwrap();
+    assert!(writer.wait().unwrap().success());
+    // None was in force that was not looked at here.
+    let counted = reload.wait_for(|state| state.taken_over >= found);
+    let state = tokio::time::timeout(PATIENCE, counted).await.unwrap().unwrap().clone();
+    assert_eq!((state.taken_over, state.refused), (found, 0));
+}
+
+/// Who writes to a file and never closes it is heard all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_stays_open_counts_after_a_while() {
+    let world = World::new();
+    let path = world.path("conf").join("chassis.yaml");
+    fs::write(&path, chassis("1s", 30101)).unwrap();
+    let started = Reload::starting(&world.read());
+    let (mut settings, _reload) = follow(world.inputs.clone(), world.settings(), started, None);
+    let mut file = fs::File::create(&path).unwrap();
+    file.write_all(chassis("2s", 30101).as_bytes()).unwrap();
+    let two = settings.wait_for(|it| it.limits.connect_timeout == Duration::from_secs(2));
+    tokio::time::timeout(PATIENCE, two).await.unwrap().unwrap();
+    drop(file);
 }
