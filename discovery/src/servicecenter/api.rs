@@ -91,6 +91,7 @@ impl Api {
             status: status.as_str(),
             properties: &own.properties,
             health_check: HealthCheck { mode: "push", interval: heartbeat_seconds, times: 3 },
+            data_center_info: own.place.as_ref(),
         };
         let path = format!("{}/microservices/{service_id}/instances", self.base);
         let call = Call::new("register instance", Method::POST, path);

@@ -27,8 +27,8 @@ use tokio::time::{Instant, sleep_until};
 
 pub use error::Error;
 pub use metrics::Metrics;
-pub use naming::{Accepted, ENVIRONMENTS, Given, acceptable};
-pub use options::{Options, OwnInstance, OwnService, instance_id};
+pub use naming::{Accepted, ENVIRONMENTS, Given, acceptable, is_place};
+pub use options::{Options, OwnInstance, OwnService, Place, instance_id};
 
 pub use crate::endpoints::Tls;
 pub use registration::Standing;

@@ -9,6 +9,7 @@
 //! | `version` | one to four numbers, as in `1.0.2` |
 //! | `environment` | empty, `development`, `testing`, `acceptance` or `production` |
 //! | `hostName` | 1 to 64 characters without white space |
+//! | `dataCenterInfo` | 1 to 128 characters each: letters, digits, `_`, `-`, `.` |
 //!
 //! Kubernetes allows more: a label `version: v1`, a pod's name of 253 characters.
 
@@ -97,6 +98,12 @@ pub fn acceptable(given: Given<'_>) -> Accepted {
     .map(|(key, given, _)| (key, given.to_owned()))
     .collect();
     Accepted { raw, ..accepted }
+}
+
+/// Whether service-center takes it as the name of a data center, region or zone.
+pub fn is_place(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    (1..=128).contains(&name.len()) && name.chars().all(allowed)
 }
 
 fn name(given: &str, longest: usize, absent: &str) -> String {

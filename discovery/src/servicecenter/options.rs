@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::endpoints::Tls;
 
 /// How service-center is spoken to, and what is registered there. Names and versions are such as
@@ -59,6 +61,20 @@ pub struct OwnInstance {
     pub endpoints: Vec<String>,
     /// For rules of others.
     pub properties: BTreeMap<String, String>,
+    /// Where it runs, for those who prefer instances close by.
+    pub place: Option<Place>,
+}
+
+/// `dataCenterInfo`; what its names may hold says [`is_place`](super::is_place).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// The data center.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// The zone within that.
+    pub available_zone: String,
 }
 
 /// The id of an instance: `place` (a pod's uid, else the host) and everything a record can't

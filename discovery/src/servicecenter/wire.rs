@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Place;
+
 /// `POST /microservices`.
 #[derive(Debug, Serialize)]
 pub(super) struct NewService<'a> {
@@ -62,6 +64,8 @@ pub(super) struct InstanceBody<'a> {
     pub(super) status: &'a str,
     pub(super) properties: &'a BTreeMap<String, String>,
     pub(super) health_check: HealthCheck,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) data_center_info: Option<&'a Place>,
 }
 
 /// The lease is `max(interval, 5) × 4` seconds; `times` is ignored, but has to be there.

@@ -67,6 +67,7 @@ impl Registry {
                 host_name: "here".to_owned(),
                 endpoints,
                 properties: [("zone".to_owned(), "a".to_owned())].into(),
+                place: None,
             }
         });
         Options {

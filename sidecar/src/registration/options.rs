@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use discovery::servicecenter::{
-    Given, Options, OwnInstance, OwnService, Tls, acceptable, instance_id,
+    Given, Options, OwnInstance, OwnService, Place, Tls, acceptable, instance_id, is_place,
 };
 use mesh::Protocol;
 use rustls::ClientConfig;
 use tokio::sync::watch;
 
-use crate::settings::{Listeners, ServiceCenter, Settings};
+use crate::settings::{DataCenter, Listeners, ServiceCenter, Settings};
 use crate::tls::tags::Use;
 
 /// What the client is told. Names are made such that service-center takes them; what had to be
@@ -58,13 +58,19 @@ fn service(settings: &Settings, terms: &ServiceCenter) -> OwnService {
         }
         // A pod's uid tells apart two pods of one name, as of a StatefulSet.
         let uid = pod.map(|pod| pod.uid.as_str()).filter(|uid| !uid.is_empty());
-        let place = uid.unwrap_or(&accepted.host);
+        let mut who = uid.unwrap_or(&accepted.host).to_owned();
+        let place = terms.data_center.as_ref().and_then(place);
+        // A record says for good where its instance runs.
+        if let Some(place) = &place {
+            who = format!("{who} {} {} {}", place.name, place.region, place.available_zone);
+        }
         let (app, name, version) = (&accepted.app, &accepted.service, &accepted.version);
         OwnInstance {
-            id: instance_id(place, app, name, version, &endpoints),
+            id: instance_id(&who, app, name, version, &endpoints),
             host_name: accepted.host.clone(),
             endpoints,
             properties,
+            place,
         }
     });
     OwnService {
@@ -75,6 +81,16 @@ fn service(settings: &Settings, terms: &ServiceCenter) -> OwnService {
         properties,
         instance,
     }
+}
+
+/// Where the instance runs, as service-center takes it: it wants all three names.
+fn place(center: &DataCenter) -> Option<Place> {
+    let DataCenter { name, region, zone } = center;
+    let or_region = |name: &String| if name.is_empty() { region.clone() } else { name.clone() };
+    let place =
+        Place { name: or_region(name), region: region.clone(), available_zone: or_region(zone) };
+    let fits = [&place.name, &place.region, &place.available_zone].iter().all(|it| is_place(it));
+    fits.then_some(place)
 }
 
 /// What is registered of where others reach us, HTTP first.
@@ -100,8 +116,10 @@ fn endpoints(settings: &Settings) -> Vec<String> {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
+    use discovery::servicecenter::OwnInstance;
+
     use super::options;
-    use crate::settings::{Discovery, Mode, Settings};
+    use crate::settings::{DataCenter, Discovery, Mode, Settings};
 
     fn settings() -> Settings {
         let mut settings = Settings::default();
@@ -146,6 +164,33 @@ mod tests {
         settings.listeners.grpc = None;
         let endpoints = told(&settings).instance.unwrap().endpoints;
         assert_eq!(endpoints, ["rest://10.0.0.7:30101"]);
+    }
+
+    #[test]
+    fn where_it_runs_is_told_in_full_or_not_at_all() {
+        let at = |name: &str, region: &str, zone: &str| {
+            let mut settings = settings();
+            let Discovery::ServiceCenter(terms) = &mut settings.discovery else { unreachable!() };
+            let [name, region, zone] = [name, region, zone].map(str::to_owned);
+            terms.data_center = Some(DataCenter { name, region, zone });
+            told(&settings).instance.unwrap()
+        };
+        let of = |instance: &OwnInstance| {
+            let place = instance.place.clone();
+            place.map(|it| format!("{}, {}, {}", it.name, it.region, it.available_zone))
+        };
+        for (given, told) in [
+            (["dc", "north", "n1"], Some("dc, north, n1")),
+            (["", "north", "n1"], Some("north, north, n1")),
+            (["dc", "north", ""], Some("dc, north, north")),
+            (["dc", "", "n1"], None),
+            (["dc", "north pole", "n1"], None),
+        ] {
+            let [name, region, zone] = given;
+            assert_eq!(of(&at(name, region, zone)).as_deref(), told, "{given:?}");
+        }
+        assert_ne!(at("dc", "north", "n1").id, at("dc", "north", "n2").id);
+        assert_eq!(at("dc", "", "n1").id, told(&settings()).instance.unwrap().id, "as without");
     }
 
     #[test]

@@ -153,6 +153,9 @@ fn what_is_close_is_known_by_the_region() {
     let world = world.file("conf/chassis.yaml", region);
     let zone = Zone { region: "north".to_owned(), zone: "n1".to_owned() };
     assert_eq!(governance(&world).close_to, Some(zone));
+    let world = world.file("conf/chassis.yaml", "region: {region: north pole}\n");
+    let warning = "warning: conf/chassis.yaml:1: region.region: is not told to others";
+    assert!(world.problems()[0].starts_with(warning), "{:?}", world.problems());
 }
 
 #[test]

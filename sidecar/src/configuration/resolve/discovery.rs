@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use discovery::servicecenter::is_place;
+
 use super::Reader;
 use crate::configuration::kind;
 use crate::configuration::values::{Entry, Rank};
@@ -125,6 +127,14 @@ fn service_center(reader: &mut Reader<'_>, addresses: Option<&Entry>) -> Service
         account,
         data_center: (data_center != DataCenter::default()).then_some(data_center),
     };
+    for name in ["name", "region", "availableZone"] {
+        if let Some(entry) = reader.entry(&[&format!("servicecomb.region.{name}")])
+            && entry.text().is_some_and(|text| !text.is_empty() && !is_place(text))
+        {
+            let limits = "service-center takes up to 128 letters, digits, _, - and .";
+            reader.warning(entry, format!("is not told to others: {limits}"));
+        }
+    }
     let heartbeat = "servicecomb.registry.heartbeat.interval";
     if let Some(entry) = reader.entry(&[heartbeat])
         && entry.text().and_then(kind::duration).is_some_and(|asked| asked < SHORTEST_HEARTBEAT)
