@@ -132,3 +132,49 @@ async fn another_implementation_calls_itself_through_two_proxies() -> Result<()>
     ensure!(refused.contains("PermissionDenied") && refused.contains("port 1"), "{refused}");
     Ok(())
 }
+
+/// Refused on either side, in words that every implementation of gRPC knows; and let through once the
+/// file says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_beyond_the_limit_exhaust_a_resource() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let (_server, port) = server(&mesh)?;
+    let limits = |side: &str, name: &str, limit: u32| {
+        format!("cse: {{flowcontrol: {{{side}: {{qps: {{limit: {{{name}: {limit}}}}}}}}}}}\n")
+    };
+    let service = mesh.sidecar("interop").in_a_pod("interop").with_grpc();
+    let service = service.variable("SERVICE_PORTS", &format!("grpc:{port}"));
+    let provider = limits("Provider", "back", 0);
+    let service = service.file("rate_limiting.yaml", &provider).start()?;
+    mesh.registry.wait_for("interop", &["UP"]).await?;
+    let caller = |name: &str, limits: &str| {
+        let setup = mesh.sidecar(name).variable("SERVICE_NAME", name).with_grpc();
+        setup.file("rate_limiting.yaml", limits).start()
+    };
+    let front = caller("front", &limits("Consumer", "interop", 0))?;
+    let back = caller("back", "{}\n")?;
+    for (proxy, counts) in [(&front, &front), (&back, &service)] {
+        let at = proxy.consumer_grpc.context("it has gRPC")?;
+        ensure!(asked_for(0, at, &format!("interop:{port}")).await? == "8");
+        let refused = run("empty_unary", at, port).expect_err("nobody may").to_string();
+        ensure!(refused.contains("ResourceExhausted"), "{refused}");
+        let text = Client::once(counts.admin, "GET", "/metrics", "").await?.text();
+        ensure!(text.contains("reason=\"rate_limited\"} 2"), "{text}");
+    }
+    for (name, text) in [
+        ("front", limits("Consumer", "interop", 1000)),
+        ("interop", limits("Provider", "back", 1000)),
+    ] {
+        let file = mesh.guard().folder().join(format!("conf-{name}/rate_limiting.yaml"));
+        std::fs::write(file, text)?;
+    }
+    for proxy in [front, back] {
+        let at = proxy.consumer_grpc.context("it has gRPC")?;
+        eventually("a call", async || {
+            let called = tokio::task::block_in_place(|| run("empty_unary", at, port));
+            Ok(called.map_err(|refused| refused.to_string()))
+        })
+        .await?;
+    }
+    Ok(())
+}

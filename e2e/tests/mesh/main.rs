@@ -1,6 +1,7 @@
 //! The mesh as its users have it: registry, proxies and services as processes of their own.
 
 mod admin;
+mod balancing;
 mod bodies;
 mod center;
 mod connections;
@@ -22,5 +23,6 @@ mod registration;
 mod registry_outage;
 mod replacement;
 mod routes;
+mod timeouts;
 mod tracing;
 mod tunnels;

@@ -11,6 +11,24 @@ async fn metrics(sidecar: &Sidecar) -> Result<String> {
     Ok(Client::once(sidecar.admin, "GET", "/metrics", "").await?.text())
 }
 
+/// A service that answers a request for each permit.
+async fn gated() -> Result<(Upstream, Arc<Semaphore>)> {
+    let gate = Arc::new(Semaphore::new(0));
+    let opens = Arc::clone(&gate);
+    let orders = Upstream::start(move |mut peer, _| {
+        let opens = Arc::clone(&opens);
+        async move {
+            loop {
+                peer.head().await?;
+                opens.acquire().await?.forget();
+                peer.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone").await?;
+            }
+        }
+    })
+    .await?;
+    Ok((orders, gate))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_with_an_open_breaker_is_left_alone_and_a_fallback_answers_for_all()
 -> Result<()> {
@@ -57,19 +75,7 @@ async fn an_instance_with_an_open_breaker_is_left_alone_and_a_fallback_answers_f
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_than_may_be_under_way_waits_or_is_refused_at_once() -> Result<()> {
     let mesh = Mesh::start()?;
-    let gate = Arc::new(Semaphore::new(0));
-    let opens = Arc::clone(&gate);
-    let orders = Upstream::start(move |mut peer, _| {
-        let opens = Arc::clone(&opens);
-        async move {
-            loop {
-                peer.head().await?;
-                opens.acquire().await?.forget();
-                peer.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone").await?;
-            }
-        }
-    })
-    .await?;
+    let (orders, gate) = gated().await?;
     mesh.registry.register("orders", orders.address).await?;
     let limits = "mesher: {limits: {inFlight: 1, queue: 1, queueTimeout: 10m}}\n";
     let caller = mesh.sidecar("caller").file("mesher.yaml", limits).start()?;
@@ -97,6 +103,34 @@ async fn more_than_may_be_under_way_waits_or_is_refused_at_once() -> Result<()> 
         let reply = client.reply("GET").await?;
         assert_eq!((reply.status, reply.text().as_str()), (200, "done"));
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_service_that_is_full_takes_no_room_from_others() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let (orders, gate) = gated().await?;
+    let stock = mesh.mockserver("stock", &[])?;
+    mesh.registry.register("orders", orders.address).await?;
+    mesh.registry.register("stock", loopback(stock.port)).await?;
+    let bound = "cse: {isolation: {Consumer: {orders: {maxConcurrentRequests: 1}}}}\n";
+    let caller = mesh
+        .sidecar("caller")
+        .file("circuit_breaker.yaml", bound)
+        .file("mesher.yaml", "mesher: {limits: {queue: 0}}\n")
+        .start()?;
+    let mut first = Raw::connect(caller.consumer).await?;
+    first.send("GET http://orders/ HTTP/1.1\r\nhost: orders\r\n\r\n").await?;
+    eventually("under way", async || {
+        Ok(if orders.accepted() == 1 { Ok(()) } else { Err("it is not".to_owned()) })
+    })
+    .await?;
+    let refused = caller.get("http://orders/").await?;
+    assert_eq!((refused.status, refused.header("x-mesher-error")), (503, Some("overload")));
+    assert_eq!(caller.get("http://stock/").await?.status, 200);
+    gate.add_permits(2);
+    assert_eq!(first.reply("GET").await?.status, 200);
+    assert_eq!(caller.get("http://orders/").await?.status, 200, "there is room again");
     Ok(())
 }
 

@@ -25,13 +25,7 @@ async fn taken(caller: &Sidecar, requests: usize, headers: &[(&str, &str)]) -> R
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn versions_are_shared_out_and_testers_get_the_new_one() -> Result<()> {
     let mesh = Mesh::start()?;
-    let (one, two) = (mesh.mockserver("one", &[])?, mesh.mockserver("two", &[])?);
-    let served = |name: &str, version: &str, port| {
-        mesh.sidecar(name).serving("orders", port).variable("VERSION", version).start()
-    };
-    let _one = served("orders-one", "1.0.0", one.port)?;
-    let _two = served("orders-two", "2.0.0", two.port)?;
-    mesh.registry.wait_for("orders", &["UP", "UP"]).await?;
+    let _orders = mesh.serve("orders", &[("one", "1.0.0"), ("two", "2.0.0")]).await?;
     let rules = "routeRule:\n  orders:\n    - precedence: 2\n      match: {httpHeaders: {x-user: {regex: '^test-'}}}\n      route: [{tags: {version: 2.0.0}, weight: 100}]\n    - precedence: 1\n      route: [{tags: {version: 1.0.0}, weight: 80}, {tags: {version: 2.0.0}, weight: 20}]\n";
     let caller = mesh.sidecar("caller").file("router.yaml", rules).start()?;
     // Both versions are known before the first is counted.
@@ -71,12 +65,50 @@ async fn versions_are_shared_out_and_testers_get_the_new_one() -> Result<()> {
     })
     .await?;
     assert_eq!(taken(&caller, 10, &[("x-user", "test-7")]).await?, [0, 10], "the last good one");
+    let log = caller.server.log();
+    assert!(log.contains("router.yaml:1: routeRule.orders: weight: \"101\" is not"), "{log}");
+    let metrics = Client::once(caller.admin, "GET", "/metrics", "").await?.text();
+    assert!(metrics.contains("key=\"routeRule.orders\"} 1"), "{metrics}");
     fs::write(&file, "routeRule: {orders: [{route: [{tags: {version: 1.0.0}}]}]}\n")?;
     eventually("version 1 alone", async || {
         let found = taken(&caller, 10, &[("x-user", "test-7")]).await?;
         Ok(if found == [10, 0] { Ok(()) } else { Err(format!("{found:?}")) })
     })
     .await
+}
+
+/// The same in all the ways in which it can be said: testers get version 1, who says nothing 2.
+const TESTERS: [(&str, &str); 4] = [
+    (
+        "the first generation",
+        "routeRule:\n  orders:\n    - precedence: 2\n      match: {source: front, sourceTags: {version: 0.0.1}, httpHeaders: {x-user: {exact: TEST, caseInsensitive: true}}}\n      route: [{tags: {version: 1.0.0}}]\n    - precedence: 1\n      route: [{tags: {version: latest}}]\n",
+    ),
+    (
+        "a template",
+        "routeRule:\n  orders:\n    - {precedence: 2, match: {refer: others}, route: [{tags: {version: 9.9}}]}\n    - {precedence: 1, match: {refer: testers}, route: [{tags: {version: 1.0.0}}]}\nsourceTemplate:\n  others: {source: somebody}\n  testers: {source: front, httpHeaders: {x-user: {regex: '^te.t$'}}}\n",
+    ),
+    (
+        "the second generation",
+        "servicecomb:\n  routeRule:\n    orders: |\n      - precedence: 2\n        match: {refer: testers}\n        route: [{tags: {version: 1.0.0}, weight: 100}]\n      - precedence: 1\n        route: [{tags: {version: 2.0.0}, weight: 100}]\n  match:\n    testers: |\n      matches: [{headers: {x-user: {contains: es}}}]\n",
+    ),
+    (
+        "dark launch",
+        "cse:\n  darklaunch:\n    policy:\n      orders: '{\"policyType\":\"RULE\",\"ruleItems\":[{\"groupName\":\"old\",\"groupCondition\":\"version=1.0.0\",\"policyCondition\":\"x-user=test\"}]}'\n",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_way_to_write_a_rule_does_the_same() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let _orders = mesh.serve("orders", &[("one", "1.0.0"), ("two", "2.0.0")]).await?;
+    for (at, (way, rules)) in TESTERS.into_iter().enumerate() {
+        let caller = mesh.sidecar(&format!("front-{at}")).variable("SERVICE_NAME", "front");
+        let caller = caller.file("router.yaml", rules).start()?;
+        assert_eq!(taken(&caller, 6, &[]).await?, [0, 6], "{way}");
+        assert_eq!(taken(&caller, 6, &[("x-user", "test")]).await?, [6, 0], "{way}");
+        assert_eq!(taken(&caller, 6, &[("x-user", "other")]).await?, [0, 6], "{way}");
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

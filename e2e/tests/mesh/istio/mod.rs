@@ -2,6 +2,7 @@
 //! ServiceEntries, as Kubernetes has no Services on loopback.
 
 mod changes;
+mod governance;
 mod hosts;
 mod peers;
 mod rules;
