@@ -44,12 +44,14 @@ pub(super) fn programs(
     let mut compiler = Vec::new();
     for (from, to) in places {
         flags.push(format!("--remap-path-prefix={}={to}", from.display()));
-        compiler.push(format!("-ffile-prefix-map={}={to}", from.display()));
+        compiler.push(quoted(&format!("-ffile-prefix-map={}={to}", from.display())));
     }
     let environment = [
         ("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")),
         ("CFLAGS", compiler.join(" ")),
         ("CXXFLAGS", compiler.join(" ")),
+        // How cc-rs is told that these are words as a shell's.
+        ("CC_SHELL_ESCAPED_FLAGS", "1".to_owned()),
     ];
     let folder = root.join("target/static").display().to_string();
     let mut selection = vec!["--locked", "--profile", effort.profile()];
@@ -58,6 +60,11 @@ pub(super) fn programs(
         selection.extend(["--package", package, "--bin", name]);
     }
     cargo::build_at(root, &selection, &environment)
+}
+
+/// One word for a shell.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 fn cargo_home() -> Result<PathBuf> {
