@@ -72,3 +72,20 @@ fn cargo_home() -> Result<PathBuf> {
     let default = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
     home.or_else(default).context("neither CARGO_HOME nor HOME says where cargo keeps its crates")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_quoted_path_is_one_word() -> Result<()> {
+        for word in ["/home/me", "/home/me and you/it's $HOME", "a\"b\\c"] {
+            let line = format!("printf '%s,' {}", quoted(word));
+            let output = Command::new("sh").arg("-c").arg(line).output()?;
+            assert_eq!(String::from_utf8(output.stdout)?, format!("{word},"));
+        }
+        Ok(())
+    }
+}
