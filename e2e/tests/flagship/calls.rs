@@ -81,7 +81,7 @@ fn the_examples_run_and_call_each_other_through_both_sidecars() -> Result<()> {
     are_whole(&place, NAMESPACE)?;
     walk(&place, NAMESPACE)?;
     // A service may call itself, by its name and through its sidecar.
-    let itself = "get -q -n 8 http://server:8080/";
+    let itself = "get -q -n 8 -c 8 http://server:8080/";
     place.mockserver_in("deploy/server", NAMESPACE, itself)?.succeeded()?;
     Ok(())
 }

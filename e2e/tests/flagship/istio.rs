@@ -59,7 +59,7 @@ fn walked(place: &Place) -> Result<()> {
 }
 
 fn calls_itself(place: &Place) -> Result<()> {
-    let line = "get -q -n 8 http://server:8080/";
+    let line = "get -q -n 8 -c 8 http://server:8080/";
     place.mockserver_in("deploy/server", NAMESPACE, line)?.succeeded()?;
     Ok(())
 }
@@ -69,7 +69,7 @@ fn another_server_is_called(place: &Place) -> Result<()> {
     place.scale("server", NAMESPACE, 3)?;
     let servers = place.settled("server", NAMESPACE, 3)?;
     eventually("all three servers are called", PATIENCE, || {
-        let line = "get -q -n 12 http://server:8080/";
+        let line = "get -q -n 12 -c 12 http://server:8080/";
         place.mockserver_in("deploy/client", NAMESPACE, line)?.succeeded()?;
         for pod in &servers {
             let count = answered(place, NAMESPACE, pod.name(), "provider", "server")?;
@@ -96,18 +96,19 @@ fn connected_by_tls(place: &Place) -> Result<()> {
 
 /// Jason is answered by v2 only; everybody else by all three, as the weights say.
 fn rules_decide(place: &Place) -> Result<()> {
+    // Port 80 of the service is 8080 of its pods, and of the proxies beside them 30101.
     eventually("the rules are in force", PATIENCE, || {
-        let jason = shares(place, "-n 12 -H end-user:jason")?;
+        let jason = shares(place, "-n 12 -c 12 -H end-user:jason")?;
         ensure!(jason.keys().eq(["v2"]), "{jason:?}");
         // The proxies beside the three are known.
         for version in ["v1", "v2", "v3"] {
-            shares(place, "-n 12")?;
+            shares(place, "-n 12 -c 12")?;
             let pod = format!("deploy/reviews-{version}");
             ensure!(answered(place, NAMESPACE, &pod, "provider", "reviews")? > 0, "{version}");
         }
         Ok(Some(()))
     })?;
-    let shares = shares(place, &format!("-n {REQUESTS} -c 8"))?;
+    let shares = shares(place, &format!("-n {REQUESTS} -c 64"))?;
     for (version, expected) in [("v1", 250), ("v2", 250), ("v3", 500_u32)] {
         // Six standard deviations of a draw by chance.
         let taken = shares.get(version).copied().unwrap_or_default();
@@ -118,7 +119,7 @@ fn rules_decide(place: &Place) -> Result<()> {
 
 /// How many requests of the client each version of the reviews answers.
 fn shares(place: &Place, options: &str) -> Result<BTreeMap<String, u32>> {
-    let line = format!("get {options} http://reviews:8080/");
+    let line = format!("get {options} http://reviews/");
     let answers = place.mockserver_in("deploy/client", NAMESPACE, &line)?.succeeded()?.stdout;
     let mut shares = BTreeMap::new();
     for answer in Deserializer::from_str(&answers).into_iter::<Value>() {

@@ -13,10 +13,9 @@ use crate::demo::screen::Screen;
 const EXAMPLES: &str = "examples/istio/";
 const VERSIONS: [&str; 3] = ["v1", "v2", "v3"];
 /// Anybody's requests, and those of one reader whom a rule names.
-const ALL: &str =
-    "exec deploy/client -n chassis -- mockserver get -n 200 -c 8 http://reviews:8080/";
-const JASON: &str = "exec deploy/client -n chassis -- mockserver get -n 20 -H end-user:jason \
-                     http://reviews:8080/";
+const ALL: &str = "exec deploy/client -n chassis -- mockserver get -n 200 -c 32 http://reviews/";
+const JASON: &str = "exec deploy/client -n chassis -- mockserver get -n 20 -c 20 -H end-user:jason \
+                     http://reviews/";
 
 /// Applies them, and counts who answers.
 pub(super) fn show(screen: &Screen, cluster: &Cluster) -> Result<()> {
