@@ -1,6 +1,6 @@
 //! What is said on streams, and what is made of what is heard.
 
-use discovery::ads::{Kind, Variant};
+use discovery::ads::{Ads, Kind, Variant};
 use discovery::{Answer, Source, State};
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use tokio::time::timeout;
@@ -32,6 +32,18 @@ async fn hear(stream: &mut Delta, kind: Kind) -> DeltaDiscoveryRequest {
             return heard;
         }
     }
+}
+
+/// Tells the client of one version of `reviews`, in responses 1 to 3.
+async fn knows_one(istiod: &mut ControlPlane, client: &Ads) -> Delta {
+    let asked = client.demand(&reviews());
+    let mut stream = istiod.delta().await;
+    stream.send(Kind::Clusters, "1", vec![cluster("v1")], &[]);
+    stream.send(Kind::Routes, "2", vec![routes(&[("v1", 1)])], &[]);
+    hear(&mut stream, Kind::Endpoints).await;
+    stream.send(Kind::Endpoints, "3", vec![endpoints("v1", &[1])], &[]);
+    assert_eq!(asked.within(SOON).await, Answer::Known);
+    stream
 }
 
 #[tokio::test]
@@ -75,13 +87,7 @@ async fn a_service_is_there_when_all_of_it_is() {
 async fn the_old_rules_hold_until_the_new_ones_can() {
     let mut istiod = ControlPlane::start(true).await;
     let client = istiod.client();
-    let asked = client.demand(&reviews());
-    let mut stream = istiod.delta().await;
-    stream.send(Kind::Clusters, "1", vec![cluster("v1")], &[]);
-    stream.send(Kind::Routes, "2", vec![routes(&[("v1", 1)])], &[]);
-    hear(&mut stream, Kind::Endpoints).await;
-    stream.send(Kind::Endpoints, "3", vec![endpoints("v1", &[1])], &[]);
-    assert_eq!(asked.within(SOON).await, Answer::Known);
+    let mut stream = knows_one(&mut istiod, &client).await;
 
     // v1 goes, v2 comes: in the order of istiod, the routes are last.
     stream.send(Kind::Clusters, "4", vec![cluster("v2")], &[&cluster_name("v1")]);
@@ -140,13 +146,7 @@ async fn what_is_wrong_is_refused_and_the_rest_is_in_force() {
 async fn a_stream_that_ends_is_followed_by_another_with_all_that_is_wanted() {
     let mut istiod = ControlPlane::start(true).await;
     let client = istiod.client();
-    let asked = client.demand(&reviews());
-    let mut stream = istiod.delta().await;
-    stream.send(Kind::Clusters, "1", vec![cluster("v1")], &[]);
-    stream.send(Kind::Routes, "2", vec![routes(&[("v1", 1)])], &[]);
-    hear(&mut stream, Kind::Endpoints).await;
-    stream.send(Kind::Endpoints, "3", vec![endpoints("v1", &[1])], &[]);
-    assert_eq!(asked.within(SOON).await, Answer::Known);
+    let stream = knows_one(&mut istiod, &client).await;
 
     stream.say.unbounded_send(Err(Status::unavailable("max_age"))).unwrap();
     let mut states = client.state();
@@ -221,7 +221,7 @@ async fn nobody_waits_for_a_control_plane_that_is_not_there() {
         security: None,
         node: discovery::ads::Node::default(),
     };
-    let client = discovery::ads::Ads::start(options, &discovery::ads::Metrics::default()).unwrap();
+    let client = Ads::start(options, &discovery::ads::Metrics::default()).unwrap();
     assert_eq!(answer(&client, "reviews").await, Answer::Unavailable);
     let mut states = client.state();
     let stale = states.wait_for(|state| matches!(state, State::Stale { .. }));

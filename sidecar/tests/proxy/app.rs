@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 /// A server on a free port of 127.0.0.1; it ends with the test's runtime.
 pub(crate) struct App {
@@ -33,6 +34,22 @@ impl App {
             }
         })
         .await
+    }
+
+    /// Answers a request when there is a permit for it.
+    pub(crate) async fn gated() -> (Self, Arc<Semaphore>) {
+        let gate = Arc::new(Semaphore::new(0));
+        let opens = Arc::clone(&gate);
+        let app = Self::each(move |mut peer, _| {
+            let opens = Arc::clone(&opens);
+            async move {
+                while peer.request().await.is_some() {
+                    opens.acquire().await.expect("it is never closed").forget();
+                    peer.answer("okay").await;
+                }
+            }
+        });
+        (app.await, gate)
     }
 
     /// Does `serve` with each connection, which are counted from 0.

@@ -8,11 +8,10 @@ use mesh::route::{Condition, RequestMatch, Test};
 use mesh::{Fault, Rate};
 use sidecar::Proxy;
 use sidecar::settings::{Fallback, LimitGroup, Settings};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::world::{Client, nobody, provider_settings, service, settings, start};
+use crate::world::{Answer, Client, nobody, provider_settings, service, settings, start};
 
 /// So few that no test takes until there is another.
 fn few(burst: u32) -> Rate {
@@ -111,22 +110,9 @@ async fn requests_that_look_alike_have_a_limit() {
     }
 }
 
-#[tokio::test]
-async fn no_more_are_under_way_than_may_be() {
-    let gate = Arc::new(Semaphore::new(0));
-    let opens = Arc::clone(&gate);
-    let app = App::each(move |mut peer, _| {
-        let opens = Arc::clone(&opens);
-        async move {
-            while peer.request().await.is_some() {
-                opens.acquire().await.expect("it is never closed").forget();
-                peer.answer("okay").await;
-            }
-        }
-    })
-    .await;
-    let mut settings = settings("ServiceA");
-    settings.governance.consumer.concurrency = Some(2);
+/// Two are under way, and a third is not let in until they are answered. What it is told.
+async fn a_third_is_refused(settings: Settings) -> Answer {
+    let (app, gate) = App::gated().await;
     let (_proxy, address) = consumer(settings, &app);
     let mut waiting = Vec::new();
     for _ in 0..2 {
@@ -139,49 +125,29 @@ async fn no_more_are_under_way_than_may_be() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let refused = Client::connect(address).await.get("http://ServiceB/").await;
-    assert_eq!((refused.status, refused.error()), (503, Some("overload")));
-    assert_eq!(refused.body, "API ServiceB is reject because of error: max concurrency");
+    assert_eq!((refused.status, refused.error()), (503, Some("overload")), "{refused:?}");
     gate.add_permits(3);
     for mut client in waiting {
         assert_eq!(client.answer().await.status, 200);
     }
     assert_eq!(Client::connect(address).await.get("http://ServiceB/").await.status, 200);
+    refused
+}
+
+#[tokio::test]
+async fn no_more_are_under_way_than_may_be() {
+    let mut settings = settings("ServiceA");
+    settings.governance.consumer.concurrency = Some(2);
+    let refused = a_third_is_refused(settings).await;
+    assert_eq!(refused.body, "API ServiceB is reject because of error: max concurrency");
 }
 
 #[tokio::test]
 async fn no_more_are_under_way_together_than_may_be() {
-    let gate = Arc::new(Semaphore::new(0));
-    let opens = Arc::clone(&gate);
-    let app = App::each(move |mut peer, _| {
-        let opens = Arc::clone(&opens);
-        async move {
-            while peer.request().await.is_some() {
-                opens.acquire().await.expect("it is never closed").forget();
-                peer.answer("okay").await;
-            }
-        }
-    })
-    .await;
     let mut settings = settings("ServiceA");
     settings.limits.in_flight = Some(2);
-    let (_proxy, address) = consumer(settings, &app);
-    let mut waiting = Vec::new();
-    for _ in 0..2 {
-        let mut client = Client::connect(address).await;
-        client.send("GET http://ServiceB/ HTTP/1.1\r\nhost: ServiceB\r\n\r\n").await;
-        waiting.push(client);
-    }
-    while app.connections() < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let refused = Client::connect(address).await.get("http://ServiceB/").await;
-    assert_eq!((refused.status, refused.error()), (503, Some("overload")), "{refused:?}");
+    let refused = a_third_is_refused(settings).await;
     assert_eq!(refused.header("retry-after"), Some("1"));
-    gate.add_permits(3);
-    for mut client in waiting {
-        assert_eq!(client.answer().await.status, 200);
-    }
-    assert_eq!(Client::connect(address).await.get("http://ServiceB/").await.status, 200);
 }
 
 #[tokio::test]

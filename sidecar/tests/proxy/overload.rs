@@ -6,26 +6,10 @@ use std::time::Duration;
 use discovery::Fixed;
 use sidecar::Proxy;
 use sidecar::settings::Settings;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::app::App;
 use crate::world::{Client, PATIENCE, service, settings, start};
-
-/// Answers when there is a permit for it.
-async fn slow(gate: &Arc<Semaphore>) -> App {
-    let gate = Arc::clone(gate);
-    App::each(move |mut peer, _| {
-        let gate = Arc::clone(&gate);
-        async move {
-            while peer.request().await.is_some() {
-                gate.acquire().await.expect("it is never closed").forget();
-                peer.answer("okay").await;
-            }
-        }
-    })
-    .await
-}
 
 /// One request at once, of all or of a service, and others wait for as long.
 fn one_at_once(of_all: bool, patience: Duration) -> Settings {
@@ -59,8 +43,7 @@ async fn who_finds_no_room_waits_for_it() {
     for (of_all, prefix, labels) in
         [(true, "mesher", "{side=\"consumer\"}"), (false, "mesher_service", of_service)]
     {
-        let gate = Arc::new(Semaphore::new(0));
-        let app = slow(&gate).await;
+        let (app, gate) = App::gated().await;
         let source = Arc::new(Fixed::new([service("ServiceB", &[app.address])]));
         let (proxy, address) = start(one_at_once(of_all, PATIENCE), source);
         let mut clients = Vec::new();
@@ -86,8 +69,7 @@ async fn who_finds_no_room_waits_for_it() {
 
 #[tokio::test]
 async fn a_queue_is_short_and_so_is_the_wait() {
-    let gate = Arc::new(Semaphore::new(0));
-    let app = slow(&gate).await;
+    let (app, gate) = App::gated().await;
     let source = Arc::new(Fixed::new([service("ServiceB", &[app.address])]));
     let (proxy, address) = start(one_at_once(true, Duration::from_millis(10)), source);
     let mut first = Client::connect(address).await;
@@ -117,8 +99,7 @@ async fn a_queue_is_short_and_so_is_the_wait() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_gives_up_its_place() {
-    let gate = Arc::new(Semaphore::new(0));
-    let app = slow(&gate).await;
+    let (app, gate) = App::gated().await;
     let source = Arc::new(Fixed::new([service("ServiceB", &[app.address])]));
     let (proxy, address) = start(one_at_once(true, PATIENCE), source);
     let mut clients = Vec::new();
