@@ -19,7 +19,7 @@ use std::io;
 
 pub use counts::{instructions, system_calls};
 pub use machine::{Load, Machine, Pace, Run, Until};
-pub use peers::{Launch, Missing, Peer, Program, Registry};
+pub use peers::{LIMIT, Launch, Missing, Peer, Program, Registry};
 pub use scenario::{Call, SCENARIOS, Scenario, Spoken, named};
 
 /// What is not as it has to be on a connection of the load or of a backend.

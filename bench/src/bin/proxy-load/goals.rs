@@ -5,7 +5,7 @@ use bench::goal::Goal;
 use super::cells::{Cell, DIRECT, over, paired};
 use super::counts::{Counted, SYSTEM_CALLS};
 use super::two_workers::Resident;
-use super::{BOUNDED, GOVERNED, OURS, open_loop, overload};
+use super::{BOUNDED, GOVERNED, OURS, limited, open_loop, overload};
 
 /// All of them.
 pub(crate) fn all(cells: &[Cell], counted: &[Counted], memory: &[Resident]) -> Vec<Goal> {
@@ -72,9 +72,14 @@ pub(crate) fn all(cells: &[Cell], counted: &[Counted], memory: &[Resident]) -> V
             over(own, |cell| cell.latencies[1]).median,
         ));
     }
+    goals.push(Goal::at_most(
+        0.02,
+        "a rate limit over ten seconds: at most 0.02 of it too many or too few".to_owned(),
+        limited::error(cells),
+    ));
     let paced: Vec<&Cell> = cells
         .iter()
-        .filter(|cell| cell.due > 0.0 && cell.scenario == "get-0")
+        .filter(|cell| cell.due > 0.0 && cell.scenario == "get-0" && cell.proxy != super::LIMITED)
         .filter(|cell| cell.connections == open_loop::CONNECTIONS)
         .collect();
     let added = |proxy: &str| {

@@ -4,6 +4,7 @@ mod cells;
 mod closed_loop;
 mod counts;
 mod goals;
+mod limited;
 mod open_loop;
 mod overload;
 mod processors;
@@ -35,6 +36,8 @@ const AGAIN: &str = "mesher again";
 const GOVERNED: &str = "mesher governed";
 /// The same program with a bound on what is under way; it has a part in overload only.
 const BOUNDED: &str = "mesher bounded";
+/// The same program with a rate limit, which is all that is measured of it.
+const LIMITED: &str = "mesher limited";
 
 /// For a proxy to learn of the backends.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -148,6 +151,8 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let registry = Registry::start(&guard, &arguments.registry, &machine)?;
     let launch = Launch { guard: &guard, machine: &machine, registry: &registry, workers: 1 };
     let mut peers = start(arguments, &launch)?;
+    let limited = Program::Limited(arguments.mesher.clone());
+    let limited = if arguments.full { launch.start(LIMITED, &limited)?.ok() } else { None };
     settle(arguments, &mut machine, &mut peers);
     let described = describe(&peers);
     for peer in &described {
@@ -165,6 +170,11 @@ fn measure(arguments: &Arguments) -> Result<()> {
     if arguments.full {
         let (overloaded, table) = overload::run(arguments, &mut machine, &peers, &cells)?;
         cells.extend(overloaded);
+        tables.push(table);
+    }
+    if let Some(peer) = limited {
+        let (let_through, table) = limited::run(arguments, &mut machine, &peer)?;
+        cells.extend(let_through);
         tables.push(table);
     }
     let mut counted = counts::system_calls(arguments, &guard, &mut machine, &peers);

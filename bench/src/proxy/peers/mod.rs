@@ -34,6 +34,8 @@ pub enum Program {
     Governed(PathBuf),
     /// The same, with a bound on what is under way.
     Bounded(PathBuf),
+    /// The same, with [`LIMIT`].
+    Limited(PathBuf),
     /// The floor, which speaks HTTP/1.1 only and has one worker.
     Floor(PathBuf),
     /// Debian's.
@@ -114,7 +116,10 @@ impl Launch<'_> {
             Ok((file, text))
         };
         let configuration = match program {
-            Program::Mesher(_) | Program::Governed(_) | Program::Bounded(_) => {
+            Program::Mesher(_)
+            | Program::Governed(_)
+            | Program::Bounded(_)
+            | Program::Limited(_) => {
                 let mut arguments = self.mesher(http, grpc)?;
                 arguments.extend(program.terms());
                 command.env_clear().env("SERVICE_NAME", "load").args(&arguments);
@@ -193,6 +198,8 @@ impl Launch<'_> {
 
 /// Far more than there ever are, so that nothing is refused and all of it is counted.
 const PLENTY: u32 = 5_000_000;
+/// Requests a second that are let through, where that is limited.
+pub const LIMIT: u32 = 1000;
 /// Requests under way at once, where that is bounded.
 const BOUND: u32 = 64;
 
@@ -232,15 +239,21 @@ impl Program {
                 ("servicecomb.isolation.Consumer.maxConcurrentRequests", PLENTY.to_string()),
             ]),
             Self::Bounded(_) => written(&[("mesher.limits.inFlight", BOUND.to_string())]),
+            Self::Limited(_) => written(&[(
+                &format!("servicecomb.flowcontrol.Consumer.qps.limit.{SERVICE}"),
+                LIMIT.to_string(),
+            )]),
             _ => Vec::new(),
         }
     }
 
     fn path(&self) -> Result<PathBuf> {
         match self {
-            Self::Mesher(path) | Self::Governed(path) | Self::Bounded(path) | Self::Floor(path) => {
-                Ok(path.clone())
-            }
+            Self::Mesher(path)
+            | Self::Governed(path)
+            | Self::Bounded(path)
+            | Self::Limited(path)
+            | Self::Floor(path) => Ok(path.clone()),
             Self::Nginx => tools::program("nginx"),
             Self::Haproxy => tools::program("haproxy"),
             Self::Envoy => tools::program("envoy"),
@@ -252,7 +265,11 @@ impl Program {
         let argument = match self {
             Self::Floor(_) => return Ok(env!("CARGO_PKG_VERSION").to_owned()),
             Self::Nginx | Self::Haproxy => "-v",
-            Self::Mesher(_) | Self::Governed(_) | Self::Bounded(_) | Self::Envoy => "--version",
+            Self::Mesher(_)
+            | Self::Governed(_)
+            | Self::Bounded(_)
+            | Self::Limited(_)
+            | Self::Envoy => "--version",
         };
         let mut command = Command::new(path);
         let output = command.arg(argument).output()?;
