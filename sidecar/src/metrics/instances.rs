@@ -73,13 +73,14 @@ pub(super) fn write(writer: &mut Writer<'_>, registry: &Registry, now: Duration)
     writer.one_gauge("mesher_instances_left_out", help, gauge(left_out))
 }
 
-/// Service, application, instance and address.
+/// Service, application, instance and where connections to it go: it may be reached by itself at first,
+/// and by a proxy beside it from then on.
 fn names(endpoint: &Endpoint) -> [String; 4] {
     let [name, app, instance] = match &endpoint.id.instance {
         Some((key, id)) => [&*key.name, &*key.scope, &*id.0].map(str::to_owned),
         None => <[String; 3]>::default(),
     };
-    [name, app, instance, endpoint.id.address.to_string()]
+    [name, app, instance, endpoint.id.entrance().to_string()]
 }
 
 fn gauge(count: usize) -> i64 {

@@ -1,6 +1,7 @@
 //! Endpoints that have a proxy of ours beside them.
 
 use anyhow::{Result, ensure};
+use e2e::mesh::Client;
 
 use super::Town;
 
@@ -35,6 +36,18 @@ spec:
     let seen = town.caller.get("http://details/").await?.text().to_ascii_lowercase();
     ensure!(seen.contains("x-forwarded-host"), "what a provider's side says: {seen}");
     ensure!(!seen.contains("x-mesher-via"), "between proxies only: {seen}");
+
+    // It was called itself before: either way has series of its own.
+    let metrics = Client::new(town.caller.admin).get("/metrics", &[]).await?.text();
+    let samples = metrics.lines().filter(|line| !line.starts_with('#'));
+    let mut series: Vec<_> = samples.filter_map(|line| line.rsplit_once(' ')).collect();
+    let ways = series.iter().filter(|(series, _)| {
+        series.starts_with("mesher_instance_attempts_total") && series.contains("details")
+    });
+    ensure!(ways.count() == 2, "{metrics}");
+    series.sort_unstable();
+    let twice = series.windows(2).find(|two| two[0].0 == two[1].0);
+    ensure!(twice.is_none(), "{twice:?}");
 
     // Others of the same service are called themselves.
     let reviews = town.caller.get("http://reviews:8080/").await?;
