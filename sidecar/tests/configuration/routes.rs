@@ -160,6 +160,36 @@ fn dark_launch_is_the_same_in_other_words() {
 }
 
 #[test]
+fn each_operator_of_dark_launch_has_its_word() {
+    let pattern = Test::Matches(Pattern::new("^j", false).unwrap());
+    for (said, name, test, inverted) in [
+        ("user=jason", "user", Test::Is("jason".into()), false),
+        ("user!=jason", "user", Test::Is("jason".into()), true),
+        ("age >= 18", "age", Test::AtLeast(18), false),
+        ("age<=18", "age", Test::AtMost(18), false),
+        ("age>18", "age", Test::Above(18), false),
+        ("age<18", "age", Test::Below(18), false),
+        ("user~^j", "user", pattern, false),
+        // The first that stands there counts.
+        ("user=a>b", "user", Test::Is("a>b".into()), false),
+    ] {
+        let policy = json!({"policyType": "RULE", "ruleItems": [
+            {"groupCondition": "version=2.0", "policyCondition": said},
+        ]});
+        let file = format!("cse.darklaunch.policy.a: '{policy}'\n");
+        let world = World::new().file("conf/router.yaml", &file);
+        assert_eq!(world.problems(), [""; 0], "{said}");
+        let wanted = HeaderMatch { inverted, ..header(name, test) };
+        assert_eq!(rules(&world, "a")[0].matches, headers(vec![wanted]), "{said}");
+    }
+    let both = "routeRule: {a: [{route: [{tags: {version: 1.0}}]}]}\ncse.darklaunch.policy.a: '{\"policyType\":\"RATE\",\"ruleItems\":[]}'\n";
+    let world = World::new().file("conf/router.yaml", both);
+    let warning = "cse.darklaunch.policy.a: has no effect: routeRule.a says where requests go";
+    assert!(world.problems()[0].contains(warning), "{:?}", world.problems());
+    assert_eq!(rules(&world, "a")[0].targets, [to(&[("version", "1.0")], 100)]);
+}
+
+#[test]
 fn what_is_wrong_has_its_line() {
     let world = World::new().file(
         "conf/router.yaml",
