@@ -13,6 +13,7 @@ pub mod load;
 #[cfg(feature = "injector")]
 pub mod pods;
 pub mod process;
+pub mod processors;
 pub mod proxy;
 #[cfg(feature = "injector")]
 pub mod replicas;

@@ -18,6 +18,16 @@ const DEADLINE: Duration = Duration::from_mins(2);
 /// Where Istio's own kinds are defined, within its module.
 const KINDS: &str = "manifests/charts/base/files/crd-all.gen.yaml";
 
+/// How istiod is to be.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct IstiodOptions {
+    /// A stream may last for so long before its proxy has to come again; `None`: for ever.
+    pub longest_stream: Option<Duration>,
+    /// It sends nothing that Istio's own build of Envoy alone can read, and no mutual TLS, for which
+    /// a proxy would need an agent beside it.
+    pub for_any_envoy: bool,
+}
+
 /// A running istiod. Services of a cluster can have no loopback addresses in Kubernetes' own kinds;
 /// a ServiceEntry can.
 #[derive(Debug)]
@@ -25,40 +35,39 @@ pub struct Istiod {
     server: Server,
     ports: [u16; 5],
     folder: PathBuf,
-    longest_stream: Option<Duration>,
+    options: IstiodOptions,
 }
 
 impl Istiod {
-    /// Teaches the cluster Istio's kinds, and starts istiod over it. A stream may last for so long
-    /// before its proxy has to come again; `None`: for ever.
-    pub fn start(cluster: &Cluster, longest_stream: Option<Duration>) -> Result<Self> {
+    /// Teaches the cluster Istio's kinds, and starts istiod over it.
+    pub fn start(cluster: &Cluster, options: IstiodOptions) -> Result<Self> {
         teach_kinds(cluster)?;
         let folder = cluster.folder().join("istiod");
         let authority = Authority::create(&folder)?;
         authority.server("istiod", "istiod", &["127.0.0.1", "istiod.istio-system.svc"])?;
         fs::write(folder.join("networks.yaml"), "{\"networks\": {}}\n")?;
-        write_mesh(&folder, true)?;
-        Self::start_at(cluster, &folder, free_ports()?, longest_stream)
+        write_mesh(&folder, options, true)?;
+        Self::start_at(cluster, &folder, free_ports()?, options)
     }
 
     /// Kills it and starts another where it was.
     pub fn restart(self, cluster: &Cluster) -> Result<Self> {
-        let Self { server, ports, folder, longest_stream } = self;
+        let Self { server, ports, folder, options } = self;
         server.stop();
-        Self::start_at(cluster, &folder, ports, longest_stream)
+        Self::start_at(cluster, &folder, ports, options)
     }
 
     /// Whether whatever is not in the mesh may be called (`ALLOW_ANY`), or nothing of it
     /// (`REGISTRY_ONLY`).
     pub fn allow_any(&self, allow: bool) -> Result<()> {
-        write_mesh(&self.folder, allow)
+        write_mesh(&self.folder, self.options, allow)
     }
 
     fn start_at(
         cluster: &Cluster,
         folder: &Path,
         ports: [u16; 5],
-        longest_stream: Option<Duration>,
+        options: IstiodOptions,
     ) -> Result<Self> {
         let [grpc, secure, http, monitoring, debug] = ports;
         let file = |name: &str| folder.join(name).display().to_string();
@@ -73,6 +82,7 @@ impl Istiod {
             .env("PILOT_ENABLE_ANALYSIS", "false")
             .env("PILOT_ENABLE_GATEWAY_API", "false")
             .env("PILOT_DEBOUNCE_AFTER", "20ms")
+            .env("PILOT_ENABLE_METADATA_EXCHANGE", (!options.for_any_envoy).to_string())
             .env("POD_NAME", "istiod-0")
             .env("POD_NAMESPACE", "istio-system")
             .args(["discovery", "--registries=Kubernetes", "--httpsAddr="])
@@ -87,7 +97,7 @@ impl Istiod {
             .arg(format!("--httpAddr=127.0.0.1:{http}"))
             .arg(format!("--monitoringAddr=127.0.0.1:{monitoring}"))
             .arg(format!("--ctrlz_port={debug}"));
-        if let Some(age) = longest_stream {
+        if let Some(age) = options.longest_stream {
             command.arg(format!("--keepaliveMaxServerConnectionAge={}s", age.as_secs()));
         }
         let server = cluster.guard().spawn("istiod", &mut command)?;
@@ -96,7 +106,7 @@ impl Istiod {
             [grpc, secure].into_iter().all(|port| TcpStream::connect(("127.0.0.1", port)).is_ok())
         };
         server.wait_until("ready", DEADLINE, open)?;
-        Ok(Self { server, ports, folder: folder.to_owned(), longest_stream })
+        Ok(Self { server, ports, folder: folder.to_owned(), options })
     }
 
     /// Where proxies ask, without TLS.
@@ -137,8 +147,11 @@ pub(crate) fn teach_kinds(cluster: &Cluster) -> Result<()> {
 }
 
 /// What the mesh is like. It is followed.
-fn write_mesh(folder: &Path, allow_any: bool) -> Result<()> {
+fn write_mesh(folder: &Path, options: IstiodOptions, allow_any: bool) -> Result<()> {
     let mode = if allow_any { "ALLOW_ANY" } else { "REGISTRY_ONLY" };
-    let mesh = format!("trustDomain: cluster.local\noutboundTrafficPolicy: {{mode: {mode}}}\n");
+    let mesh = format!(
+        "trustDomain: cluster.local\noutboundTrafficPolicy: {{mode: {mode}}}\nenableAutoMtls: {}\n",
+        !options.for_any_envoy
+    );
     Ok(fs::write(folder.join("mesh.yaml"), mesh)?)
 }

@@ -56,7 +56,7 @@ pub mod tools;
 pub use binary::{IMAGES, binary, binary_variable, image};
 pub use cluster::{Cluster, ClusterOptions, Route, node_name};
 pub use guard::Guard;
-pub use istiod::Istiod;
+pub use istiod::{Istiod, IstiodOptions};
 pub use kie::{KIE_ADDR, Kie, Labels};
 pub use kustomization::{combine_components, write_kustomization};
 pub use network::Network;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measurements.
 
 mod injector;
+mod istio;
 mod proxy;
 mod scale;
 
@@ -8,6 +9,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use self::injector::Injector;
+use self::istio::Istio;
 use self::proxy::Proxy;
 use self::scale::Scale;
 
@@ -22,6 +24,8 @@ pub(crate) struct Bench {
 enum What {
     /// The sidecar injector
     Injector(Injector),
+    /// mesher as a proxy of Istio with thousands of services, beside Envoy
+    Istio(Istio),
     /// mesher's data path, beside nginx, haproxy and Envoy
     Proxy(Proxy),
     /// The sidecar injector in a cluster that creates 5,000 pods
@@ -33,6 +37,7 @@ impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
         match &self.what {
             What::Injector(injector) => injector.run(),
+            What::Istio(istio) => istio.run(),
             What::Proxy(proxy) => proxy.run(),
             What::Scale(scale) => scale.run(),
         }

@@ -7,7 +7,6 @@ mod goals;
 mod limited;
 mod open_loop;
 mod overload;
-mod processors;
 mod two_workers;
 
 use std::path::PathBuf;
@@ -17,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bench::goal::Goal;
+use bench::processors::pin;
 use bench::proxy::{Launch, Machine, Peer, Program, Registry, SCENARIOS, Scenario, named};
 use bench::report::{Circumstances, Table, ended, load, write};
 use clap::Parser;
@@ -25,7 +25,6 @@ use serde::Serialize;
 use testbed::Guard;
 
 use self::cells::Cell;
-use self::processors::pin;
 
 /// mesher, which everything is held against.
 const OURS: &str = "mesher";

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bench::process::{Memory, proportional};
+use bench::processors::pin;
 use bench::proxy::{Call, Launch, Load, Machine, Pace, Peer, Registry, Until, named};
 use bench::report::{Table, megabytes};
 use serde::Serialize;
 use testbed::Guard;
 
-use super::processors::pin;
 use super::{Arguments, start};
 
 /// All of them have a request under way.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use e2e::mesh::{Application, Client, Mesh, Setup, Sidecar, eventually};
 use serde_json::Value;
-use testbed::{Cluster, ClusterOptions, Istiod};
+use testbed::{Cluster, ClusterOptions, Istiod, IstiodOptions};
 
 /// A cluster of its own, istiod, three versions of one service and a caller of them.
 struct Town {
@@ -39,7 +39,8 @@ impl Town {
     ) -> Result<Self> {
         let cluster = Cluster::start(ClusterOptions::default())?;
         cluster.run(&["create", "namespace", "shop"])?;
-        let istiod = Istiod::start(&cluster, longest_stream)?;
+        let options = IstiodOptions { longest_stream, ..IstiodOptions::default() };
+        let istiod = Istiod::start(&cluster, options)?;
         let mesh = Mesh::start()?;
         let versions = ["v1", "v2", "v3"].map(|name| mesh.mockserver(name, &[]));
         let versions = versions.into_iter().collect::<Result<Vec<_>>>()?;

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use testbed::kubelet::Place;
 use testbed::network::{Exit, Host};
-use testbed::{Cluster, ClusterOptions, Guard, Istiod, Network};
+use testbed::{Cluster, ClusterOptions, Guard, Istiod, IstiodOptions, Network};
 
 use super::place::Asked;
 use super::town::Member;
@@ -41,7 +41,7 @@ impl Istio {
         network: Option<&Network<'_>>,
     ) -> Result<Self> {
         let cluster = Cluster::start(ClusterOptions::default())?;
-        let istiod = Istiod::start(&cluster, None)?;
+        let istiod = Istiod::start(&cluster, IstiodOptions::default())?;
         let reached = match network {
             Some(network) => {
                 let host = network.host("istiod")?;
