@@ -63,6 +63,38 @@ async fn who_answers_slowly_takes_less() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_fastest_takes_most() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let _orders = orders(&mesh, &["slow", "one"]).await?;
+    let caller = caller(&mesh, "{name: WeightedResponse}").await?;
+    // Until both are known: the slow one is the fastest of one.
+    taken(&caller, 40).await?;
+    // Seven of ten, and half of what is left; in turn it would be half of all.
+    let taken = taken(&caller, 100).await?;
+    ensure!(taken.get("slow").is_none_or(|count| *count <= 40), "{taken:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_chance_everybody_takes_about_the_same() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let _orders = orders(&mesh, &["one", "two", "three"]).await?;
+    let caller = caller(&mesh, "{name: Random}").await?;
+    let mut client = Client::new(caller.consumer);
+    let mut order = Vec::new();
+    for _ in 0..300 {
+        order.push(instance(&client.get("http://orders/", &[]).await?)?);
+    }
+    for name in ["one", "two", "three"] {
+        // Six standard deviations.
+        let count = order.iter().filter(|taken| *taken == name).count();
+        ensure!((51..150).contains(&count), "{name}: {count}");
+    }
+    ensure!(order.windows(2).any(|two| two[0] == two[1]), "that is in turn: {order:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_header_decides_by_its_hash() -> Result<()> {
     for strategy in ["RingHash", "Maglev"] {
         let mesh = Mesh::start()?;
