@@ -8,12 +8,11 @@ use e2e::mesh::{Client, Raw, Upstream, eventually};
 use e2e::wire::Reply;
 use tokio::sync::Semaphore;
 
-use super::Town;
+use super::{Town, host};
 
 impl Town {
     /// A service of the town at these ports, and what a DestinationRule says of it.
     fn apply_service(&self, name: &str, ports: &[u16], policy: &str) -> Result<()> {
-        let host = format!("{name}.shop.svc.cluster.local");
         // Two endpoints of one address have to differ in something else, too.
         let endpoint = |port: &u16| {
             format!(
@@ -21,48 +20,19 @@ impl Town {
             )
         };
         let endpoints: String = ports.iter().map(endpoint).collect();
-        self.cluster.apply(&format!(
-            "apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: {name}, namespace: shop}}
-spec:
-  hosts: [{host}]
-  location: MESH_INTERNAL
-  resolution: STATIC
-  ports: [{{number: 8080, name: http, protocol: HTTP}}]
-  endpoints:
-{endpoints}---
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {{name: {name}, namespace: shop}}
-spec:
-  host: {host}
-  trafficPolicy: {policy}
-"
-        ))?;
-        Ok(())
+        self.apply_destination(name, &endpoints, &format!("  trafficPolicy: {policy}\n"))
     }
 
     /// What a VirtualService says of all requests to a service.
     fn apply_terms(&self, name: &str, terms: &str) -> Result<()> {
-        let host = format!("{name}.shop.svc.cluster.local");
-        self.cluster.apply(&format!(
-            "apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: {name}, namespace: shop}}
-spec:
-  hosts: [{host}]
-  http:
-  - route: [{{destination: {{host: {host}}}}}]
-    {terms}
-"
-        ))?;
-        Ok(())
+        let host = host(name);
+        let route = format!("  - route: [{{destination: {{host: {host}}}}}]\n    {terms}\n");
+        self.apply_virtual_service(name, &route)
     }
 
     /// Waits until what the caller's admin port has of a service is as `right` says.
     async fn knows(&self, name: &str, right: impl Fn(&serde_json::Value) -> bool) -> Result<()> {
-        let path = format!("/v1/mesher/services/shop/{name}.shop.svc.cluster.local");
+        let path = format!("/v1/mesher/services/shop/{}", host(name));
         eventually(name, async || {
             // It is followed from the first request on.
             self.caller.get(&format!("http://{name}:8080/")).await?;

@@ -27,6 +27,11 @@ struct Town {
 
 const HOST: &str = "reviews.shop.svc.cluster.local";
 
+/// What a service of the town is called in all of the mesh.
+fn host(name: &str) -> String {
+    format!("{name}.shop.svc.cluster.local")
+}
+
 impl Town {
     fn start() -> Result<Self> {
         Self::with(None, |setup| setup)
@@ -62,13 +67,23 @@ impl Town {
                 )
             })
             .collect();
-        let endpoints = endpoints.concat();
+        let subsets = "  subsets:
+  - {name: v1, labels: {version: v1}}
+  - {name: v2, labels: {version: v2}}
+  - {name: v3, labels: {version: v3}}
+";
+        self.apply_destination("reviews", &endpoints.concat(), subsets)
+    }
+
+    /// A service of the town with these endpoints, and the rest of its DestinationRule.
+    fn apply_destination(&self, name: &str, endpoints: &str, rule: &str) -> Result<()> {
+        let host = host(name);
         self.cluster.apply(&format!(
             "apiVersion: networking.istio.io/v1
 kind: ServiceEntry
-metadata: {{name: reviews, namespace: shop}}
+metadata: {{name: {name}, namespace: shop}}
 spec:
-  hosts: [{HOST}]
+  hosts: [{host}]
   location: MESH_INTERNAL
   resolution: STATIC
   ports: [{{number: 8080, name: http, protocol: HTTP}}]
@@ -76,26 +91,28 @@ spec:
 {endpoints}---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
-metadata: {{name: reviews, namespace: shop}}
+metadata: {{name: {name}, namespace: shop}}
 spec:
-  host: {HOST}
-  subsets:
-  - {{name: v1, labels: {{version: v1}}}}
-  - {{name: v2, labels: {{version: v2}}}}
-  - {{name: v3, labels: {{version: v3}}}}
-"
+  host: {host}
+{rule}"
         ))?;
         Ok(())
     }
 
-    /// The rules of the service: `http` of a VirtualService.
+    /// The rules of the service with the versions.
     fn apply_rules(&self, http: &str) -> Result<()> {
+        self.apply_virtual_service("reviews", http)
+    }
+
+    /// The rules of a service: `http` of its VirtualService.
+    fn apply_virtual_service(&self, name: &str, http: &str) -> Result<()> {
+        let host = host(name);
         self.cluster.apply(&format!(
             "apiVersion: networking.istio.io/v1
 kind: VirtualService
-metadata: {{name: reviews, namespace: shop}}
+metadata: {{name: {name}, namespace: shop}}
 spec:
-  hosts: [{HOST}]
+  hosts: [{host}]
   http:
 {http}"
         ))?;
