@@ -109,7 +109,11 @@ impl Node {
         options: impl FnOnce() -> Result<NodeOptions>,
     ) -> Result<Result<&'static Self, String>> {
         static SHARED: OnceLock<Result<Result<Node, String>, String>> = OnceLock::new();
-        let start = || Self::start(&options()?);
+        // Who may start none has none of the images that the options name, either.
+        let start = || match is_allowed() {
+            Ok(()) => Self::start(&options()?),
+            Err(reason) => Ok(Err(reason)),
+        };
         match SHARED.get_or_init(|| start().map_err(|error| format!("{error:#}"))) {
             Ok(Ok(node)) => Ok(Ok(node)),
             Ok(Err(reason)) => Ok(Err(reason.clone())),
